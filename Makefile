@@ -1,0 +1,57 @@
+GO            ?= go
+BIN           := bin/pgcustos
+GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+TESTFLAGS     ?=
+FUZZTIME      ?= 30s
+BENCHTIME     ?= 1s
+BENCHCOUNT    ?= 6
+export CGO_ENABLED = 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/pgcustos
+	$(GO) build -trimpath -o $(BIN) ./cmd/pgcustos
+
+.PHONY: tools
+tools: ## install what the tests need (PostgreSQL, Samba), with apt
+	internal/testkit/install.sh
+
+.PHONY: test
+test: tools ## install what is needed and run every test, with the race detector
+	$(GO) test -race -count=1 -timeout 20m -p 2 $(TESTFLAGS) ./...
+
+.PHONY: race
+race: test ## the same: make test always runs with the race detector
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: ## run golangci-lint with .golangci.yml
+	$(GO) run $(GOLANGCI) run
+
+.PHONY: fmt
+fmt: ## format the code
+	$(GO) run $(GOLANGCI) fmt
+
+.PHONY: bench
+bench: ## run the benchmarks, BENCHCOUNT (6) times each, for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 60m -p 1 ./...
+
+.PHONY: demo
+demo: build ## a domain, a PostgreSQL and the proxy, and a tour with psql (KEEP=1 leaves them running)
+	bench/demo.sh start $(if $(KEEP),keep)
+
+.PHONY: demo-stop
+demo-stop: ## end what make demo KEEP=1 left running
+	bench/demo.sh stop
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,242 @@
+package journal
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"net/netip"
+	"unicode/utf8"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// fields writes fields to b, or counts their bytes where b is nil. Both passes
+// run the same code, so that the room asked for is the room used.
+type fields struct {
+	b   []byte
+	n   int
+	cut bool // a string was cut to its bound
+}
+
+func (f *fields) head(id uint16, size int) {
+	binary.LittleEndian.PutUint16(f.b[f.n:], id)
+	binary.LittleEndian.PutUint32(f.b[f.n+2:], uint32(size))
+}
+
+func (f *fields) str(id uint16, v string) {
+	if v == "" {
+		return
+	}
+	f.full(id, v)
+}
+
+// full is str that writes the empty string too.
+func (f *fields) full(id uint16, v string) {
+	if f.b != nil {
+		f.head(id, len(v))
+		copy(f.b[f.n+6:], v)
+	}
+	f.n += 6 + len(v)
+}
+
+// short is str with a bound.
+func (f *fields) short(id uint16, v string, bound int) {
+	if len(v) > bound {
+		v = cutString(v, bound)
+		f.cut = true
+	}
+	f.str(id, v)
+}
+
+func (f *fields) num(id uint16, v uint64) {
+	if v != 0 {
+		f.always(id, v)
+	}
+}
+
+// always is num that writes 0 too.
+func (f *fields) always(id uint16, v uint64) {
+	if f.b != nil {
+		f.head(id, 8)
+		binary.LittleEndian.PutUint64(f.b[f.n+6:], v)
+	}
+	f.n += 14
+}
+
+func (f *fields) raw(b []byte) {
+	if f.b != nil {
+		copy(f.b[f.n:], b)
+	}
+	f.n += len(b)
+}
+
+func (f *fields) address(id uint16, a netip.AddrPort) {
+	if a.IsValid() {
+		f.str(id, a.String())
+	}
+}
+
+func (f *fields) object(o *statement.Object) {
+	kind := o.Kind[:min(len(o.Kind), maxKind)]
+	size := 1 + 2 + len(kind) + 4 + len(o.Schema) + len(o.Name)
+	if f.b != nil {
+		f.head(fObject, size)
+		b := f.b[f.n+6:]
+		b[0] = byte(o.Use)
+		binary.LittleEndian.PutUint16(b[1:], uint16(len(kind)))
+		b = b[3:]
+		b = b[copy(b, kind):]
+		binary.LittleEndian.PutUint32(b, uint32(len(o.Schema)))
+		b = b[4:]
+		b = b[copy(b, o.Schema):]
+		copy(b, o.Name)
+	}
+	f.n += 6 + size
+}
+
+func (f *fields) context(c *audit.Context) {
+	f.str(fSession, c.Session)
+	p := &c.Principal
+	f.str(fAccount, p.Account)
+	f.str(fUPN, p.UPN)
+	f.str(fSID, p.SID)
+	f.str(fGUID, p.GUID)
+	f.str(fDN, p.DN)
+	f.str(fKind, p.Kind)
+	f.str(fOwner, p.Owner)
+	f.address(fSourceAddress, c.Source.Address)
+	f.address(fSourceVia, c.Source.Via)
+	f.str(fTLS, c.Source.TLS)
+	f.str(fCipher, c.Source.Cipher)
+	f.str(fMethod, c.Method)
+	f.str(fRule, c.Rule)
+	f.str(fGroup, c.Group)
+	f.str(fBackend, c.Backend)
+	f.str(fDatabase, c.Database)
+	f.str(fRole, c.Role)
+	f.num(fBackendPID, uint64(c.BackendPID))
+	f.str(fAppName, c.ApplicationName)
+	f.str(fWhy, c.Reason)
+}
+
+// body writes the fields of any event.
+func (f *fields) body(ev *audit.Event) {
+	if ev.Type == audit.Outcome {
+		f.outcome(ev)
+		return
+	}
+	f.session(ev)
+	f.str(fDecision, string(ev.Decision))
+	f.str(fIncident, ev.Incident)
+	f.str(fCause, ev.Cause)
+	f.str(fDetail, ev.Detail)
+	f.str(fUser, ev.Claimed)
+	if ev.Count > 1 {
+		f.always(fCount, ev.Count)
+	}
+	f.statement(ev)
+	f.num(fStatement, ev.Statement)
+	f.str(fResult, string(ev.Result))
+	f.str(fFate, string(ev.Fate))
+	f.str(fSQLSTATE, ev.SQLSTATE)
+	f.str(fMessage, ev.Message)
+	f.num(fRows, uint64(max(ev.Rows, 0)))
+	f.num(fBytes, uint64(ev.Bytes))
+	f.num(fNS, uint64(ev.Duration))
+	f.str(fDigest, ev.Digest)
+	f.str(fChange, ev.Change)
+}
+
+func (f *fields) session(ev *audit.Event) {
+	if ev.Prepared != nil {
+		f.raw(ev.Prepared)
+	} else if ev.Context != nil {
+		f.context(ev.Context)
+	}
+}
+
+func (f *fields) statement(ev *audit.Event) {
+	f.str(fDecisionRule, ev.Rule)
+	f.str(fMissing, ev.Missing)
+	f.str(fCommand, ev.Command)
+	f.num(fClass, uint64(ev.Class))
+	f.num(fTags, uint64(ev.Tags))
+	for i := range ev.Objects {
+		f.object(&ev.Objects[i])
+	}
+	if ev.Text != "" || ev.Type == audit.Statement || ev.Type == audit.Prepare {
+		f.full(fText, ev.Text)
+		f.full(fForm, ev.Form.String())
+	}
+	f.str(fName, ev.Name)
+	f.num(fFingerprint, ev.Fingerprint)
+	f.place(ev)
+}
+
+func (f *fields) place(ev *audit.Event) {
+	f.num(fIndex, uint64(ev.Index))
+	f.num(fOf, uint64(ev.Of))
+	f.num(fTx, ev.Tx)
+	f.short(fProtocol, ev.Protocol, outcomeString)
+}
+
+// outcome writes what an outcome has, within outcomeRoom.
+func (f *fields) outcome(ev *audit.Event) {
+	start := f.n
+	f.short(fDecision, string(ev.Decision), outcomeString)
+	f.short(fIncident, ev.Incident, outcomeString)
+	f.short(fCause, ev.Cause, outcomeString)
+	f.short(fDetail, ev.Detail, outcomeString)
+	f.short(fCommand, ev.Command, outcomeString)
+	f.place(ev)
+	f.num(fStatement, ev.Statement)
+	f.short(fResult, string(ev.Result), outcomeString)
+	f.short(fFate, string(ev.Fate), outcomeString)
+	f.short(fSQLSTATE, ev.SQLSTATE, outcomeString)
+	f.short(fMessage, ev.Message, outcomeMessage)
+	if len(ev.Message) > outcomeMessage {
+		f.always(fMessageLen, uint64(len(ev.Message)))
+	}
+	if ev.Rows >= 0 {
+		f.always(fRows, uint64(ev.Rows))
+	}
+	f.always(fBytes, uint64(ev.Bytes))
+	f.always(fNS, uint64(ev.Duration))
+	f.outcomeSession(ev, outcomeRoom-recordHeader-(f.n-start))
+}
+
+// outcomeSession writes the session's fields where they fit into room, and the
+// session's id otherwise.
+func (f *fields) outcomeSession(ev *audit.Event, room int) {
+	if ev.Prepared == nil && ev.Context == nil {
+		return
+	}
+	var size fields
+	size.session(ev)
+	if size.n <= room {
+		f.session(ev)
+		return
+	}
+	f.cut = true
+	if ev.Prepared == nil {
+		f.short(fSession, ev.Context.Session, outcomeString)
+		return
+	}
+	p := ev.Prepared
+	if len(p) >= 6 && binary.LittleEndian.Uint16(p) == fSession {
+		size := int(binary.LittleEndian.Uint32(p[2:]))
+		f.short(fSession, string(p[6:6+size]), outcomeString)
+	}
+}
+
+// cutString returns the first bytes of s, at most bound, without half a rune.
+func cutString(s string, bound int) string {
+	for i := bound; i > bound-utf8.UTFMax && i > 0; i-- {
+		if utf8.RuneStart(s[i]) {
+			return s[:i]
+		}
+	}
+	return s[:bound]
+}

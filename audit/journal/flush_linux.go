@@ -1,0 +1,139 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+)
+
+// flushEvery bounds what a loss of power can take of records that nobody waits
+// for.
+const flushEvery = time.Second
+
+// flusher brings records to the disk for all who wait, at once.
+type flusher struct {
+	synced atomic.Int64  // position that is on the disk
+	wake   chan struct{} // holds one
+
+	mu sync.Mutex
+	// Guarded by mu.
+	round chan struct{} // closed at the end of the flush that comes or runs
+	err   error         // sticky
+	ended bool
+}
+
+func (f *flusher) init() {
+	f.wake = make(chan struct{}, 1)
+	f.round = make(chan struct{})
+}
+
+func (f *flusher) kick() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *flusher) wait(ctx context.Context, pos int64) error {
+	for {
+		f.mu.Lock()
+		round, err, ended := f.round, f.err, f.ended
+		f.mu.Unlock()
+		if pos <= f.synced.Load() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ended {
+			return errClosed
+		}
+		f.kick()
+		select {
+		case <-round:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// done ends a round. A failure stays: what an fdatasync could not write, a later
+// one that succeeds has not written either.
+func (f *flusher) done(pos int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	if f.err == nil {
+		f.synced.Store(max(pos, f.synced.Load()))
+	}
+	close(f.round)
+	f.round = make(chan struct{})
+}
+
+// end tells all who wait that no flush will come. All up to pos is on the disk.
+func (f *flusher) end(pos int64, err error) {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.done(pos, err)
+}
+
+// flushLoop is the goroutine that syncs.
+func (j *Journal) flushLoop() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-j.flush.wake:
+		case <-tick.C:
+		}
+		j.flushOnce()
+	}
+}
+
+func (j *Journal) flushOnce() {
+	j.mu.Lock()
+	retired, cur, pos := j.retired, j.cur, j.cur.pos
+	j.retired = nil
+	j.mu.Unlock()
+
+	end := cur.base + pos
+	if end == j.flush.synced.Load() {
+		j.flush.done(end, nil)
+		return
+	}
+	left, err := syncSegments(retired, cur, pos)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", audit.ErrBroken, err)
+		j.mu.Lock()
+		j.retired = append(left, j.retired...)
+		j.fail(err)
+		j.mu.Unlock()
+	}
+	j.flush.done(end, err)
+}
+
+// syncSegments syncs the retired segments and gives them up, then the current
+// one up to pos. It returns the retired ones that it has not come to.
+func syncSegments(retired []*segment, cur *segment, pos int64) ([]*segment, error) {
+	for i, s := range retired {
+		if err := s.sync(); err != nil {
+			return retired[i:], err
+		}
+		if err := s.retire(); err != nil {
+			return retired[i+1:], err
+		}
+	}
+	if err := cur.sync(); err != nil {
+		return nil, err
+	}
+	return nil, guard(func() { cur.mark(pos) })
+}

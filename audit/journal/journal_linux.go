@@ -1,0 +1,171 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+)
+
+// Journal writes one stream. It implements audit.Recorder.
+type Journal struct {
+	// Static.
+	id      identity
+	size    int64 // of an ordinary segment
+	reserve int64
+	lock    *os.File // the stream's directory, locked
+
+	mu sync.Mutex
+	// Guarded by mu.
+	cur      *segment
+	seq      uint64 // of the last record
+	promised int64  // outcomes that room is kept for
+	failure  error  // sticky: why nothing can be written any more
+	retired  []*segment
+	scratch  [4]byte
+	spare    spare
+
+	tail  atomic.Int64 // position behind the last record
+	flush flusher
+
+	stop chan struct{} // closed by Close
+	wg   sync.WaitGroup
+}
+
+var _ audit.Recorder = (*Journal)(nil)
+
+var errClosed = fmt.Errorf("%w: it is closed", audit.ErrBroken)
+
+// Open looks at the streams that earlier processes left under o.Path, sets their
+// torn tails aside, and starts a stream of its own, whose first record is
+// audit.JournalOpened with what was found. Damage other than a torn tail is an
+// error that wraps *CorruptionError; a full disk one that wraps audit.ErrFull.
+func Open(o Options) (*Journal, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Path, 0o700); err != nil {
+		return nil, diskError(err)
+	}
+	found, err := recoverStreams(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, stop: make(chan struct{})}
+	if err := j.start(&o); err != nil {
+		return nil, err
+	}
+	if _, err := j.Record(found.event()); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) start(o *Options) error {
+	if err := j.createStream(o); err != nil {
+		return err
+	}
+	d, err := newDraft(&j.id, j.size)
+	if err == nil {
+		j.cur, err = d.finish(&j.id, 1)
+	}
+	if err != nil {
+		_ = os.Remove(j.id.dir)
+		_ = j.lock.Close()
+		return err
+	}
+	j.cur.begin(1, time.Now().UnixNano())
+	j.tail.Store(headerSize)
+	j.spare.init(&j.mu)
+	j.flush.init()
+	j.wg.Go(j.makeSpares)
+	j.wg.Go(j.flushLoop)
+	j.spare.kick()
+	return nil
+}
+
+// Stream returns the name of the stream that this process writes.
+func (j *Journal) Stream() string { return filepath.Base(j.id.dir) }
+
+// Prepare implements audit.Recorder.
+func (j *Journal) Prepare(c *audit.Context) audit.Prepared {
+	var size fields
+	size.context(c)
+	f := fields{b: make([]byte, size.n)}
+	f.context(c)
+	return f.b
+}
+
+// Close seals the stream, syncs it, and joins the journal's goroutines. Records
+// that come later get audit.ErrBroken.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if errors.Is(j.failure, errClosed) {
+		j.mu.Unlock()
+		return nil
+	}
+	broken := j.failure
+	j.failure = errClosed
+	j.spare.ready.Broadcast()
+	j.mu.Unlock()
+
+	close(j.stop)
+	j.wg.Wait()
+	end := int64(0)
+	err := j.finish(broken)
+	if broken == nil && err == nil {
+		end = j.tail.Load()
+	}
+	j.flush.end(end, err)
+	if next := j.spare.next; next != nil {
+		next.drop()
+		_ = os.Remove(next.path())
+	}
+	return errors.Join(err, j.lock.Close())
+}
+
+// finish seals and syncs what is open. Both goroutines have ended.
+func (j *Journal) finish(broken error) error {
+	if broken != nil {
+		for _, s := range append(j.retired, j.cur) {
+			s.drop()
+		}
+		return nil // whoever wrote has been told
+	}
+	err := guard(func() { j.cur.seal(sealClosed, j.seq) })
+	j.retired = append(j.retired, j.cur)
+	for i, s := range j.retired {
+		if err == nil {
+			err = s.sync()
+		}
+		if err == nil {
+			err = s.retire()
+		}
+		if err != nil {
+			for _, rest := range j.retired[i:] {
+				if rest.m != nil {
+					rest.drop()
+				}
+			}
+			return fmt.Errorf("%w: %w", audit.ErrBroken, err)
+		}
+	}
+	return nil
+}
+
+// Wait implements audit.Recorder.
+func (j *Journal) Wait(ctx context.Context, r audit.Receipt) error {
+	if r.Position <= j.flush.synced.Load() {
+		return nil
+	}
+	if r.Position > j.tail.Load() {
+		return fmt.Errorf("journal: a receipt for position %d, behind the end", r.Position)
+	}
+	return j.flush.wait(ctx, r.Position)
+}

@@ -1,0 +1,50 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Options say where the journal lives and how large its parts are.
+type Options struct {
+	Path        string // a directory of this node's own
+	Node        string
+	SegmentSize int64 // bytes; 64 MiB where it is 0
+	// Reserve is kept back in each segment for log-ins, denials and revocations,
+	// in bytes; 1 MiB where it is 0, or an eighth of the segment where that is
+	// less. Statements cannot use it, and the records of denied ones only half.
+	Reserve int64
+}
+
+const (
+	defaultSegmentSize = 64 << 20
+	defaultReserve     = 1 << 20
+	minSegmentSize     = 64 << 10
+	maxSegmentSize     = 4 << 30
+	maxNode            = 255
+)
+
+func (o *Options) setDefaults() error {
+	if o.Path == "" {
+		return errors.New("journal: no path")
+	}
+	if o.Node == "" || len(o.Node) > maxNode {
+		return fmt.Errorf("journal: the node's name must have 1 to %d bytes", maxNode)
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = defaultSegmentSize
+	}
+	if o.SegmentSize < minSegmentSize || o.SegmentSize > maxSegmentSize {
+		return fmt.Errorf("journal: a segment size of %d bytes: it must be between %d and %d",
+			o.SegmentSize, minSegmentSize, maxSegmentSize)
+	}
+	if o.Reserve == 0 {
+		o.Reserve = min(defaultReserve, o.SegmentSize/8)
+	}
+	if o.Reserve < 0 || o.Reserve > o.SegmentSize/2 {
+		return fmt.Errorf("journal: a reserve of %d bytes: it must be at most half a segment", o.Reserve)
+	}
+	o.SegmentSize = align(o.SegmentSize)
+	o.Reserve = align(o.Reserve)
+	return nil
+}

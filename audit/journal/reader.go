@@ -1,0 +1,178 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"time"
+)
+
+// ReaderOptions say what of a journal is read.
+type ReaderOptions struct {
+	Path  string
+	Since time.Time // records before it are passed over; the zero value: none are
+}
+
+// Reader reads the records of all streams of a journal in the order of time. It
+// is not safe for concurrent use.
+type Reader struct {
+	path    string
+	since   time.Time
+	streams []*source // in the order of their starts
+	names   map[string]bool
+	torn    []TornTail
+	err     error // sticky
+}
+
+// source is a stream with the record that it has to offer.
+type source struct {
+	streamReader
+	start time.Time
+	idle  bool // it had nothing more when it was asked last
+	head  *Record
+}
+
+// OpenReader opens the journal at o.Path, also while it is written.
+func OpenReader(o ReaderOptions) (*Reader, error) {
+	r := &Reader{path: o.Path, since: o.Since, names: map[string]bool{}}
+	if err := r.look(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Next returns the next record. It returns io.EOF where there is none now: the
+// journal may be written meanwhile, and Next can be asked again. Damage is a
+// *CorruptionError, and the end.
+func (r *Reader) Next() (*Record, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	record, err := r.next()
+	if errors.Is(err, io.EOF) {
+		// Perhaps there is something new.
+		if err = r.refresh(); err == nil {
+			record, err = r.next()
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return record, err
+}
+
+// TornTails lists the unfinished ends that were met so far.
+func (r *Reader) TornTails() []TornTail { return r.torn }
+
+// Close closes the journal's files.
+func (r *Reader) Close() error {
+	for _, s := range r.streams {
+		s.close()
+	}
+	r.err = fs.ErrClosed
+	return nil
+}
+
+func (r *Reader) refresh() error {
+	for _, s := range r.streams {
+		s.idle = false
+	}
+	return r.look()
+}
+
+// startSlack is how much earlier than its stream's start, which has whole
+// seconds, an event may have happened.
+const startSlack = 2 * time.Second
+
+var streamName = regexp.MustCompile(`^[A-Za-z0-9._-]+-([0-9]{1,12})-[0-9a-f]{16}$`)
+
+// look finds the streams that are not known yet.
+func (r *Reader) look() error {
+	entries, err := os.ReadDir(r.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		match := streamName.FindStringSubmatch(e.Name())
+		if match == nil || !e.IsDir() || r.names[e.Name()] {
+			continue
+		}
+		seconds, err := strconv.ParseInt(match[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		s := &source{start: time.Unix(seconds, 0)}
+		s.dir, s.name = filepath.Join(r.path, e.Name()), e.Name()
+		s.torn = func(t TornTail) { r.torn = append(r.torn, t) }
+		r.names[e.Name()] = true
+		r.streams = append(r.streams, s)
+	}
+	sort.SliceStable(r.streams, func(i, k int) bool { return r.streams[i].start.Before(r.streams[k].start) })
+	return nil
+}
+
+// next offers the earliest of the streams' heads.
+func (r *Reader) next() (*Record, error) {
+	best, err := r.earliest()
+	if err != nil {
+		return nil, err
+	}
+	if best == nil {
+		return nil, io.EOF
+	}
+	record := best.head
+	best.head = nil
+	return record, nil
+}
+
+// earliest finds the stream with the earliest head. Streams that start later than
+// it are not opened yet: a journal may have more of them than there are files to
+// have open.
+func (r *Reader) earliest() (*source, error) {
+	var best *source
+	live := r.streams[:0]
+	for _, s := range r.streams {
+		if best != nil && s.cur == nil && s.start.Add(-startSlack).After(best.head.Time) {
+			live = append(live, s)
+			continue
+		}
+		if err := r.fill(s); err != nil {
+			return nil, err
+		}
+		if s.head != nil || !s.finished {
+			live = append(live, s)
+		}
+		if s.head != nil && (best == nil || s.head.Time.Before(best.head.Time)) {
+			best = s
+		}
+	}
+	clear(r.streams[len(live):])
+	r.streams = live
+	return best, nil
+}
+
+// fill sees to it that s has a head where it can.
+func (r *Reader) fill(s *source) error {
+	for s.head == nil && !s.finished && !s.idle {
+		if s.cur == nil {
+			if err := s.open(r.since); err != nil {
+				return err
+			}
+		}
+		record, err := s.read()
+		switch {
+		case errors.Is(err, io.EOF):
+			s.idle = true
+		case err != nil:
+			return err
+		case !record.Time.Before(r.since):
+			s.head = record
+		}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+)
+
+// claim is the room that a record asks for.
+type claim struct {
+	size    int64 // with padding
+	spare   int64 // that must stay free behind it
+	promise bool  // one more outcome is promised
+	outcome bool
+}
+
+// Record implements audit.Recorder. Errors wrap audit.ErrFull or
+// audit.ErrBroken; an event of no known type, or beyond 2 GiB, is an error too.
+func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
+	number := typeNumber(ev.Type)
+	if number == 0 {
+		return audit.Receipt{}, fmt.Errorf("journal: no such type of event: %q", ev.Type)
+	}
+	var size fields
+	size.body(ev)
+	if size.n > maxRecord-recordHeader {
+		return audit.Receipt{}, fmt.Errorf("journal: a record of %d bytes: the format has room for %d", size.n, maxRecord)
+	}
+	at := ev.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	c := j.claim(ev, size.n)
+	return j.append(ev, number, at.UnixNano(), recordHeader+size.n, &c)
+}
+
+func (j *Journal) claim(ev *audit.Event, body int) claim {
+	c := claim{size: align(int64(recordHeader + body))}
+	switch {
+	case ev.Type == audit.Outcome:
+		c.outcome = true
+	case ev.Type != audit.Statement && ev.Type != audit.Prepare:
+	case ev.Decision == audit.Denied || ev.Decision == audit.Unavailable:
+		c.spare = j.reserve / 2
+	default:
+		c.spare = j.reserve
+		c.promise = true
+	}
+	return c
+}
+
+func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c *claim) (r audit.Receipt, err error) {
+	j.mu.Lock()
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		p := recover()
+		if p != nil {
+			j.fail(fmt.Errorf("%w: a record was left unfinished", audit.ErrBroken))
+		}
+		j.mu.Unlock()
+		if p != nil {
+			r, err = audit.Receipt{}, faultError(p)
+		}
+	}()
+	if err := j.admit(c, at); err != nil {
+		return audit.Receipt{}, err
+	}
+	j.write(ev, number, at, length)
+	j.settle(c)
+	j.tail.Store(j.cur.base + j.cur.pos)
+	return audit.Receipt{Sequence: j.seq, Position: j.cur.base + j.cur.pos}, nil
+}
+
+// write encodes the event in place. There is room, and mu is held.
+func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int) {
+	s := j.cur
+	r := s.m[s.pos : s.pos+int64(length) : s.pos+int64(length)]
+	f := fields{b: r[recordHeader:]}
+	f.body(ev)
+	binary.LittleEndian.PutUint64(r[offSequence:], j.seq+1)
+	binary.LittleEndian.PutUint64(r[offTime:], uint64(at))
+	binary.LittleEndian.PutUint16(r[offType:], number)
+	if f.cut {
+		r[offFlags] = flagCut
+	}
+	sums(r, s.seed, &j.scratch)
+	publish(r[offLength:], uint32(length))
+	s.pos = align(s.pos + int64(length))
+	s.records++
+	j.seq++
+}
+
+// settle keeps the account of promised outcomes.
+func (j *Journal) settle(c *claim) {
+	if c.promise {
+		j.promised++
+	}
+	if c.outcome && j.promised > 0 {
+		j.promised--
+	}
+}
+
+// Release implements audit.Recorder.
+func (j *Journal) Release(n int) {
+	j.mu.Lock()
+	j.promised = max(0, j.promised-int64(n))
+	j.mu.Unlock()
+}
+
+// fits says whether c and all that is promised have room in s.
+func (j *Journal) fits(s *segment, c *claim, spare int64) bool {
+	if c.outcome && j.promised > 0 && s == j.cur {
+		return true // its room was kept
+	}
+	free := s.limit() - s.pos - j.promised*outcomeRoom
+	if c.promise {
+		free -= outcomeRoom
+	}
+	return c.size+spare <= free
+}
+
+// admit finds room for c, in a new segment where it must, or says why there is
+// none. mu is held, and given away while admit waits for a segment to be made.
+func (j *Journal) admit(c *claim, at int64) error {
+	for {
+		if j.failure != nil {
+			return j.failure
+		}
+		if j.fits(j.cur, c, j.reserve) || c.outcome && j.fits(j.cur, c, 0) {
+			return nil
+		}
+		if next := j.spare.next; next != nil && j.fits(next, c, j.reserve) {
+			j.rotate(at)
+			return nil
+		}
+		// There is no next segment, or none that is large enough: this is what the
+		// reserve is for.
+		if c.spare < j.reserve && j.fits(j.cur, c, c.spare) {
+			return nil
+		}
+		if err := j.await(j.room(c)); err != nil {
+			return err
+		}
+	}
+}
+
+// room is the size of a segment in which c would fit, and be no exception.
+func (j *Journal) room(c *claim) int64 {
+	need := int64(headerSize + sealSize)
+	need += c.size + (j.promised+1)*outcomeRoom + j.reserve
+	if need <= j.size {
+		return j.size
+	}
+	// Outcomes go on being promised while the segment is made.
+	return align(need + j.size/4)
+}
+
+// rotate seals the current segment and begins the next. mu is held.
+func (j *Journal) rotate(at int64) {
+	done, next := j.cur, j.spare.next
+	done.seal(sealNext, j.seq)
+	next.base = done.base + done.pos
+	next.begin(j.seq+1, at)
+	j.retired = append(j.retired, done)
+	j.cur, j.spare.next = next, nil
+	j.spare.kick()
+	j.flush.kick()
+}
+
+// fail makes err the answer to all that comes. mu is held.
+func (j *Journal) fail(err error) {
+	if j.failure == nil {
+		j.failure = err
+	}
+	j.spare.ready.Broadcast()
+}

@@ -1,0 +1,111 @@
+package journal
+
+// kind is the type of a field.
+type kind uint8
+
+const (
+	kindString kind = iota
+	kindUint
+	kindInt
+	kindObject
+)
+
+// knownField is one line of the registry in audit/FORMAT.md, section 4.
+type knownField struct {
+	name string
+	kind kind
+}
+
+// knownFields is the reader's registry, typed from FORMAT.md and not from the
+// writer, so that each is a check on the other.
+var knownFields = map[uint16]knownField{
+	1:  {"session", kindString},
+	2:  {"account", kindString},
+	3:  {"upn", kindString},
+	4:  {"sid", kindString},
+	5:  {"guid", kindString},
+	6:  {"dn", kindString},
+	7:  {"kind", kindString},
+	8:  {"owner", kindString},
+	9:  {"source_address", kindString},
+	10: {"source_via", kindString},
+	11: {"tls", kindString},
+	12: {"cipher", kindString},
+	13: {"method", kindString},
+	14: {"rule", kindString},
+	15: {"group", kindString},
+	16: {"backend", kindString},
+	17: {"database", kindString},
+	18: {"role", kindString},
+	19: {"backend_pid", kindUint},
+	20: {"application_name", kindString},
+	21: {"reason", kindString},
+	32: {"decision", kindString},
+	33: {"incident", kindString},
+	34: {"cause", kindString},
+	35: {"detail", kindString},
+	36: {"user", kindString},
+	37: {"count", kindUint},
+	48: {"decision_rule", kindString},
+	49: {"missing", kindString},
+	50: {"command", kindString},
+	51: {"class", kindUint},
+	52: {"tags", kindUint},
+	53: {"objects", kindObject},
+	54: {"text", kindString},
+	55: {"form", kindString},
+	56: {"name", kindString},
+	57: {"fingerprint", kindUint},
+	58: {"index", kindUint},
+	59: {"of", kindUint},
+	60: {"transaction", kindUint},
+	61: {"protocol", kindString},
+	80: {"statement", kindUint},
+	81: {"result", kindString},
+	82: {"fate", kindString},
+	83: {"sqlstate", kindString},
+	84: {"message", kindString},
+	85: {"message_length", kindUint},
+	86: {"rows", kindInt},
+	87: {"bytes", kindInt},
+	88: {"duration", kindInt},
+	96: {"digest", kindString},
+	97: {"change", kindString},
+}
+
+// knownTypes is the registry of section 5.
+var knownTypes = map[uint16]string{
+	1:  "authentication",
+	2:  "authorization",
+	3:  "connection",
+	4:  "session.start",
+	5:  "session.end",
+	6:  "statement.prepare",
+	7:  "statement",
+	8:  "outcome",
+	9:  "transaction",
+	10: "cancel",
+	11: "revocation",
+	12: "configuration",
+	13: "parser.died",
+	14: "journal.opened",
+}
+
+// TypeNames lists the types of record that this version knows, in the order of
+// their numbers.
+func TypeNames() []string {
+	names := make([]string, 0, len(knownTypes))
+	for n := uint16(1); int(n) <= len(knownTypes); n++ {
+		names = append(names, knownTypes[n])
+	}
+	return names
+}
+
+var (
+	classBits = []string{"READ", "WRITE", "FUNCTION", "ROLE", "DDL", "MISC", "MISC_SET", "UNKNOWN"}
+	tagBits   = []string{
+		"ddl", "destructive", "privilege", "role_change", "bulk_export", "bulk_load", "external_io",
+		"procedural", "dynamic_sql", "session", "transaction", "maintenance", "replication", "fastpath",
+	}
+	useNames = []string{"", "read", "written", "created", "altered", "dropped", "executed"}
+)

@@ -1,0 +1,287 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+const readWindow = 256 << 10
+
+// segmentReader reads the records of one segment, from its file.
+type segmentReader struct {
+	file *os.File
+	path string
+	head *segmentHeader
+
+	off     int64  // of the next record
+	next    uint64 // its sequence
+	records uint64 // read so far
+	seal    *seal
+
+	window []byte // of the file, from at
+	at     int64
+	judged bool // what lies behind the end was looked at
+}
+
+// rawRecord is a record whose sums are right. Its body lives until the next read.
+type rawRecord struct {
+	offset   int64
+	sequence uint64
+	at       time.Time
+	number   uint16
+	flags    uint16
+	body     []byte
+}
+
+// seal is the last record of a segment.
+type seal struct {
+	why      uint32
+	last     uint64
+	records  uint64
+	setAside uint64
+}
+
+// gap is a place where no valid record begins.
+type gap struct {
+	reason string
+	hard   bool // the sums are right, so that no crash can have made it
+}
+
+func openSegment(path string) (*segmentReader, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &segmentReader{file: file, path: path, off: 4096}
+	if err := s.readHeader(); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// readHeader reads the header, once more where a part of it was being written.
+func (s *segmentReader) readHeader() error {
+	b := make([]byte, 4096)
+	var fault *headerFault
+	for range 2 {
+		if _, err := s.file.ReadAt(b, 0); err != nil {
+			if !errors.Is(err, io.EOF) {
+				return err
+			}
+			return s.corrupt(0, "the file ends within the header")
+		}
+		if s.head, fault = parseHeader(b); fault == nil {
+			s.next = s.head.first
+			return nil
+		}
+	}
+	return s.corrupt(fault.at, fault.reason)
+}
+
+func (s *segmentReader) corrupt(at int64, reason string) error {
+	return &CorruptionError{File: s.path, Offset: at, Reason: reason}
+}
+
+func (s *segmentReader) close() { _ = s.file.Close() }
+
+// bytes returns n bytes of the file from off on, fewer where it ends. fresh
+// reads them again in any case.
+func (s *segmentReader) bytes(off, n int64, fresh bool) ([]byte, error) {
+	if !fresh && off >= s.at && off+n <= s.at+int64(len(s.window)) {
+		return s.window[off-s.at:][:n], nil
+	}
+	want := int(max(n, readWindow))
+	if cap(s.window) < want || cap(s.window) > 2*readWindow && want == readWindow {
+		s.window = make([]byte, want)
+	}
+	got, err := s.file.ReadAt(s.window[:want], off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.window = s.window[:0]
+		return nil, err
+	}
+	s.at, s.window = off, s.window[:got]
+	return s.window[:min(n, int64(got))], nil
+}
+
+// read returns the next record. It returns io.EOF behind a seal, and a gap where
+// none begins.
+func (s *segmentReader) read() (rawRecord, *gap, error) {
+	if s.seal != nil {
+		return rawRecord{}, nil, io.EOF
+	}
+	r, hole, err := s.recordAt(s.off, false)
+	if err == nil && hole != nil {
+		// The window may be older than the record.
+		r, hole, err = s.recordAt(s.off, true)
+	}
+	if err == nil && hole == nil {
+		hole = s.expect(&r)
+	}
+	if err != nil || hole != nil {
+		return rawRecord{}, hole, err
+	}
+	s.off = (r.offset + 40 + int64(len(r.body)) + 7) &^ 7
+	s.judged = false
+	if r.number == 65535 {
+		return rawRecord{}, nil, s.sealed(&r)
+	}
+	s.next++
+	s.records++
+	return r, nil, nil
+}
+
+// recordAt reads the record that begins at off, and proves its sums.
+func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error) {
+	var r rawRecord
+	h, err := s.bytes(off, 40, fresh)
+	if err != nil {
+		return r, nil, err
+	}
+	length, hole := s.checkHead(h, off)
+	if hole != nil {
+		return r, hole, nil
+	}
+	padded := (length + 7) &^ 7
+	b, err := s.bytes(off, padded, false)
+	if err != nil {
+		return r, nil, err
+	}
+	if int64(len(b)) < padded {
+		return r, &gap{reason: "the file ends within a record"}, nil
+	}
+	if binary.LittleEndian.Uint32(b[4:]) != s.head.sum(b[:4], b[8:length]) {
+		return r, &gap{reason: "the record's checksum is wrong"}, nil
+	}
+	r = rawRecord{
+		offset:   off,
+		sequence: binary.LittleEndian.Uint64(b[8:]),
+		at:       time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:]))).UTC(),
+		number:   binary.LittleEndian.Uint16(b[24:]),
+		flags:    binary.LittleEndian.Uint16(b[26:]),
+		body:     b[40:length],
+	}
+	if !allZero(b[32:40]) || r.flags > 1 || !allZero(b[length:]) {
+		return r, &gap{reason: "the record holds what version 1 does not know", hard: true}, nil
+	}
+	return r, nil, nil
+}
+
+// checkHead proves the 40 bytes of a record's header, and returns its length.
+func (s *segmentReader) checkHead(h []byte, off int64) (int64, *gap) {
+	if len(h) < 40 {
+		return 0, &gap{reason: "the segment ends without a seal"}
+	}
+	length := int64(binary.LittleEndian.Uint32(h))
+	if length == 0 {
+		return 0, &gap{reason: "no record"}
+	}
+	if length < 40 || length > s.head.size-off {
+		return 0, &gap{reason: fmt.Sprintf("a record cannot have %d bytes here", length)}
+	}
+	if binary.LittleEndian.Uint32(h[28:]) != s.head.sum(h[:4], h[8:28], h[32:40]) {
+		return 0, &gap{reason: "the checksum of the record's header is wrong"}
+	}
+	return length, nil
+}
+
+// expect says whether the record is the one that must come next.
+func (s *segmentReader) expect(r *rawRecord) *gap {
+	want := s.next
+	if r.number == 65535 {
+		want--
+	}
+	if r.sequence != want {
+		return &gap{reason: fmt.Sprintf("record %d where %d must be", r.sequence, want), hard: true}
+	}
+	return nil
+}
+
+// sealed reads a seal, and proves that nothing is behind it.
+func (s *segmentReader) sealed(r *rawRecord) error {
+	b := r.body
+	if len(b) != 56 || !allZero(b[4:8]) || !allZero(b[24:]) {
+		return s.corrupt(r.offset, "the seal holds what version 1 does not know")
+	}
+	found := &seal{
+		why:      binary.LittleEndian.Uint32(b),
+		last:     r.sequence,
+		records:  binary.LittleEndian.Uint64(b[8:]),
+		setAside: binary.LittleEndian.Uint64(b[16:]),
+	}
+	if found.why < 1 || found.why > 3 || found.records != s.records {
+		return s.corrupt(r.offset, "the seal does not fit the segment")
+	}
+	at, err := s.lastByte(s.off)
+	if err != nil {
+		return err
+	}
+	if at >= 0 {
+		return s.corrupt(at, "bytes behind the seal")
+	}
+	s.seal = found
+	return io.EOF
+}
+
+// lastByte returns the offset of the last byte from off on that is not zero, -1
+// where there is none.
+func (s *segmentReader) lastByte(off int64) (int64, error) {
+	last := int64(-1)
+	err := s.scan(off, func(at int64, b []byte) bool {
+		if !allZero(b) {
+			for i := len(b) - 1; i >= 0; i-- {
+				if b[i] != 0 {
+					last = at + int64(i)
+					break
+				}
+			}
+		}
+		return true
+	})
+	return last, err
+}
+
+// scan calls do with the file's bytes from off on, piece by piece.
+func (s *segmentReader) scan(off int64, do func(at int64, b []byte) bool) error {
+	buf := make([]byte, readWindow)
+	for {
+		n, err := s.file.ReadAt(buf, off)
+		if n > 0 && !do(off, buf[:n]) {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+}
+
+// recordBehind returns the offset of the first valid record at any multiple of 8
+// behind off, -1 where there is none.
+func (s *segmentReader) recordBehind(off int64) (int64, error) {
+	for at := off + 8; ; at += 8 {
+		h, err := s.bytes(at, 40, false)
+		if err != nil {
+			return -1, err
+		}
+		if len(h) < 40 {
+			return -1, nil
+		}
+		if allZero(h[:8]) {
+			continue
+		}
+		if _, hole := s.checkHead(h, at); hole != nil {
+			continue
+		}
+		if _, hole, err := s.recordAt(at, false); err != nil || hole == nil || hole.hard {
+			return at, err
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// streamReader reads the records of one stream, segment by segment.
+type streamReader struct {
+	dir, name string
+	cur       *segmentReader
+	stream    [16]byte
+	last      uint64 // sequence of the last record read, for the next segment
+	known     bool   // last and stream are set
+	finished  bool   // a seal says that no more will come
+	torn      func(TornTail)
+	noted     int64 // where the last torn tail was told
+}
+
+// TornTail is the unfinished end of a stream whose process died, or that is
+// being written at this moment.
+type TornTail struct {
+	File   string
+	Offset int64
+}
+
+// segmentNumbers lists the segments of a stream, in their order.
+func segmentNumbers(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, e := range entries {
+		base, ok := strings.CutSuffix(e.Name(), ".seg")
+		if n, err := strconv.ParseUint(base, 10, 64); ok && err == nil && e.Name() == fileName(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	sort.Slice(numbers, func(i, k int) bool { return numbers[i] < numbers[k] })
+	return numbers, nil
+}
+
+func fileName(number uint64) string { return fmt.Sprintf("%08d.seg", number) }
+
+// checkNumbers refuses a stream in which a segment is missing.
+func checkNumbers(dir string, numbers []uint64) error {
+	for i := 1; i < len(numbers); i++ {
+		if numbers[i] != numbers[i-1]+1 {
+			return &CorruptionError{
+				File:   filepath.Join(dir, fileName(numbers[i-1]+1)),
+				Reason: "the segment is missing",
+			}
+		}
+	}
+	return nil
+}
+
+// read returns the next record, or io.EOF where there is none (yet).
+func (s *streamReader) read() (*Record, error) {
+	for !s.finished {
+		if s.cur == nil {
+			return nil, io.EOF
+		}
+		if !s.cur.head.begun {
+			if err := s.begin(); err != nil {
+				return nil, err
+			}
+		}
+		raw, hole, err := s.cur.read()
+		switch {
+		case errors.Is(err, io.EOF):
+			err = s.advance()
+		case err == nil && hole != nil:
+			err = s.judge(hole)
+		case err == nil:
+			s.last, s.known = raw.sequence, true
+			return s.record(&raw)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, io.EOF
+}
+
+func (s *streamReader) record(raw *rawRecord) (*Record, error) {
+	r := &Record{
+		Stream: s.name, Node: s.cur.head.node, Segment: s.cur.head.number, Offset: raw.offset,
+		Sequence: raw.sequence, Time: raw.at, Type: typeName(raw.number), Cut: raw.flags&1 != 0,
+	}
+	if err := r.decode(raw.body); err != nil {
+		return nil, s.cur.corrupt(raw.offset, err.Error())
+	}
+	return r, nil
+}
+
+// open starts with the first segment that can hold records of since or later.
+func (s *streamReader) open(since time.Time) error {
+	numbers, err := segmentNumbers(s.dir)
+	if err != nil || len(numbers) == 0 {
+		return err
+	}
+	if err := checkNumbers(s.dir, numbers); err != nil {
+		return err
+	}
+	for i := len(numbers) - 1; i >= 0; i-- {
+		seg, err := openSegment(filepath.Join(s.dir, fileName(numbers[i])))
+		if err != nil {
+			return err
+		}
+		// What a segment holds is not older than its beginning.
+		if i == 0 || seg.head.begun && seg.head.opened.Before(since) {
+			return s.use(seg, numbers[i])
+		}
+		seg.close()
+	}
+	return nil
+}
+
+// use makes seg the current segment, where it belongs to the stream.
+func (s *streamReader) use(seg *segmentReader, number uint64) error {
+	reason := ""
+	switch {
+	case seg.head.number != number:
+		reason = fmt.Sprintf("it says that it is segment %d", seg.head.number)
+	case s.known && seg.head.stream != s.stream:
+		reason = "it belongs to another stream"
+	case s.known && seg.head.begun && seg.head.first != s.last+1:
+		reason = fmt.Sprintf("its first record is %d, %d must follow", seg.head.first, s.last+1)
+	}
+	if reason != "" {
+		seg.close()
+		return seg.corrupt(0, reason)
+	}
+	s.cur, s.stream = seg, seg.head.stream
+	return nil
+}
+
+// begin looks whether the current segment has begun.
+func (s *streamReader) begin() error {
+	if err := s.cur.readHeader(); err != nil {
+		return err
+	}
+	if !s.cur.head.begun {
+		return s.unbegun()
+	}
+	if s.known && s.cur.next != s.last+1 {
+		return s.cur.corrupt(512, fmt.Sprintf("its first record is %d, %d must follow", s.cur.next, s.last+1))
+	}
+	return nil
+}
+
+// unbegun returns io.EOF where the current segment holds no records, as it says.
+func (s *streamReader) unbegun() error {
+	h, err := s.cur.bytes(4096, 8, true)
+	if err != nil {
+		return err
+	}
+	if len(h) == 0 {
+		s.finished = true // recovery left the header alone
+		s.close()
+	}
+	if allZero(h) {
+		return io.EOF
+	}
+	// The header is older than the record: look again.
+	if err := s.cur.readHeader(); err != nil || s.cur.head.begun {
+		return err
+	}
+	return s.cur.corrupt(4096, "a record in a segment that has not begun")
+}
+
+// advance goes on behind a seal.
+func (s *streamReader) advance() error {
+	done := s.cur
+	next := filepath.Join(s.dir, fileName(done.head.number+1))
+	s.last, s.known = done.seal.last, true
+	if done.seal.why != 1 {
+		s.finished = true
+		s.close()
+		return nil
+	}
+	seg, err := openSegment(next)
+	if errors.Is(err, os.ErrNotExist) {
+		return &CorruptionError{File: next, Reason: "the segment is missing"}
+	}
+	if err != nil {
+		return err
+	}
+	done.close()
+	return s.use(seg, done.head.number+1)
+}
+
+// judge says what a place without a valid record is. It returns nil where there
+// is a record by now, and io.EOF at the end of what was written.
+func (s *streamReader) judge(hole *gap) error {
+	seg := s.cur
+	if hole.hard {
+		return seg.corrupt(seg.off, hole.reason)
+	}
+	if seg.judged {
+		return io.EOF
+	}
+	last, behind, err := seg.tail()
+	if err != nil {
+		return err
+	}
+	follows, err := s.follows()
+	if err != nil {
+		return err
+	}
+	short, err := seg.short()
+	if err != nil {
+		return err
+	}
+	// A writer may have come by since; what it wrote, it wrote in order.
+	if _, again, err := seg.recordAt(seg.off, true); err != nil || again == nil {
+		return err
+	}
+	switch {
+	case short:
+		return seg.corrupt(seg.off, hole.reason+", and the file was cut behind it, without a seal")
+	case follows:
+		return seg.corrupt(seg.off, hole.reason+", and another segment follows")
+	case seg.off < seg.head.mark:
+		return seg.corrupt(seg.off, hole.reason+", before what had reached the disk")
+	case behind >= 0:
+		return seg.corrupt(seg.off, fmt.Sprintf("%s, and a record is behind it at byte %d", hole.reason, behind))
+	}
+	seg.judged = true
+	if last >= 0 && s.torn != nil && s.noted != seg.off {
+		s.noted = seg.off
+		s.torn(TornTail{File: seg.path, Offset: seg.off})
+	}
+	return io.EOF
+}
+
+// follows says whether a segment behind the current one has begun.
+func (s *streamReader) follows() (bool, error) {
+	next, err := openSegment(filepath.Join(s.dir, fileName(s.cur.head.number+1)))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer next.close()
+	return next.head.begun, nil
+}
+
+// tail looks at what lies from the reader's place on: the last byte that is not
+// zero, and the first record behind a gap; -1 for none.
+func (s *segmentReader) tail() (last, behind int64, err error) {
+	last, err = s.lastByte(s.off)
+	if err != nil || last < 0 {
+		return -1, -1, err
+	}
+	behind, err = s.recordBehind(s.off)
+	return last, behind, err
+}
+
+// short says whether the file was cut, as it only is behind a seal.
+func (s *segmentReader) short() (bool, error) {
+	info, err := s.file.Stat()
+	return err == nil && info.Size() < s.head.size, err
+}
+
+func (s *streamReader) close() {
+	if s.cur != nil {
+		s.cur.close()
+		s.cur = nil
+	}
+}

@@ -1,0 +1,72 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+)
+
+// Authenticator proves a name and a password against the directory.
+//
+// The error is a *Failure whenever the log-in is refused; its cause is for the
+// record alone, the client hears one uniform message. The secret stays the
+// caller's, who wipes it.
+type Authenticator interface {
+	Authenticate(ctx context.Context, name string, password *Secret) (Identity, error)
+}
+
+// Resolver reads an account without its password.
+type Resolver interface {
+	// Lookup finds the account by any form of its name.
+	Lookup(ctx context.Context, name string) (Identity, error)
+	// Refresh reads the account again, by its GUID. A deleted account is a
+	// Failure with CauseNoSuchAccount.
+	Refresh(ctx context.Context, id Identity) (Identity, error)
+}
+
+// Cause says exactly why a log-in failed or an account is kept out. It stands in
+// records and never reaches a client.
+type Cause string
+
+// The causes.
+const (
+	CauseNone             Cause = ""
+	CauseEmptyPassword    Cause = "empty_password"
+	CauseMalformedName    Cause = "malformed_name"
+	CauseWrongPassword    Cause = "wrong_password"     // also: an account that does not exist, for a controller that does not tell
+	CauseNoSuchAccount    Cause = "no_such_account"    //
+	CauseNotAPerson       Cause = "not_a_user_account" // a computer, a group
+	CauseDisabled         Cause = "disabled"           // AcceptSecurityContext error, data 533
+	CauseAccountExpired   Cause = "account_expired"    // 701
+	CauseLockedOut        Cause = "locked_out"         // 775
+	CausePasswordExpired  Cause = "password_expired"   // 532
+	CauseMustChange       Cause = "password_must_change"
+	CauseLogonHours       Cause = "logon_hours"        // 530
+	CauseWorkstation      Cause = "workstation"        // 531
+	CauseRestricted       Cause = "account_restricted" // 52f: Protected Users and their kin
+	CauseDirectoryDown    Cause = "directory_unavailable"
+	CauseDirectoryAnswer  Cause = "directory_answer" // it answered what cannot be: two hits, no SID
+	CauseNoPassword       Cause = "no_password_given"
+	CauseTooManyAttempts  Cause = "too_many_attempts"
+	CauseIdentityMismatch Cause = "identity_mismatch"
+	CauseNoMatchingRule   Cause = "no_matching_rule"
+)
+
+// Failure is a refused log-in.
+type Failure struct {
+	Cause  Cause
+	Detail string // what the directory said, for the record
+	Err    error  // what lay below; may be nil
+	// Identity is as much of the account as was learnt before the refusal.
+	Identity Identity
+}
+
+// Error implements error. It is for logs of the proxy, never for a client.
+func (f *Failure) Error() string {
+	if f.Detail == "" {
+		return fmt.Sprintf("authentication failed: %s", f.Cause)
+	}
+	return fmt.Sprintf("authentication failed: %s: %s", f.Cause, f.Detail)
+}
+
+// Unwrap returns what lay below.
+func (f *Failure) Unwrap() error { return f.Err }

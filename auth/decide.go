@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Decision is what a grant makes of a text.
+type Decision struct {
+	Allowed bool
+	// Statement is the index of the statement that decided.
+	Statement int
+	// What names what is denied, as a noun phrase: "DELETE without WHERE on
+	// public.orders".
+	What string
+	// Missing names what the grant lacks: "class DDL", "tag destructive".
+	Missing string
+}
+
+// Decide judges a text under a grant. It is pure: the same grant and judgement
+// give the same decision. A text is denied when one of its statements is.
+func (g *Grant) Decide(j *statement.Judgement) Decision {
+	if g.Classes&j.Class == j.Class && j.Tags&Guarded&^g.Tags == 0 && len(g.Objects) == 0 {
+		return Decision{Allowed: true}
+	}
+	for i := range j.Statements {
+		if d := g.DecideStatement(&j.Statements[i]); !d.Allowed {
+			d.Statement = i
+			return d
+		}
+	}
+	return Decision{Allowed: true}
+}
+
+// DecideStatement judges one statement. What ends a transaction is never
+// denied, so that nobody is stuck in an aborted one.
+func (g *Grant) DecideStatement(s *statement.Statement) Decision {
+	if s.Effect.Kind == statement.EffectCommit || s.Effect.Kind == statement.EffectRollback {
+		return Decision{Allowed: true}
+	}
+	if missing := s.Class &^ g.Classes; missing != 0 {
+		return Decision{What: describe(s), Missing: "class " + missing.String()}
+	}
+	if missing := s.Tags & Guarded &^ g.Tags; missing != 0 {
+		return Decision{What: describe(s), Missing: "tag " + missing.String()}
+	}
+	for _, o := range s.Objects {
+		for _, p := range g.Objects {
+			if p.Matches(o) {
+				return Decision{What: describe(s), Missing: fmt.Sprintf("object %s", p)}
+			}
+		}
+	}
+	return Decision{Allowed: true}
+}
+
+func describe(s *statement.Statement) string {
+	what := s.Command
+	switch {
+	case s.Class&statement.Unknown != 0:
+		return "a statement that could not be read"
+	case s.Destructive != "":
+		what = s.Destructive
+	case what == "":
+		what = "a statement"
+	}
+	if names := touched(s); names != "" {
+		what += " on " + names
+	}
+	return what
+}
+
+// touched lists at most three of the objects that are more than read, or that
+// are read where nothing else is done to any.
+func touched(s *statement.Statement) string {
+	const most = 3
+	var names []string
+	for _, readOnly := range []bool{false, true} {
+		for _, o := range s.Objects {
+			if (o.Use == statement.UseRead) == readOnly && o.Use != statement.UseExecute {
+				names = append(names, qualified(o))
+			}
+		}
+		if len(names) > 0 {
+			break
+		}
+	}
+	if len(names) > most {
+		names = append(names[:most], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+func qualified(o statement.Object) string {
+	if o.Schema == "" {
+		return o.Name
+	}
+	return o.Schema + "." + o.Name
+}

@@ -1,0 +1,121 @@
+package auth
+
+import (
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+func judgement(list ...statement.Statement) *statement.Judgement {
+	j := &statement.Judgement{Statements: list}
+	for _, s := range list {
+		j.Class |= s.Class
+		j.Tags |= s.Tags
+	}
+	return j
+}
+
+var (
+	orders     = statement.Object{Schema: "public", Name: "orders", Kind: "table", Use: statement.UseRead}
+	selectOne  = statement.Statement{Command: "SELECT", Class: statement.Read, Objects: []statement.Object{orders}}
+	deleteAll  = statement.Statement{Command: "DELETE", Class: statement.Write, Tags: statement.TagDestructive, Destructive: "DELETE without WHERE", Objects: []statement.Object{{Schema: "public", Name: "orders", Use: statement.UseWrite}, {Name: "customers", Use: statement.UseRead}}}
+	begin      = statement.Statement{Command: "BEGIN", Class: statement.Misc, Tags: statement.TagTransaction, Effect: statement.Effect{Kind: statement.EffectBegin}}
+	rollback   = statement.Statement{Command: "ROLLBACK", Class: statement.Misc, Tags: statement.TagTransaction, Effect: statement.Effect{Kind: statement.EffectRollback}}
+	unreadable = statement.UnknownText([]byte("sel"), statement.CauseSyntax)
+)
+
+func pattern(t *testing.T, s string) Pattern {
+	t.Helper()
+	p, err := NewPattern(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestDecide(t *testing.T) {
+	all := statement.Read | statement.Write | statement.Misc
+	tests := []struct {
+		name  string
+		grant Grant
+		j     *statement.Judgement
+		want  Decision
+	}{
+		{"nothing sent", Grant{}, judgement(), Decision{Allowed: true}},
+		{"class given", Grant{Classes: statement.Read}, judgement(selectOne), Decision{Allowed: true}},
+		{"no classes at all", Grant{}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "class READ"}},
+		{"class missing", Grant{Classes: statement.Read}, judgement(deleteAll), Decision{What: "DELETE without WHERE on public.orders", Missing: "class WRITE"}},
+		{"tag missing", Grant{Classes: all}, judgement(deleteAll), Decision{What: "DELETE without WHERE on public.orders", Missing: "tag destructive"}},
+		{"tag given", Grant{Classes: all, Tags: statement.TagDestructive}, judgement(deleteAll), Decision{Allowed: true}},
+		{"one of several", Grant{Classes: all}, judgement(begin, selectOne, deleteAll), Decision{Statement: 2, What: "DELETE without WHERE on public.orders", Missing: "tag destructive"}},
+		{"a tag that only describes", Grant{Classes: all}, judgement(begin), Decision{Allowed: true}},
+		{"the end of a transaction", Grant{}, judgement(rollback), Decision{Allowed: true}},
+		{"an end and something else", Grant{}, judgement(rollback, selectOne), Decision{Statement: 1, What: "SELECT on public.orders", Missing: "class READ"}},
+		{"unknown", Grant{Classes: all}, unreadable, Decision{What: "a statement that could not be read", Missing: "class UNKNOWN"}},
+		{"unknown named", Grant{Classes: statement.Unknown}, unreadable, Decision{Allowed: true}},
+		{"object denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "object public.ord*"}},
+		{"object beside", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{Allowed: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.grant.Decide(tt.j); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestInvariant7UnknownIsAClass: every known class and every tag together do
+// not let a statement pass that could not be read.
+func TestInvariant7UnknownIsAClass(t *testing.T) {
+	g := Grant{Classes: ^statement.Unknown, Tags: ^statement.Tag(0)}
+	if g.Decide(unreadable).Allowed {
+		t.Error("allowed")
+	}
+}
+
+// TestDecideByStatementAgrees: the short cut over the whole text and the walk
+// over its statements decide alike, for every pair of class and tag.
+func TestDecideByStatementAgrees(t *testing.T) {
+	for c := statement.Class(1); c <= statement.Unknown; c <<= 1 {
+		for tag := statement.Tag(1); tag <= statement.TagFastpath; tag <<= 1 {
+			s := statement.Statement{Command: "X", Class: c, Tags: tag}
+			for _, g := range []Grant{{}, {Classes: c}, {Classes: c, Tags: tag}, {Classes: ^c, Tags: ^tag}} {
+				whole, single := g.Decide(judgement(s)), g.DecideStatement(&s)
+				if whole != single {
+					t.Errorf("%s %s under %s %s: %+v and %+v", c, tag, g.Classes, g.Tags, whole, single)
+				}
+			}
+		}
+	}
+}
+
+func TestDecideAllocatesNothing(t *testing.T) {
+	g, j := Grant{Classes: statement.Read}, judgement(selectOne)
+	if n := testing.AllocsPerRun(100, func() {
+		if !g.Decide(j).Allowed {
+			t.Fatal("denied")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	object := func(name string, use statement.Use) statement.Object { return statement.Object{Name: name, Use: use} }
+	tests := []struct {
+		s    statement.Statement
+		want string
+	}{
+		{statement.Statement{}, "a statement"},
+		{statement.Statement{Command: "VACUUM"}, "VACUUM"},
+		{statement.Statement{Command: "INSERT", Objects: []statement.Object{object("a", statement.UseRead), object("b", statement.UseWrite)}}, "INSERT on b"},
+		{statement.Statement{Command: "SELECT", Objects: []statement.Object{object("f", statement.UseExecute), object("a", statement.UseRead)}}, "SELECT on a"},
+		{statement.Statement{Command: "DROP TABLE", Objects: []statement.Object{object("a", statement.UseDrop), object("b", statement.UseDrop), object("c", statement.UseDrop), object("d", statement.UseDrop)}}, "DROP TABLE on a, b, c, …"},
+	}
+	for _, tt := range tests {
+		if got := describe(&tt.s); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// mostBinds bounds the binds of clients at once.
+const mostBinds = 32
+
+// bind proves a password on a connection of its own. The error is *auth.Failure.
+func (d *Directory) bind(ctx context.Context, dn, password string) error {
+	if err := acquire(ctx, d.binds, d.options.Timeout); err != nil {
+		return err
+	}
+	defer func() { <-d.binds }()
+	return d.ask(ctx, func(c *controller) error {
+		fresh, err := dial(ctx, c, d.options.Timeout)
+		if err != nil {
+			return err
+		}
+		defer fresh.close()
+		err = fresh.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
+		var gone *unreachable
+		if err == nil || errors.As(err, &gone) {
+			return err
+		}
+		if f := bindFailure(err); f.Cause != auth.CauseDirectoryDown {
+			return f
+		}
+		return &unreachable{fmt.Errorf("%s: %w", c.url, err)}
+	})
+}
+
+// bindNobody does the work of a bind for an account that does not exist, so that
+// the time until the answer does not tell that. The client's password is not
+// used for it.
+func (d *Directory) bindNobody(ctx context.Context) {
+	// Whatever the directory says to it, the log-in is refused.
+	_ = d.bind(ctx, "CN="+rand.Text()+",CN=Users,"+d.base, rand.Text())
+}
+
+// dataCode finds the Windows error number in a controller's explanation, as in
+// "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data
+// 52e, v1db1". It is hexadecimal.
+var dataCode = regexp.MustCompile(`\bdata ([0-9a-fA-F]{1,8})\b`)
+
+// dataCauses are the numbers that a refused bind can come with (winerror.h:
+// ERROR_NO_SUCH_USER and those after it).
+var dataCauses = map[string]auth.Cause{
+	"525": auth.CauseNoSuchAccount,
+	"52e": auth.CauseWrongPassword,
+	"52f": auth.CauseRestricted,
+	"530": auth.CauseLogonHours,
+	"531": auth.CauseWorkstation,
+	"532": auth.CausePasswordExpired,
+	"533": auth.CauseDisabled,
+	"701": auth.CauseAccountExpired,
+	"773": auth.CauseMustChange,
+	"775": auth.CauseLockedOut,
+}
+
+// bindFailure tells from the answer to a bind why it was refused.
+// CauseDirectoryDown stands for a controller that cannot answer now.
+func bindFailure(err error) *auth.Failure {
+	f := &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(err.Error()), Err: err}
+	var answer *ldap.Error
+	if !errors.As(err, &answer) {
+		return f
+	}
+	switch answer.ResultCode {
+	case ldap.LDAPResultInvalidCredentials:
+		f.Cause = auth.CauseWrongPassword
+		if m := dataCode.FindStringSubmatch(answer.Error()); m != nil {
+			if cause, known := dataCauses[m[1]]; known {
+				f.Cause = cause
+			}
+		}
+	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable:
+		f.Cause = auth.CauseDirectoryDown
+	}
+	return f
+}

@@ -1,0 +1,238 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+var (
+	_ auth.Authenticator = (*Directory)(nil)
+	_ auth.Resolver      = (*Directory)(nil)
+)
+
+// Directory is one domain. It is safe for concurrent use.
+type Directory struct {
+	options     Options
+	base        string // DC=corp,DC=example,DC=com
+	controllers []*controller
+	log         *slog.Logger
+	now         func() time.Time
+
+	readers, binds chan struct{} // a place for each connection in use
+	refused        refusal
+}
+
+// Open checks the options and returns the directory. It connects to nothing yet:
+// a proxy starts, and refuses log-ins, while the directory is down. Probe tells.
+func Open(o Options, log *slog.Logger) (*Directory, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	d := &Directory{
+		options: o,
+		log:     log,
+		now:     time.Now,
+		readers: make(chan struct{}, mostReaders),
+		binds:   make(chan struct{}, mostBinds),
+	}
+	var components []string
+	for label := range strings.SplitSeq(o.Domain, ".") {
+		components = append(components, "DC="+ldap.EscapeDN(label))
+	}
+	d.base = strings.Join(components, ",")
+	for _, raw := range o.Controllers {
+		c, err := newController(raw, &o)
+		if err != nil {
+			return nil, fmt.Errorf("directory: %w", err)
+		}
+		d.controllers = append(d.controllers, c)
+	}
+	return d, nil
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Domain == "" || strings.HasPrefix(o.Domain, ".") || strings.HasSuffix(o.Domain, ".") || strings.Contains(o.Domain, ".."):
+		return fmt.Errorf("%q is not the DNS name of a domain", o.Domain)
+	case o.NetBIOS == "":
+		return errors.New("the domain's NetBIOS name is missing")
+	case len(o.Controllers) == 0:
+		return errors.New("no controllers")
+	case o.BindName == "" || o.BindPassword == nil:
+		return errors.New("no reading account")
+	case o.Timeout <= 0:
+		return errors.New("no timeout")
+	}
+	return nil
+}
+
+// Close closes the connections that are kept. Operations that run end by
+// themselves.
+func (d *Directory) Close() error {
+	for _, c := range d.controllers {
+		c.shutDown()
+	}
+	return nil
+}
+
+// longestPassword bounds a password, in bytes. Active Directory's have at most
+// 256 characters.
+const longestPassword = 1024
+
+// Authenticate implements auth.Authenticator.
+//
+// The account is looked up first, and the bind is made with its distinguished
+// name: what a client typed never names the account that a password is tried
+// on. State and groups are read after the bind.
+func (d *Directory) Authenticate(ctx context.Context, typed string, password *auth.Secret) (auth.Identity, error) {
+	if password == nil || password.Len() == 0 {
+		// A controller answers an empty password with success (RFC 4513, section
+		// 5.1.2): it must never see one.
+		return refuse(&auth.Failure{Cause: auth.CauseEmptyPassword}, auth.Identity{})
+	}
+	if password.Len() > longestPassword {
+		return refuse(&auth.Failure{Cause: auth.CauseWrongPassword, Detail: "longer than any password"}, auth.Identity{})
+	}
+	n, malformed := d.parseName(typed)
+	if malformed != nil {
+		return refuse(malformed, auth.Identity{})
+	}
+	start := time.Now()
+	id, err := d.prove(ctx, n, password)
+	if err != nil && failure(err).Cause != auth.CauseDirectoryDown {
+		blur(ctx, start)
+	}
+	return id, err
+}
+
+// prove is Authenticate behind the checks that need no directory.
+func (d *Directory) prove(ctx context.Context, n name, password *auth.Secret) (auth.Identity, error) {
+	var found auth.Identity
+	err := d.read(ctx, func(c *conn) error {
+		var err error
+		found, err = d.find(ctx, c, n)
+		return err
+	})
+	if err != nil {
+		if failure(err).Cause != auth.CauseDirectoryDown {
+			d.bindNobody(ctx)
+		}
+		return refuse(err, found)
+	}
+	if err := d.bind(ctx, found.DN, password.Reveal()); err != nil {
+		return refuse(err, found)
+	}
+	id, err := d.reload(ctx, found)
+	if err != nil {
+		return refuse(err, found)
+	}
+	if !strings.EqualFold(id.DN, found.DN) {
+		// It was moved or renamed in between: another one may have got its name.
+		return refuse(&auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the account was renamed during the log-in"}, id)
+	}
+	if cause := id.State.Barred(); cause != auth.CauseNone {
+		return refuse(&auth.Failure{Cause: cause, Detail: "the account's state, read after a bind that succeeded"}, id)
+	}
+	return id, nil
+}
+
+// blurStep is what the time of a refusal is rounded up to.
+const blurStep = 100 * time.Millisecond
+
+// blur waits until a refusal has taken a multiple of blurStep. A controller
+// takes some milliseconds longer over the wrong password of an account that
+// exists (it counts it) than over one that does not.
+func blur(ctx context.Context, start time.Time) {
+	timer := time.NewTimer(blurStep - time.Since(start)%blurStep)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// Lookup implements auth.Resolver. An account that is barred is returned as it
+// is: its State says so.
+func (d *Directory) Lookup(ctx context.Context, typed string) (auth.Identity, error) {
+	n, malformed := d.parseName(typed)
+	if malformed != nil {
+		return refuse(malformed, auth.Identity{})
+	}
+	var id auth.Identity
+	err := d.read(ctx, func(c *conn) error {
+		found, err := d.find(ctx, c, n)
+		if err != nil {
+			return err
+		}
+		id, err = d.load(ctx, c, found.GUID)
+		return err
+	})
+	if err != nil {
+		return refuse(err, id)
+	}
+	return id, nil
+}
+
+// Refresh implements auth.Resolver. As with Lookup, a barred account is no error.
+func (d *Directory) Refresh(ctx context.Context, id auth.Identity) (auth.Identity, error) {
+	fresh, err := d.reload(ctx, id)
+	if err != nil {
+		return refuse(err, id)
+	}
+	return fresh, nil
+}
+
+func (d *Directory) reload(ctx context.Context, id auth.Identity) (auth.Identity, error) {
+	var fresh auth.Identity
+	err := d.read(ctx, func(c *conn) error {
+		var err error
+		fresh, err = d.load(ctx, c, id.GUID)
+		return err
+	})
+	if err == nil && id.SID != "" && fresh.SID != id.SID {
+		err = &auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the account's SID is another one now"}
+	}
+	return fresh, err
+}
+
+// Probe reports whether a controller answers and accepts the reading account.
+func (d *Directory) Probe(ctx context.Context) error {
+	err := d.read(ctx, func(c *conn) error {
+		entries, err := d.search(ctx, c, d.base, ldap.ScopeBaseObject, "(objectClass=*)", []string{"objectSid"})
+		if err == nil && len(entries) != 1 {
+			return &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: "there is no " + d.base}
+		}
+		return err
+	})
+	if err != nil {
+		return failure(err)
+	}
+	return nil
+}
+
+// refuse returns no identity beside the failure that holds what was learnt.
+func refuse(err error, learnt auth.Identity) (auth.Identity, error) {
+	f := *failure(err) // some failures are remembered: not to be written to
+	if f.Identity.GUID == "" {
+		f.Identity = learnt
+	}
+	return auth.Identity{}, &f
+}
+
+// failure makes a *auth.Failure of any error; one that is nothing else is the
+// directory's.
+func failure(err error) *auth.Failure {
+	var f *auth.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return down(err)
+}

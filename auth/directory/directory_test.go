@@ -1,0 +1,279 @@
+package directory
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/testkit"
+)
+
+func TestAuthenticateGivesIdentity(t *testing.T) {
+	d, c := openShared(t)
+	id, err := authenticate(t, d, "alice", testkit.AlicePassword)
+	must(t, err)
+	dn, err := c.DN(t.Context(), "alice")
+	must(t, err)
+	want := auth.Identity{
+		Account: "alice", UPN: "alice@corp.example.com", Domain: "corp.example.com", DN: dn, Kind: auth.Person,
+		SID: id.SID, GUID: id.GUID, Groups: id.Groups, USN: id.USN,
+	}
+	if id.Account != want.Account || id.UPN != want.UPN || id.Domain != want.Domain || id.DN != want.DN || id.Kind != want.Kind || id.State != 0 || !id.Expires.IsZero() {
+		t.Errorf("got %+v, want %+v", id, want)
+	}
+	if !regexp.MustCompile(`^S-1-5-21-\d+-\d+-\d+-\d{4,}$`).MatchString(id.SID) {
+		t.Errorf("SID %q", id.SID)
+	}
+	if err := checkGUID(id.GUID); err != nil {
+		t.Errorf("GUID %q: %v", id.GUID, err)
+	}
+	if id.USN == 0 {
+		t.Error("no USN")
+	}
+}
+
+func TestGroupsAreNested(t *testing.T) {
+	d, _ := openShared(t)
+	for account, want := range map[string][]string{
+		"alice":              {testkit.GroupTeam, testkit.GroupReaders, "Domain Users"}, // the readers only through the team
+		"bob":                {testkit.GroupMigrations, testkit.GroupReaders},
+		testkit.ZoeAccount:   {testkit.GroupUmlauts, testkit.GroupReaders},
+		"svc-orders":         {testkit.GroupServices},
+		"CORP\\svc-pgcustos": {"Domain Users"},
+	} {
+		id, err := d.Lookup(t.Context(), account)
+		must(t, err)
+		names := groupNames(id)
+		for _, group := range want {
+			if !names[group] {
+				t.Errorf("%s is not in %s: %v", account, group, id.Groups)
+			}
+		}
+		if account == "alice" && names[testkit.GroupMigrations] {
+			t.Error("alice is in the migrations' group")
+		}
+		for _, g := range id.Groups {
+			if g.Name != "" && (g.DN == "" || !strings.HasPrefix(g.SID, "S-1-5-")) {
+				t.Errorf("%s: %+v", account, g)
+			}
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	d, _ := openShared(t)
+	for _, test := range []struct {
+		name, password string
+		cause          auth.Cause
+		state          auth.State
+	}{
+		{"dave", testkit.DavePassword, auth.CauseDisabled, auth.Disabled},
+		{"erin", testkit.ErinPassword, auth.CauseAccountExpired, auth.AccountExpired},
+		{"frank", testkit.FrankPassword, auth.CauseMustChange, auth.MustChange | auth.PasswordExpired},
+		{"grace", testkit.GracePassword, auth.CauseLockedOut, auth.LockedOut},
+		{"heidi", testkit.HeidiPassword, auth.CausePasswordExpired, auth.PasswordExpired},
+		{"dave", "Not-The-0ne", auth.CauseWrongPassword, auth.Disabled},
+		{"erin", "Not-The-0ne", auth.CauseWrongPassword, auth.AccountExpired},
+		{"grace", "Not-The-0ne", auth.CauseLockedOut, auth.LockedOut},
+		{"carol", "Not-The-0ne", auth.CauseWrongPassword, 0},
+		{"carol", testkit.CarolPassword, auth.CauseNone, 0},
+	} {
+		t.Run(test.name+" "+string(test.cause), func(t *testing.T) {
+			looked, err := d.Lookup(t.Context(), test.name)
+			must(t, err)
+			if looked.State != test.state {
+				t.Errorf("Lookup: state %b, want %b", looked.State, test.state)
+			}
+			id, err := authenticate(t, d, test.name, test.password)
+			if test.cause == auth.CauseNone {
+				must(t, err)
+				return
+			}
+			f := wantCause(t, err, test.cause)
+			if id.GUID != "" {
+				t.Error("a refused log-in returned an identity")
+			}
+			if f.Identity.Account != test.name || f.Identity.GUID != looked.GUID {
+				t.Errorf("the failure tells of %+v", f.Identity)
+			}
+			if strings.Contains(f.Error(), test.password) {
+				t.Error("the failure tells the password")
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	d, _ := openShared(t)
+	for _, test := range []struct{ name, password, account string }{
+		{"alice", testkit.AlicePassword, "alice"},
+		{"ALICE", testkit.AlicePassword, "alice"},
+		{"alice@corp.example.com", testkit.AlicePassword, "alice"},
+		{"Alice@CORP.example.COM", testkit.AlicePassword, "alice"},
+		{`CORP\alice`, testkit.AlicePassword, "alice"},
+		{`corp\Alice`, testkit.AlicePassword, "alice"},
+		{"ivan", testkit.IvanPassword, "ivan"}, // has no userPrincipalName
+		{"ivan@corp.example.com", testkit.IvanPassword, "ivan"},
+		{"judy", testkit.JudyPassword, "judy"},
+		{"judy@corp.example.com", testkit.JudyPassword, "judy"},
+		{"judy.smith", testkit.JudyPassword, "judy"}, // the userPrincipalName's
+		{"judy.smith@corp.example.com", testkit.JudyPassword, "judy"},
+		{testkit.ZoeAccount, testkit.ZoePassword, testkit.ZoeAccount},
+		{strings.ToUpper(testkit.ZoeAccount), testkit.ZoePassword, testkit.ZoeAccount},
+		{testkit.PatAccount, testkit.PatPassword, testkit.PatAccount},
+		{`CORP\` + testkit.PatAccount, testkit.PatPassword, testkit.PatAccount},
+		{"svc-orders", testkit.OrdersPassword, "svc-orders"},
+	} {
+		id, err := authenticate(t, d, test.name, test.password)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		} else if id.Account != test.account {
+			t.Errorf("%s is %q, want %q", test.name, id.Account, test.account)
+		}
+	}
+}
+
+func TestNamesThatAreNobodys(t *testing.T) {
+	d, _ := openShared(t)
+	for name, cause := range map[string]auth.Cause{
+		"mallory":                 auth.CauseNoSuchAccount,
+		"*":                       auth.CauseNoSuchAccount,
+		"al*ce":                   auth.CauseNoSuchAccount,
+		"alice)(objectClass=*":    auth.CauseNoSuchAccount,
+		"*)(sAMAccountName=alice": auth.CauseNoSuchAccount,
+		`\2a`:                     auth.CauseMalformedName,
+		"CN=Alice Adams,OU=People," + testkit.BaseDN: auth.CauseNoSuchAccount,
+		"DC1$":                       auth.CauseNotAPerson,
+		"APP-Orders-Readers":         auth.CauseNotAPerson,
+		"alice@evil.example.org":     auth.CauseNoSuchAccount,
+		`EVIL\alice`:                 auth.CauseNoSuchAccount,
+		`CORP\judy.smith`:            auth.CauseNoSuchAccount,
+		"Alice Adams":                auth.CauseNoSuchAccount, // a display name
+		"S-1-5-32-544":               auth.CauseNoSuchAccount,
+		"krbtgt/corp.example.com":    auth.CauseNoSuchAccount,
+		"alice@corp.example.com\x00": auth.CauseMalformedName,
+	} {
+		f := wantCauseOf(t, d, name, cause)
+		if cause == auth.CauseNoSuchAccount && f.Identity.GUID != "" {
+			t.Errorf("%q: %+v", name, f.Identity)
+		}
+	}
+}
+
+func wantCauseOf(t *testing.T, d *Directory, name string, cause auth.Cause) *auth.Failure {
+	t.Helper()
+	_, err := authenticate(t, d, name, testkit.AlicePassword)
+	f := wantCause(t, err, cause)
+	_, err = d.Lookup(t.Context(), name)
+	wantCause(t, err, cause)
+	return f
+}
+
+func TestDisabledWhileBindSucceeds(t *testing.T) {
+	// The state is read after the bind: with an expiry that passes in between, the
+	// bind succeeds and the log-in does not.
+	d, c := openShared(t)
+	must(t, c.CreateUser(t.Context(), "quick", "Expires-S0on-Enough"))
+	must(t, c.SetExpiry(t.Context(), "quick", time.Now().Add(time.Hour)))
+	id, err := authenticate(t, d, "quick", "Expires-S0on-Enough")
+	must(t, err)
+	if left := time.Until(id.Expires); left < 59*time.Minute || left > time.Hour {
+		t.Errorf("expires in %s", left)
+	}
+	d.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	_, err = authenticate(t, d, "quick", "Expires-S0on-Enough")
+	f := wantCause(t, err, auth.CauseAccountExpired)
+	if f.Identity.State != auth.AccountExpired {
+		t.Errorf("state %b", f.Identity.State)
+	}
+}
+
+func TestServicesAreDeclared(t *testing.T) {
+	d, _ := openShared(t)
+	id, err := authenticate(t, d, "SVC-Orders", testkit.OrdersPassword)
+	must(t, err)
+	if id.Kind != auth.Service || id.Owner != "alice@corp.example.com" {
+		t.Errorf("kind %q, owner %q", id.Kind, id.Owner)
+	}
+}
+
+func TestRefreshSeesChanges(t *testing.T) {
+	d, c := openShared(t)
+	ctx := within(t, time.Minute)
+	must(t, c.CreateUser(ctx, "rita", "Changes-A-L0t", testkit.GroupTeam))
+	id, err := d.Lookup(ctx, "rita")
+	must(t, err)
+	if !groupNames(id)[testkit.GroupReaders] {
+		t.Error("not in the readers' group")
+	}
+	steps := []struct {
+		what   string
+		change func() error
+		good   func(auth.Identity) bool
+	}{
+		{"leave the group", func() error { return c.RemoveFromGroup(ctx, "rita", testkit.GroupTeam) }, func(id auth.Identity) bool { return !groupNames(id)[testkit.GroupReaders] }},
+		{"be disabled", func() error { return c.Disable(ctx, "rita") }, func(id auth.Identity) bool { return id.State == auth.Disabled }},
+		{"be enabled", func() error { return c.Enable(ctx, "rita") }, func(id auth.Identity) bool { return id.State == 0 }},
+		{"be renamed", func() error { return c.Rename(ctx, "rita", "rita.rose") }, func(id auth.Identity) bool {
+			return id.Account == "rita.rose" && id.UPN == "rita.rose@corp.example.com"
+		}},
+	}
+	for _, step := range steps {
+		must(t, step.change())
+		fresh, err := d.Refresh(ctx, id)
+		must(t, err)
+		if !step.good(fresh) || fresh.GUID != id.GUID || fresh.SID != id.SID || fresh.USN < id.USN {
+			t.Errorf("%s: %+v", step.what, fresh)
+		}
+	}
+	must(t, c.Delete(ctx, "rita.rose"))
+	_, err = d.Refresh(ctx, id)
+	wantCause(t, err, auth.CauseNoSuchAccount)
+
+	// One hired again under the same name is somebody else (invariant 3).
+	must(t, c.CreateUser(ctx, "rita", "Changes-A-L0t"))
+	again, err := d.Lookup(ctx, "rita")
+	must(t, err)
+	if again.GUID == id.GUID || again.SID == id.SID {
+		t.Error("a new account has the old one's identity")
+	}
+	_, err = d.Refresh(ctx, auth.Identity{GUID: again.GUID, SID: id.SID})
+	wantCause(t, err, auth.CauseIdentityMismatch)
+	_, err = d.Refresh(ctx, auth.Identity{GUID: "*)(objectClass=*"})
+	wantCause(t, err, auth.CauseNoSuchAccount)
+}
+
+func TestEmptyPasswordIsRefusedBeforeAnyNetwork(t *testing.T) {
+	d := openDirectory(t, testOptions(nil, "ldaps://127.0.0.1:1"))
+	_, err := d.Authenticate(t.Context(), "alice", auth.NewSecret(nil))
+	wantCause(t, err, auth.CauseEmptyPassword)
+	_, err = d.Authenticate(t.Context(), "alice", nil)
+	wantCause(t, err, auth.CauseEmptyPassword)
+	_, err = d.Authenticate(t.Context(), "alice", auth.NewSecret(make([]byte, 2000)))
+	wantCause(t, err, auth.CauseWrongPassword)
+}
+
+func TestOpenRefusesOptions(t *testing.T) {
+	for what, change := range map[string]func(*Options){
+		"only ldaps":       func(o *Options) { o.Controllers = []string{"ldap://dc1.corp.example.com"} },
+		"form ldaps":       func(o *Options) { o.Controllers = []string{"ldaps://user:pw@dc1.corp.example.com"} },
+		"no controllers":   func(o *Options) { o.Controllers = nil },
+		"DNS name":         func(o *Options) { o.Domain = "" },
+		"NetBIOS":          func(o *Options) { o.NetBIOS = "" },
+		"reading account":  func(o *Options) { o.BindPassword = nil },
+		"timeout":          func(o *Options) { o.Timeout = 0 },
+		"controller":       func(o *Options) { o.Controllers = []string{"ldaps://[::1"} },
+		"ldaps://h:636/dc": func(o *Options) { o.Controllers = []string{"ldaps://h:636/dc"} },
+	} {
+		o := testOptions(nil, "ldaps://dc1.corp.example.com")
+		change(&o)
+		_, err := Open(o, nil)
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		} else if strings.Contains(err.Error(), "pw") {
+			t.Errorf("%s: the error tells a password: %v", what, err)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// Package directory asks Active Directory who somebody is: it proves a password
+// by a simple bind over LDAPS, and reads the account's state and its groups,
+// nested ones included.
+//
+// Accounts are read by a reading account on a few connections that are kept;
+// each client's bind gets a connection of its own that is closed afterwards, so
+// that no operation ever runs with somebody else's rights. Controllers are asked
+// in the order of the configuration, one that did not answer last.
+//
+// Whatever the directory says is judged as coming from outside: answers are
+// bounded in bytes, entries and time, referrals are never followed, and what is
+// missing from an answer refuses the log-in.
+//
+// This is the only package that imports an LDAP library, and none of that
+// library's types leave it.
+package directory

@@ -1,0 +1,128 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// tokenGroups is a computed attribute: the SIDs of all groups that an account is
+// in, directly or through others, with its primary group and the builtin ones
+// (MS-ADTS section 3.1.1.4.5.19). Only a base search gives it.
+const tokenGroups = "tokenGroups"
+
+const (
+	// mostGroups bounds an account's groups. A Windows token holds 1,015.
+	mostGroups = 4096
+	// chunk is how many SIDs are resolved by one filter: no more entries come back
+	// than a controller gives without pages (1,000, MaxPageSize).
+	chunk = 100
+)
+
+// groups reads the groups of the account whose entry holds its tokenGroups.
+func (d *Directory) groups(ctx context.Context, c *conn, e *ldap.Entry) ([]auth.Group, error) {
+	raw, err := d.allValues(ctx, c, e, tokenGroups)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) == 0 {
+		// Everybody is in a primary group at least.
+		return nil, &auth.Failure{
+			Cause:  auth.CauseDirectoryAnswer,
+			Detail: clip(e.DN + ": tokenGroups is missing: may the reading account read it?"),
+		}
+	}
+	groups := make([]auth.Group, len(raw))
+	bySID := make(map[string]*auth.Group, len(raw))
+	for i, b := range raw {
+		sid, err := sidText(b)
+		if err != nil {
+			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": tokenGroups: " + err.Error()), Err: err}
+		}
+		groups[i].SID = sid
+		bySID[sid] = &groups[i]
+	}
+	for some := range slices.Chunk(raw, chunk) {
+		if err := d.nameGroups(ctx, c, some, bySID); err != nil {
+			return nil, err
+		}
+	}
+	return groups, nil
+}
+
+// nameGroups fills in the names of the groups with these SIDs. Those that do not
+// resolve, of other domains for instance, keep their SID alone.
+func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySID map[string]*auth.Group) error {
+	var filter strings.Builder
+	filter.WriteString("(|")
+	for _, sid := range sids {
+		filter.WriteString("(objectSid=" + escape(sid) + ")")
+	}
+	filter.WriteString(")")
+	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, filter.String(), []string{"objectSid", "sAMAccountName"})
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		sid, err := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
+		if err != nil {
+			continue // nobody asked for it
+		}
+		if g := bySID[sid]; g != nil {
+			g.Name, g.DN = e.GetEqualFoldAttributeValue("sAMAccountName"), e.DN
+		}
+	}
+	return nil
+}
+
+// allValues returns the values of an attribute, and fetches the rest where the
+// directory gave a part of them only: "member;range=0-1499" (MS-ADTS section
+// 3.1.1.3.1.3.3).
+func (d *Directory) allValues(ctx context.Context, c *conn, e *ldap.Entry, attribute string) ([][]byte, error) {
+	values, next := part(e, attribute)
+	for next > 0 {
+		if next > mostGroups {
+			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(fmt.Sprintf("%s: more than %d groups", e.DN, mostGroups))}
+		}
+		entries, err := d.search(ctx, c, e.DN, ldap.ScopeBaseObject, "(objectClass=*)", []string{fmt.Sprintf("%s;range=%d-*", attribute, next)})
+		if err != nil {
+			return nil, err
+		}
+		var more [][]byte
+		after := 0
+		if len(entries) == 1 {
+			more, after = part(entries[0], attribute)
+		}
+		if len(more) == 0 || after != 0 && after <= next {
+			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": a part of " + attribute + " is missing")}
+		}
+		values, next = append(values, more...), after
+	}
+	return values, nil
+}
+
+// part returns the values that an entry holds of an attribute, and the number of
+// the value after them, 0 where there are no more.
+func part(e *ldap.Entry, attribute string) (values [][]byte, next int) {
+	for _, a := range e.Attributes {
+		if strings.EqualFold(a.Name, attribute) && len(a.ByteValues) > 0 {
+			return a.ByteValues, 0
+		}
+		base, option, _ := strings.Cut(a.Name, ";range=")
+		_, last, isRange := strings.Cut(option, "-")
+		if !strings.EqualFold(base, attribute) || !isRange {
+			continue
+		}
+		if n, err := strconv.Atoi(last); err == nil && n >= 0 {
+			return a.ByteValues, n + 1
+		}
+		return a.ByteValues, 0 // the last part says "*"
+	}
+	return nil, 0
+}

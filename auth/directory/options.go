@@ -1,0 +1,34 @@
+package directory
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Options say which domain to ask, where, and as whom.
+type Options struct {
+	Domain      string         // DNS name: corp.example.com
+	NetBIOS     string         // CORP
+	Controllers []string       // ldaps://dc1.corp.example.com:636, asked in this order
+	CA          *x509.CertPool // nil for the system's
+	// ServerName is what the controllers' certificates must name, where it is
+	// not the host of the URL.
+	ServerName string
+	// BindName and BindPassword are the account that reads others. The password is
+	// read at each use, so that rotation needs no restart; each call returns a
+	// secret of its own, which the directory wipes.
+	BindName     string
+	BindPassword func() (*auth.Secret, error)
+	// Timeout bounds each dial and each operation.
+	Timeout time.Duration
+	// Services are the accounts declared as services: by sAMAccountName, lower case.
+	Services map[string]Service
+}
+
+// Service is what the configuration declares of a service account.
+type Service struct {
+	Owner   string // the human who answers for it
+	Purpose string
+}

@@ -1,0 +1,219 @@
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+const (
+	// mostReaders bounds the reading connections in use at once, over all
+	// controllers: a read takes some 10 ms.
+	mostReaders = 8
+	// idleFor is how long a reading connection is kept unused, below the 15
+	// minutes after which a controller ends it (MaxConnIdleTime).
+	idleFor = 2 * time.Minute
+	// longestLife bounds a reading connection's age, so that a changed password or
+	// a disabled reading account does not go unnoticed.
+	longestLife = 15 * time.Minute
+)
+
+// idleConn is a reading connection that waits to be used.
+type idleConn struct {
+	*conn
+	expiry *time.Timer
+}
+
+// read gives a reading connection to a function, which returns what the
+// directory said. A connection that ended while it was idle is replaced.
+func (d *Directory) read(ctx context.Context, use func(*conn) error) error {
+	if err := acquire(ctx, d.readers, d.options.Timeout); err != nil {
+		return err
+	}
+	defer func() { <-d.readers }()
+	return d.ask(ctx, func(c *controller) error {
+		for {
+			reader, kept := c.takeIdle()
+			if !kept {
+				var err error
+				if reader, err = d.dialReader(ctx, c); err != nil {
+					return err
+				}
+			}
+			err := use(reader)
+			if !reader.broken && !reader.ldap.IsClosing() {
+				c.putIdle(reader)
+				return err
+			}
+			stale := kept && !reader.timedOut() && ctx.Err() == nil
+			reader.close()
+			if !stale {
+				return err
+			}
+		}
+	})
+}
+
+// acquire takes a place in a bounded number of them. It waits for twice the
+// timeout: those before may have to find out first that a controller is dead.
+func acquire(ctx context.Context, places chan struct{}, timeout time.Duration) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+	defer cancel()
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return down(fmt.Errorf("all %d connections to the directory are in use: %w", cap(places), ctx.Err()))
+	}
+}
+
+// dialReader opens a connection and binds it as the reading account.
+func (d *Directory) dialReader(ctx context.Context, c *controller) (*conn, error) {
+	secret, err := d.options.BindPassword()
+	if err != nil {
+		return nil, fmt.Errorf("the password of the reading account: %w", &auth.Failure{
+			Cause: auth.CauseDirectoryDown, Detail: "the reading account's password cannot be read", Err: err,
+		})
+	}
+	defer secret.Wipe()
+	if secret.Len() == 0 {
+		return nil, &auth.Failure{Cause: auth.CauseDirectoryDown, Detail: "the reading account's password is empty"}
+	}
+	if err := d.refused.check(secret, d.now()); err != nil {
+		return nil, err
+	}
+	reader, err := dial(ctx, c, d.options.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	err = reader.do(ctx, d.options.Timeout, func(l *ldap.Conn) error {
+		return l.Bind(d.options.BindName, secret.Reveal())
+	})
+	if err == nil {
+		return reader, nil
+	}
+	reader.close()
+	var gone *unreachable
+	if errors.As(err, &gone) {
+		return nil, err
+	}
+	f := bindFailure(err)
+	if f.Cause == auth.CauseDirectoryDown {
+		return nil, &unreachable{fmt.Errorf("%s: %w", c.url, err)}
+	}
+	return nil, d.refused.remember(secret, d.now(), f)
+}
+
+// takeIdle returns the connection that was used last, if there is one.
+func (c *controller) takeIdle() (*conn, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.idle) > 0 {
+		last := len(c.idle) - 1
+		i := c.idle[last]
+		c.idle = c.idle[:last]
+		i.expiry.Stop()
+		if !i.ldap.IsClosing() {
+			return i.conn, true
+		}
+		i.close()
+	}
+	return nil, false
+}
+
+// putIdle keeps a connection for the next one who reads.
+func (c *controller) putIdle(reader *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut || time.Since(reader.born) > longestLife {
+		reader.close()
+		return
+	}
+	i := &idleConn{conn: reader}
+	i.expiry = time.AfterFunc(idleFor, func() { c.expire(i) })
+	c.idle = append(c.idle, i)
+}
+
+// expire closes a connection that nobody wanted for idleFor.
+func (c *controller) expire(i *idleConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, other := range c.idle {
+		if other == i {
+			c.idle = append(c.idle[:k], c.idle[k+1:]...)
+			i.close()
+			return
+		}
+	}
+}
+
+func (c *controller) shutDown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut = true
+	for _, i := range c.idle {
+		i.expiry.Stop()
+		i.close()
+	}
+	c.idle = nil
+}
+
+// refusal remembers which password of the reading account the directory
+// refused. Trying it again at each log-in would lock the reading account, and
+// with it everybody, out.
+type refusal struct {
+	mu     sync.Mutex
+	salt   []byte
+	digest [sha256.Size]byte
+	until  time.Time
+	err    error
+}
+
+// refusedFor is how long a refused password is not tried again: six times in
+// the half hour over which controllers count by default.
+const refusedFor = 5 * time.Minute
+
+func (r *refusal) check(secret *auth.Secret, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil || now.After(r.until) || r.hash(secret) != r.digest {
+		return nil
+	}
+	return r.err
+}
+
+func (r *refusal) remember(secret *auth.Secret, now time.Time, f *auth.Failure) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = &auth.Failure{
+		Cause:  auth.CauseDirectoryDown,
+		Detail: fmt.Sprintf("the directory refuses the reading account: %s: %s", f.Cause, f.Detail),
+		Err:    f.Err,
+	}
+	r.digest, r.until = r.hash(secret), now.Add(refusedFor)
+	return r.err
+}
+
+// hash is keyed by a salt that never leaves the process.
+func (r *refusal) hash(secret *auth.Secret) [sha256.Size]byte {
+	if r.salt == nil {
+		r.salt = make([]byte, 32)
+		_, _ = rand.Read(r.salt) // never fails, see crypto/rand
+	}
+	b := append(r.salt[:len(r.salt):len(r.salt)], secret.Reveal()...)
+	defer clear(b)
+	return sha256.Sum256(b)
+}

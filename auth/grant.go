@@ -1,0 +1,65 @@
+package auth
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Request is what a client asks for, beside who it is.
+type Request struct {
+	Database string
+	Source   netip.Addr
+	Method   Method
+	// Role and Reason are the client's own words (invariant 11): nothing is
+	// granted for them, a rule may only demand them.
+	Role   string
+	Reason string
+}
+
+// Grant is what a rule gives to a session. It is immutable.
+type Grant struct {
+	Rule    string // the rule's name
+	Group   string // the group, or account, that made the rule match
+	Backend string
+	Role    string
+	Classes statement.Class // what may be sent
+	Tags    statement.Tag   // what may be sent although it is guarded, see Guarded
+	Objects []Pattern       // what may not be touched
+	Limits  Limits
+	Mode    Mode
+	// Durability is what a record waits for before its statement is forwarded.
+	Durability Durability
+}
+
+// Mode tells whether a grant's denials are enforced.
+type Mode string
+
+// The modes.
+const (
+	Enforce Mode = "enforce"
+	Observe Mode = "observe" // a denial is recorded as what enforcement would have done
+)
+
+// Durability is what a record must survive before its statement is forwarded.
+type Durability string
+
+// The durabilities.
+const (
+	DurableProcess Durability = "process" // the end of the process, SIGKILL included
+	DurableDisk    Durability = "disk"    // the loss of power
+)
+
+// Limits bound a session. Zero is no limit.
+type Limits struct {
+	Statement         time.Duration // from forwarding to the outcome: then cancelled, 57014
+	Idle              time.Duration // outside a transaction: then 57P05
+	IdleInTransaction time.Duration // then 25P03
+	Session           time.Duration // from log-in: then 57P01
+	Connections       int           // of one principal under one rule, at once: 53300
+}
+
+// Guarded are the tags that a grant must name to let a statement pass.
+// TagSession and TagTransaction only describe.
+const Guarded = ^(statement.TagSession | statement.TagTransaction)

@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"strings"
+	"time"
+)
+
+// Identity is one account of the directory, as it was read at one moment. It is
+// keyed by GUID and SID; the names are for people (invariant 3).
+type Identity struct {
+	Account string // sAMAccountName
+	UPN     string // userPrincipalName, lower case
+	Domain  string // DNS name of the domain
+	DN      string // distinguishedName
+	SID     string // objectSid, S-1-5-…
+	GUID    string // objectGUID, in the form 8-4-4-4-12
+	Kind    Kind
+	Owner   string // the human who answers for a service
+	Groups  []Group
+	State   State
+	// Expires is when accountExpires ends the account; zero for never.
+	Expires time.Time
+	// USN is uSNChanged at the controller that was asked.
+	USN uint64
+}
+
+// Group is a group that an identity is in, directly or through others.
+type Group struct {
+	SID  string
+	Name string // sAMAccountName, empty where the SID did not resolve
+	DN   string
+}
+
+// Matches reports whether spec names the group: by SID, DN or name, without
+// regard to case.
+func (g Group) Matches(spec string) bool {
+	return spec != "" && (strings.EqualFold(g.SID, spec) || strings.EqualFold(g.Name, spec) || strings.EqualFold(g.DN, spec))
+}
+
+// Kind tells people from services.
+type Kind string
+
+// The kinds of identity.
+const (
+	Person  Kind = "person"
+	Service Kind = "service"
+)
+
+// Method is how a client proved who it is.
+type Method string
+
+// The methods.
+const (
+	Password    Method = "password"
+	Kerberos    Method = "kerberos"
+	Certificate Method = "certificate"
+)
+
+// State is what the directory says of an account, apart from its existence.
+type State uint8
+
+// The bits of State; none is set for an account in good order.
+const (
+	Disabled        State = 1 << iota // userAccountControl ACCOUNTDISABLE
+	LockedOut                         // msDS-User-Account-Control-Computed LOCKOUT
+	PasswordExpired                   // msDS-User-Account-Control-Computed PASSWORD_EXPIRED
+	AccountExpired                    // accountExpires has passed
+	MustChange                        // pwdLastSet is 0
+)
+
+// Barred returns the cause that keeps an account in this state out, or
+// CauseNone.
+func (s State) Barred() Cause {
+	switch {
+	case s&Disabled != 0:
+		return CauseDisabled
+	case s&AccountExpired != 0:
+		return CauseAccountExpired
+	case s&LockedOut != 0:
+		return CauseLockedOut
+	case s&MustChange != 0:
+		return CauseMustChange
+	case s&PasswordExpired != 0:
+		return CausePasswordExpired
+	default:
+		return CauseNone
+	}
+}

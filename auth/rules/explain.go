@@ -1,0 +1,187 @@
+package rules
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Explanation says what every rule makes of an identity and a request.
+type Explanation struct {
+	Identity auth.Identity
+	Request  auth.Request
+	// Barred is the cause that keeps the account out before any rule is asked.
+	Barred auth.Cause
+	Rules  []Verdict // every rule, in order
+	// Grant is what Choose gives, nil where that is nothing.
+	Grant *auth.Grant
+	// Group is the group through which Grant came, nil where that was an account.
+	Group *auth.Group
+}
+
+// Verdict is what one rule makes of a request.
+type Verdict struct {
+	Rule    string
+	Matched string   // which group or account of the rule the identity is; empty for none
+	Failed  []Failed // the conditions that do not hold, in order; none for a rule that matches
+	Chosen  bool
+}
+
+// Failed is a condition that does not hold.
+type Failed struct {
+	Condition Condition
+	Why       string
+}
+
+// Explain judges every rule. Its Grant is Choose's.
+func (s *Set) Explain(id auth.Identity, req auth.Request) Explanation {
+	req.Source = req.Source.Unmap()
+	e := Explanation{Identity: id, Request: req, Barred: id.State.Barred()}
+	grant, err := s.Choose(id, req)
+	if err == nil {
+		e.Grant = grant
+	}
+	for i := range s.rules {
+		r := &s.rules[i]
+		v := r.judge(&id, &req)
+		if e.Grant != nil && r.Name == e.Grant.Rule && len(v.Failed) == 0 {
+			v.Chosen = true
+			e.Group = r.group(&id)
+		}
+		e.Rules = append(e.Rules, v)
+	}
+	return e
+}
+
+// group returns the group of the identity that the rule names first.
+func (r *Rule) group(id *auth.Identity) *auth.Group {
+	for _, spec := range r.Groups {
+		for i := range id.Groups {
+			if g := id.Groups[i]; g.Matches(spec) {
+				return &g
+			}
+		}
+	}
+	return nil
+}
+
+// String prints the explanation, a line for each step.
+func (e Explanation) String() string {
+	var b strings.Builder
+	e.writeIdentity(&b)
+	e.writeRequest(&b)
+	if e.Barred != auth.CauseNone {
+		fmt.Fprintf(&b, "denied     the account is kept out (%s); no rule is asked\n", e.Barred)
+	}
+	for _, v := range e.Rules {
+		e.writeVerdict(&b, v)
+	}
+	e.writeGrant(&b)
+	return b.String()
+}
+
+func (e Explanation) writeIdentity(b *strings.Builder) {
+	id := &e.Identity
+	fmt.Fprintf(b, "account    %s (%s)\n", clean(id.Account), or(string(id.Kind), "unknown kind"))
+	line(b, "upn", id.UPN)
+	line(b, "dn", id.DN)
+	line(b, "sid", id.SID)
+	line(b, "guid", id.GUID)
+	line(b, "owner", id.Owner)
+	state := "in good order"
+	if e.Barred != auth.CauseNone {
+		state = string(e.Barred)
+	}
+	line(b, "state", state)
+	for i := range id.Groups {
+		g := &id.Groups[i]
+		what := g.SID
+		if g.Name != "" {
+			what = g.Name + "  " + g.SID
+		}
+		line(b, "group", what)
+	}
+}
+
+func (e Explanation) writeRequest(b *strings.Builder) {
+	line(b, "database", e.Request.Database)
+	line(b, "source", e.Request.Source.String())
+	line(b, "method", string(e.Request.Method))
+	line(b, "asks role", e.Request.Role)
+	line(b, "reason", e.Request.Reason)
+}
+
+func line(b *strings.Builder, key, s string) {
+	if s != "" {
+		fmt.Fprintf(b, "%-10s %s\n", key, clean(s))
+	}
+}
+
+// clean quotes what the directory or the client put into a text that a terminal
+// would act on (invariant 11).
+func clean(s string) string {
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}
+
+func (e Explanation) writeVerdict(b *strings.Builder, v Verdict) {
+	switch {
+	case v.Chosen:
+		fmt.Fprintf(b, "rule       %s: chosen, through %s\n", v.Rule, clean(v.Matched))
+	case len(v.Failed) == 0 && e.Barred == auth.CauseNone:
+		fmt.Fprintf(b, "rule       %s: would match through %s, but an earlier rule was chosen\n", v.Rule, clean(v.Matched))
+	case len(v.Failed) == 0:
+		fmt.Fprintf(b, "rule       %s: would match through %s\n", v.Rule, clean(v.Matched))
+	default:
+		fmt.Fprintf(b, "rule       %s: no\n", v.Rule)
+		for _, f := range v.Failed {
+			fmt.Fprintf(b, "             %s: %s\n", f.Condition, f.Why)
+		}
+	}
+}
+
+func (e Explanation) writeGrant(b *strings.Builder) {
+	g := e.Grant
+	if g == nil {
+		if e.Barred == auth.CauseNone {
+			b.WriteString("denied     no rule matches\n")
+		}
+		return
+	}
+	line(b, "rule", g.Rule)
+	if e.Group != nil {
+		line(b, "through", e.Group.DN)
+	}
+	line(b, "backend", g.Backend)
+	line(b, "role", g.Role)
+	line(b, "classes", g.Classes.String())
+	line(b, "tags", or(g.Tags.String(), "(none)"))
+	for _, p := range g.Objects {
+		line(b, "denies", p.String())
+	}
+	line(b, "limits", limits(g.Limits))
+	line(b, "mode", string(g.Mode))
+	line(b, "durability", string(g.Durability))
+}
+
+func limits(l auth.Limits) string {
+	var out []string
+	add := func(name string, set bool, v any) {
+		if set {
+			out = append(out, fmt.Sprintf("%s %v", name, v))
+		}
+	}
+	add("statement", l.Statement > 0, l.Statement)
+	add("idle", l.Idle > 0, l.Idle)
+	add("idle in transaction", l.IdleInTransaction > 0, l.IdleInTransaction)
+	add("session", l.Session > 0, l.Session)
+	add("connections", l.Connections > 0, l.Connections)
+	return or(strings.Join(out, ", "), "(none)")
+}

@@ -1,0 +1,117 @@
+// Package rules chooses the grant of a session: an ordered list of rules, of
+// which the first whose conditions all hold gives it, and none means no session
+// (invariant 1). Explain tells for every rule why it was chosen or not.
+//
+// A Set is immutable and safe for concurrent use; a reload makes a new one.
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Set is an ordered list of rules, indexed by whom they name, so that a log-in
+// looks at the rules of its own groups only.
+type Set struct {
+	rules []Rule
+	// named holds, by each folded name of a group, SID, DN or account, the
+	// numbers of the rules that name it.
+	groups, accounts map[string][]int
+}
+
+// New makes a set of rules in the order of their rank. It keeps the slice.
+func New(list []Rule) *Set {
+	s := &Set{rules: list, groups: map[string][]int{}, accounts: map[string][]int{}}
+	for i := range list {
+		index(s.groups, list[i].Groups, i)
+		index(s.accounts, list[i].Accounts, i)
+	}
+	return s
+}
+
+func index(m map[string][]int, specs []string, rule int) {
+	for _, spec := range specs {
+		key := fold(spec)
+		if list := m[key]; len(list) == 0 || list[len(list)-1] != rule {
+			m[key] = append(list, rule)
+		}
+	}
+}
+
+// Len returns the number of rules.
+func (s *Set) Len() int { return len(s.rules) }
+
+// Choose returns the grant that the rules give for the request: that of the
+// first rule whose conditions all hold, or, where the request names a role,
+// that of the first among those which gives this role.
+//
+// The error is an *auth.Failure: of the cause that bars the account, or with
+// CauseNoMatchingRule and, for the record, the nearest misses.
+func (s *Set) Choose(id auth.Identity, req auth.Request) (*auth.Grant, error) {
+	if cause := id.State.Barred(); cause != auth.CauseNone {
+		return nil, &auth.Failure{Cause: cause, Identity: id}
+	}
+	req.Source = req.Source.Unmap()
+	candidates := s.candidates(&id)
+	for _, i := range candidates {
+		r := &s.rules[i]
+		if who, ok := r.names(&id); ok && r.meets(&id, &req) {
+			return r.grant(who), nil
+		}
+	}
+	return nil, &auth.Failure{
+		Cause:    auth.CauseNoMatchingRule,
+		Detail:   s.nearest(candidates, &id, &req),
+		Identity: id,
+	}
+}
+
+// grant returns the rule's grant as given to who.
+func (r *Rule) grant(who string) *auth.Grant {
+	g := r.Grant
+	g.Rule, g.Group = r.Name, who
+	return &g
+}
+
+// candidates returns the rules that may name the identity, in their order.
+func (s *Set) candidates(id *auth.Identity) []int {
+	var out []int
+	for _, name := range []string{id.Account, id.UPN, id.SID} {
+		out = append(out, lookup(s.accounts, name)...)
+	}
+	for i := range id.Groups {
+		g := &id.Groups[i]
+		out = append(out, lookup(s.groups, g.SID)...)
+		out = append(out, lookup(s.groups, g.Name)...)
+		out = append(out, lookup(s.groups, g.DN)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func lookup(m map[string][]int, name string) []int {
+	if name == "" {
+		return nil
+	}
+	return m[fold(name)]
+}
+
+// nearest describes what the rules that do name the identity ask for beyond
+// that.
+func (s *Set) nearest(candidates []int, id *auth.Identity, req *auth.Request) string {
+	const most = 3
+	var out []string
+	for _, i := range candidates {
+		v := s.rules[i].judge(id, req)
+		if len(out) == most {
+			return strings.Join(out, "; ") + "; …"
+		}
+		out = append(out, v.Rule+": "+v.Failed[0].Why)
+	}
+	if len(out) == 0 {
+		return "no rule names the account or one of its groups"
+	}
+	return strings.Join(out, "; ")
+}

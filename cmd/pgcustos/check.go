@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/internal/config"
+)
+
+// expiryWarning is how long before its end a certificate is warned of.
+const expiryWarning = 30 * 24 * time.Hour
+
+func newCheck() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Validate a configuration and probe all that it names",
+		Long: `Loads the configuration and tries what it names: the directory, the TLS
+certificate, the log-in of each role at each backend and what that role may
+become there, and the journal's directory. Prints a line for each probe; the
+exit code is 1 where one of them FAILs.`,
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			r := &report{w: cmd.OutOrStdout()}
+			r.all(cmd.Context(), c)
+			if r.err != nil {
+				return r.err
+			}
+			if r.failed {
+				return errSaid
+			}
+			return nil
+		}),
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// report prints one line for each probe.
+type report struct {
+	w      io.Writer
+	err    error
+	failed bool
+}
+
+func (r *report) line(result, format string, args ...any) {
+	if r.err == nil {
+		_, r.err = fmt.Fprintf(r.w, "%-4s  %s\n", result, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *report) ok(format string, args ...any)   { r.line("ok", format, args...) }
+func (r *report) warn(format string, args ...any) { r.line("warn", format, args...) }
+
+func (r *report) fail(format string, args ...any) {
+	r.failed = true
+	r.line("FAIL", format, args...)
+}
+
+func (r *report) all(ctx context.Context, c *config.Config) {
+	r.ok("configuration %s: %d rules, %d backends, sha256 %s", c.File, len(c.Rules), len(c.Backends), c.Digest)
+	for _, w := range c.Warnings {
+		r.warn("%s", w)
+	}
+	r.certificate(c.Listen.Startup.TLS)
+	r.directory(ctx, c)
+	for i := range c.Backends {
+		r.backend(ctx, c, &c.Backends[i])
+	}
+	r.journal(c.Journal.Path)
+}
+
+func (r *report) certificate(t *tls.Config) {
+	leaf, err := leafOf(t)
+	if err != nil {
+		r.fail("listen certificate: %v", err)
+		return
+	}
+	now, name := time.Now(), leaf.Subject.String()
+	switch {
+	case now.Before(leaf.NotBefore):
+		r.fail("listen certificate %s: not valid before %s", name, leaf.NotBefore.Format(time.RFC3339))
+	case now.After(leaf.NotAfter):
+		r.fail("listen certificate %s: expired on %s", name, leaf.NotAfter.Format(time.RFC3339))
+	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		r.fail("listen certificate %s: names no host (subjectAltName), clients with sslmode=verify-full refuse it", name)
+	case now.Add(expiryWarning).After(leaf.NotAfter):
+		r.warn("listen certificate %s: expires on %s", name, leaf.NotAfter.Format(time.RFC3339))
+	default:
+		r.ok("listen certificate %s: valid until %s", name, leaf.NotAfter.Format(time.RFC3339))
+	}
+}
+
+func leafOf(t *tls.Config) (*x509.Certificate, error) {
+	pair := &t.Certificates[0]
+	if pair.Leaf != nil {
+		return pair.Leaf, nil
+	}
+	return x509.ParseCertificate(pair.Certificate[0])
+}
+
+// directory probes each controller by itself: a proxy that finds one of two is
+// in order until that one is gone.
+func (r *report) directory(ctx context.Context, c *config.Config) {
+	for _, controller := range c.Directory.Controllers {
+		o := c.Directory
+		o.Controllers = []string{controller}
+		if err := probeDirectory(ctx, o); err != nil {
+			r.fail("directory %s: %v", controller, describe(err))
+			continue
+		}
+		r.ok("directory %s: answers, and %s may read", controller, o.BindName)
+	}
+	for account := range c.Directory.Services {
+		if _, err := lookup(ctx, c, account); err != nil {
+			r.warn("service %s: %v", account, err)
+		}
+	}
+}
+
+func probeDirectory(ctx context.Context, o directory.Options) error {
+	d, err := directory.Open(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*o.Timeout)
+	defer cancel()
+	err = d.Probe(ctx)
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// journal tries to write in the journal's directory, or in the one that it
+// would be made in.
+func (r *report) journal(path string) {
+	info, err := os.Stat(path)
+	if os.IsNotExist(err) {
+		r.warn("journal %s: does not exist yet, serve makes it", path)
+		return
+	}
+	switch {
+	case err != nil:
+		r.fail("journal %s: %v", path, err)
+		return
+	case !info.IsDir():
+		r.fail("journal %s: is not a directory", path)
+		return
+	case info.Mode().Perm()&0o027 != 0:
+		r.fail("journal %s: has mode %04o and holds what people did: run chmod 0700 on it (0750 is the widest)", path, info.Mode().Perm())
+		return
+	}
+	f, err := os.CreateTemp(path, ".check-*.tmp")
+	if err != nil {
+		r.fail("journal %s: cannot be written: %v", path, err)
+		return
+	}
+	name := f.Name()
+	_, err = f.Write(make([]byte, 1<<16))
+	for _, step := range []func() error{f.Sync, f.Close, func() error { return os.Remove(name) }} {
+		if stepErr := step(); err == nil {
+			err = stepErr
+		}
+	}
+	if err != nil {
+		r.fail("journal %s: cannot be written: %v", path, err)
+		return
+	}
+	r.ok("journal %s: can be written", path)
+}

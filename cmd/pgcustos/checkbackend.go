@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+// The SQLSTATEs that a probe tells apart (errcodes.txt).
+const (
+	invalidPassword = "28P01" // also of a role that does not exist
+	invalidAuth     = "28000"
+	noSuchDatabase  = "3D000"
+	noPrivilege     = "42501"
+)
+
+// anyDatabase is where roles are probed that rules let into every database.
+const anyDatabase = "postgres"
+
+// backend tries the log-in of each role that rules name, at each host, in each
+// database that they name.
+func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Options) {
+	uses := roleDatabases(c, b.Name)
+	roles := make([]string, 0, len(uses))
+	for role := range uses {
+		roles = append(roles, role)
+	}
+	slices.Sort(roles)
+	for _, h := range b.Hosts {
+		p := &probe{report: r, options: b, host: h}
+		for _, role := range roles {
+			p.role(ctx, role, uses[role])
+		}
+		p.missing(ctx)
+		p.close()
+	}
+}
+
+// roleDatabases lists the databases that rules let each role of a backend into.
+func roleDatabases(c *config.Config, backend string) map[string][]string {
+	out := map[string][]string{}
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		if r.Grant.Backend != backend {
+			continue
+		}
+		for _, d := range r.Databases {
+			if !slices.Contains(out[r.Grant.Role], d) {
+				out[r.Grant.Role] = append(out[r.Grant.Role], d)
+			}
+		}
+	}
+	return out
+}
+
+// probe is one host of a backend while its roles are tried.
+type probe struct {
+	*report
+	options *backend.Options
+	host    backend.Host
+	conn    *pgx.Conn // of the first role that could log in
+	refused []string  // roles that could not
+}
+
+func (p *probe) name(role string) string {
+	return fmt.Sprintf("backend %s (%s:%d) role %s", p.options.Name, p.host.Host, p.host.Port, role)
+}
+
+func (p *probe) close() {
+	if p.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.conn.Close(ctx) // it was only read from
+	}
+}
+
+func (p *probe) role(ctx context.Context, role string, databases []string) {
+	looked := false
+	for _, database := range databases {
+		every := database == "*"
+		if every {
+			database = anyDatabase
+		}
+		conn, err := p.connect(ctx, role, database)
+		switch code := sqlstate(err); {
+		case err == nil:
+			if !looked {
+				looked = true
+				p.powers(ctx, role, database, conn)
+			} else {
+				p.ok("%s: logs in to %s", p.name(role), database)
+			}
+			p.keep(conn)
+		case every && (code == noSuchDatabase || code == noPrivilege):
+			p.warn("%s: its password is right, but it may not enter %s, so what it may become was not looked at", p.name(role), anyDatabase)
+		case code == invalidPassword || code == invalidAuth:
+			p.refused = append(p.refused, role)
+			return
+		default:
+			p.fail("%s: cannot log in to %s: %v", p.name(role), database, err)
+			if code == "" {
+				return
+			}
+		}
+	}
+}
+
+func (p *probe) keep(conn *pgx.Conn) {
+	if p.conn == nil {
+		p.conn = conn
+		return
+	}
+	other := probe{conn: conn}
+	other.close()
+}
+
+// missing says of each role that was refused whether it exists at all, which
+// PostgreSQL does not tell a stranger.
+func (p *probe) missing(ctx context.Context) {
+	for _, role := range p.refused {
+		why := "the role does not exist, its password is another one, or pg_hba.conf has no line for it"
+		if p.conn != nil {
+			var exists, login bool
+			err := p.conn.QueryRow(ctx, "SELECT count(*) > 0, coalesce(bool_or(rolcanlogin), false) FROM pg_catalog.pg_roles WHERE rolname = $1", role).Scan(&exists, &login)
+			switch {
+			case err != nil:
+			case !exists:
+				why = "the role does not exist"
+			case !login:
+				why = "the role exists and has no LOGIN"
+			default:
+				why = "the role exists; its password is another one, or pg_hba.conf has no line for it"
+			}
+		}
+		p.fail("%s: cannot log in: %s", p.name(role), why)
+	}
+}
+
+func sqlstate(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// connect logs in as the role. pgx makes configurations by parsing only, and
+// reads the environment when it does: what matters is overwritten.
+func (p *probe) connect(ctx context.Context, role, database string) (*pgx.Conn, error) {
+	c, err := pgx.ParseConfig("host=localhost sslmode=disable")
+	if err != nil {
+		return nil, err
+	}
+	password, err := p.secret(role)
+	if err != nil {
+		return nil, err
+	}
+	defer password.Wipe()
+	c.Host, c.Port, c.User, c.Database, c.Password = p.host.Host, p.host.Port, role, database, password.Reveal()
+	c.Fallbacks, c.ValidateConnect, c.TLSConfig = nil, nil, p.tls()
+	c.RuntimeParams = map[string]string{"application_name": "pgcustos check"}
+	c.ConnectTimeout = p.options.ConnectTimeout
+	c.RequireAuth = "scram-sha-256"
+	ctx, cancel := context.WithTimeout(ctx, p.options.ConnectTimeout)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, c)
+}
+
+func (p *probe) secret(role string) (*auth.Secret, error) {
+	return p.options.Credentials[role]()
+}
+
+func (p *probe) tls() *tls.Config {
+	if p.options.TLS == nil {
+		return nil
+	}
+	t := p.options.TLS.Clone()
+	if t.ServerName == "" {
+		t.ServerName = p.host.Host
+	}
+	return t
+}
+
+// memberships reads the role that is logged in, and every role that it can
+// become through others.
+const memberships = `
+WITH RECURSIVE reach(oid) AS (
+  SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user
+  UNION
+  SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN reach ON m.member = reach.oid)
+SELECT rolname::text, rolname = current_user, rolsuper, rolcreaterole, rolbypassrls, rolreplication
+FROM pg_catalog.pg_roles JOIN reach USING (oid) ORDER BY 2 DESC, 1`
+
+type power struct {
+	Name                                           string
+	Self, Super, CreateRole, BypassRLS, Replicates bool
+}
+
+// grave are PostgreSQL's own roles whose members reach the server's files and
+// programs, and through them everything.
+var grave = []string{"pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"}
+
+// powers judges what a session of the role could become (invariant 4).
+func (p *probe) powers(ctx context.Context, role, database string, conn *pgx.Conn) {
+	rows, err := conn.Query(ctx, memberships)
+	if err != nil {
+		p.fail("%s: cannot read what it is a member of: %v", p.name(role), err)
+		return
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[power])
+	if err != nil || len(list) == 0 {
+		p.fail("%s: cannot read what it is a member of: %v", p.name(role), err)
+		return
+	}
+	p.ok("%s: logs in to %s", p.name(role), database)
+	var members []string
+	for _, r := range list {
+		who := p.name(role)
+		if !r.Self {
+			who += ", through membership in " + r.Name + ","
+			members = append(members, r.Name)
+		}
+		switch {
+		case r.Super:
+			p.fail("%s: is a superuser: nothing in PostgreSQL holds a session of it", who)
+		case slices.Contains(grave, r.Name):
+			p.fail("%s: reaches files or programs of the server", who)
+		case r.CreateRole || r.BypassRLS || r.Replicates:
+			p.warn("%s: has %s", who, strings.Join(attributes(r), ", "))
+		}
+	}
+	if len(members) > 0 {
+		p.warn("%s: can become %s (SET ROLE, with or without INHERIT): only the tag role_change holds it back", p.name(role), strings.Join(members, ", "))
+	}
+}
+
+func attributes(r power) []string {
+	var out []string
+	if r.CreateRole {
+		out = append(out, "CREATEROLE")
+	}
+	if r.BypassRLS {
+		out = append(out, "BYPASSRLS")
+	}
+	if r.Replicates {
+		out = append(out, "REPLICATION")
+	}
+	return out
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/internal/config"
+)
+
+type explainFlags struct {
+	config, user, source, database, role, reason, method string
+}
+
+func newExplain() *cobra.Command {
+	var f explainFlags
+	cmd := &cobra.Command{
+		Use:   "explain --user NAME --source ADDRESS --database NAME",
+		Short: "Tell which rule a person would get, and of every other rule why not",
+		Long: `Reads the account from the directory, without its password, and prints each
+step of the choice: the account, its state and groups, for every rule whether its
+conditions hold, and what the chosen one gives. The exit code is 1 where no
+session would be given.`,
+		Example: `  pgcustos explain --user alice --source 10.1.2.3 --database orders`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			req, err := f.request()
+			if err != nil {
+				return err
+			}
+			return action(func(*cobra.Command, []string) error { return f.explain(cmd, req) })(cmd, nil)
+		},
+	}
+	configFlag(cmd, &f.config)
+	cmd.Flags().StringVar(&f.user, "user", "", `who: alice, alice@corp.example.com or CORP\alice`)
+	cmd.Flags().StringVar(&f.source, "source", "", "the address that the client comes from")
+	cmd.Flags().StringVar(&f.database, "database", "", "the database")
+	cmd.Flags().StringVar(&f.role, "role", "", "the role that the client asks for (options=-c pgcustos.role=…)")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "the reason that the client gives (options=-c pgcustos.reason=…)")
+	cmd.Flags().StringVar(&f.method, "method", string(auth.Password), "how the client authenticates: password, kerberos or certificate")
+	for _, name := range []string{"user", "source", "database"} {
+		_ = cmd.MarkFlagRequired(name) // it fails for flags that do not exist
+	}
+	return cmd
+}
+
+func (f *explainFlags) request() (auth.Request, error) {
+	source, err := netip.ParseAddr(f.source)
+	if err != nil {
+		return auth.Request{}, fmt.Errorf("--source %q is not an IP address", f.source)
+	}
+	method := auth.Method(f.method)
+	switch method {
+	case auth.Password, auth.Kerberos, auth.Certificate:
+	default:
+		return auth.Request{}, fmt.Errorf("--method %q is not one of password, kerberos, certificate", f.method)
+	}
+	return auth.Request{Database: f.database, Source: source.Unmap(), Method: method, Role: f.role, Reason: f.reason}, nil
+}
+
+func (f *explainFlags) explain(cmd *cobra.Command, req auth.Request) error {
+	c, err := config.Load(f.config)
+	if err != nil {
+		return err
+	}
+	id, err := lookup(cmd.Context(), c, f.user)
+	if err != nil {
+		return err
+	}
+	e := rules.New(c.Rules).Explain(id, req)
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "asked for  %q\nbind name  %q\n%s", f.user, bindName(&id), e); err != nil {
+		return err
+	}
+	if e.Grant == nil {
+		return errSaid
+	}
+	return nil
+}
+
+// bindName is what a password of this account would be tried with.
+func bindName(id *auth.Identity) string { return id.DN }
+
+// lookup reads an account, without its password.
+func lookup(ctx context.Context, c *config.Config, name string) (auth.Identity, error) {
+	d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*c.Directory.Timeout)
+	defer cancel()
+	id, err := d.Lookup(ctx, name)
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return auth.Identity{}, fmt.Errorf("%q: %w", name, describe(err))
+	}
+	return id, nil
+}
+
+// describe puts the causes of the directory in words.
+func describe(err error) error {
+	var f *auth.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	words := strings.ReplaceAll(string(f.Cause), "_", " ")
+	switch {
+	case f.Detail != "" && f.Err != nil:
+		return fmt.Errorf("%s (%s): %w", words, f.Detail, f.Err)
+	case f.Detail != "":
+		return fmt.Errorf("%s (%s)", words, f.Detail)
+	case f.Err != nil:
+		return fmt.Errorf("%s: %w", words, f.Err)
+	default:
+		return fmt.Errorf("%s", words)
+	}
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/internal/telemetry"
+	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+// policy is a proxy.Policy with what has to be closed when it goes.
+type policy struct {
+	proxy.Policy
+	directory *directory.Directory
+}
+
+// newPolicy builds what a reload replaces. It connects to nothing.
+func newPolicy(c *config.Config, log *slog.Logger) (*policy, error) {
+	d, err := directory.Open(c.Directory, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &policy{directory: d, Policy: proxy.Policy{
+		Startup:         c.Listen.Startup,
+		Authenticator:   d,
+		Resolver:        d,
+		Rules:           rules.New(c.Rules),
+		Backends:        make(map[string]*backend.Backend, len(c.Backends)),
+		ClientGoneGrace: c.Listen.ClientGoneGrace,
+		Recheck:         c.Recheck,
+		MaxMessage:      c.Listen.MaxMessage,
+	}}
+	for i := range c.Backends {
+		b, err := backend.Open(c.Backends[i])
+		if err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+		p.Backends[b.Name()] = b
+	}
+	return p, nil
+}
+
+func (p *policy) close() error { return p.directory.Close() }
+
+// What happened to the configuration, as records name it.
+const (
+	started        = "start"
+	reloaded       = "reload"
+	reloadRefused  = "reload_refused"
+	stopped        = "stop"
+	reloadRecorded = 5 * time.Second
+)
+
+// recordConfiguration writes down what happened, and waits until it would
+// survive a loss of power.
+func (d *daemon) recordConfiguration(cause string, c *config.Config, change, detail string) error {
+	e := audit.Event{Type: audit.Configuration, Decision: audit.Allowed, Cause: cause, Change: change, Detail: detail}
+	if c != nil {
+		e.Digest = c.Digest
+	}
+	if cause == reloadRefused {
+		e.Decision = audit.Denied
+	}
+	r, err := d.recorder.Record(&e)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reloadRecorded)
+	defer cancel()
+	return d.recorder.Wait(ctx, r)
+}
+
+// reload reads the configuration again. The old one stays in force unless the
+// new one passes every check and its difference is on record.
+func (d *daemon) reload() {
+	if err := d.apply(); err != nil {
+		d.metrics.Reloads.WithLabelValues("failure").Inc()
+		d.log.Error("the configuration was not reloaded, the old one stays in force", "error", err)
+		if err := d.recordConfiguration(reloadRefused, nil, "", err.Error()); err != nil {
+			d.log.Error("record", "error", err)
+		}
+		return
+	}
+	d.metrics.Reloads.WithLabelValues("success").Inc()
+}
+
+func (d *daemon) apply() error {
+	c, err := config.Load(d.config.File)
+	if err != nil {
+		return err
+	}
+	fresh, err := newPolicy(c, d.log)
+	if err != nil {
+		return err
+	}
+	change := config.Diff(d.config, c)
+	if err := d.recordConfiguration(reloaded, c, change, ""); err != nil {
+		return errors.Join(fmt.Errorf("the change cannot be recorded: %w", err), fresh.close())
+	}
+	old, before := d.policy, d.config
+	d.policy, d.config = fresh, c
+	d.level.Set(c.Log.Level)
+	d.health.setDirectory(fresh.directory, c.Directory.Timeout)
+	ended := d.server.Apply(fresh.Policy)
+	d.published(c)
+	if err := old.close(); err != nil {
+		d.log.Warn("close the old directory connections", "error", err)
+	}
+	d.log.Info("configuration reloaded", "config", c.Digest, "change", change, "sessions_ended", ended)
+	if later := atRestart(before, c); later != "" {
+		d.log.Warn("part of the change takes effect at the next start only", "keys", later)
+	}
+	return nil
+}
+
+// atRestart names the keys whose change a running process cannot follow.
+func atRestart(before, after *config.Config) string {
+	var keys []string
+	for _, k := range []struct {
+		name    string
+		changed bool
+	}{
+		{"node", before.Node != after.Node},
+		{"listen.address", before.Listen.Address != after.Listen.Address},
+		{"admin.address", before.Admin != after.Admin},
+		{"log.format", before.Log.Format != after.Log.Format},
+		{"journal", before.Journal != after.Journal},
+		{"parser", before.Parser != after.Parser},
+	} {
+		if k.changed {
+			keys = append(keys, k.name)
+		}
+	}
+	return strings.Join(keys, ", ")
+}
+
+// published tells the metrics of a configuration that is in force.
+func (d *daemon) published(c *config.Config) {
+	d.metrics.SetConfig(c.Digest)
+	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
+		d.metrics.CertificateExpires.WithLabelValues("listen").Set(float64(leaf.NotAfter.Unix()))
+	}
+	for _, w := range c.Warnings {
+		d.log.Warn("configuration", "warning", w)
+	}
+}
+
+func (d *daemon) parserDied(death statement.Death) {
+	d.log.Warn("a parser worker was lost to a text", "cause", string(death.Cause), "detail", death.Detail)
+	e := audit.Event{Type: audit.ParserDied, Cause: string(death.Cause), Detail: death.Detail}
+	if _, err := d.recorder.Record(&e); err != nil {
+		d.log.Error("record", "error", err)
+	}
+}
+
+func (d *daemon) countParser() {
+	read := func(field func(*statement.Stats) float64) func() float64 {
+		return func() float64 {
+			s := d.reader.Stats()
+			return field(&s)
+		}
+	}
+	d.metrics.Parser(telemetry.ParserStats{
+		Hits:       read(func(s *statement.Stats) float64 { return float64(s.Hits) }),
+		Misses:     read(func(s *statement.Stats) float64 { return float64(s.Misses) }),
+		Deaths:     read(func(s *statement.Stats) float64 { return float64(s.Deaths) }),
+		CacheBytes: read(func(s *statement.Stats) float64 { return float64(s.CacheBytes) }),
+	})
+}

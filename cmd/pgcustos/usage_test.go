@@ -1,0 +1,68 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestUsage(t *testing.T) {
+	tests := []struct {
+		args []string
+		code int
+		says string // on stderr for errors, else on stdout
+	}{
+		{nil, exitUsage, "a command is missing"},
+		{[]string{"nonsense"}, exitUsage, `unknown command "nonsense"`},
+		{[]string{"check", "--nonsense"}, exitUsage, "unknown flag: --nonsense"},
+		{[]string{"check", "extra"}, exitUsage, `unknown command "extra"`},
+		{[]string{"explain"}, exitUsage, `required flag(s) "database", "source", "user" not set`},
+		{[]string{"explain", "--user", "a", "--database", "d", "--source", "here"}, exitUsage, `--source "here" is not an IP address`},
+		{[]string{"explain", "--user", "a", "--database", "d", "--source", "10.0.0.1", "--method", "wish"}, exitUsage, `--method "wish" is not one of`},
+		{[]string{"audit"}, exitUsage, "a command is missing"},
+		{[]string{"check", "--config", "/nowhere/pgcustos.yaml"}, exitFailure, "/nowhere/pgcustos.yaml: no such file"},
+		{[]string{"serve", "--config", "/nowhere/pgcustos.yaml"}, exitFailure, "/nowhere/pgcustos.yaml: no such file"},
+		{[]string{"--help"}, exitOK, "explain"},
+		{[]string{"version"}, exitOK, "pgcustos "},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			r := pgcustos(t, tt.args...)
+			said := r.stderr
+			if tt.code == exitOK {
+				said = r.stdout
+			}
+			if r.code != tt.code || !strings.Contains(said, tt.says) {
+				t.Errorf("exit code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+// TestParserWorkerIsHidden: the command is nobody's to call.
+func TestParserWorkerIsHidden(t *testing.T) {
+	if r := pgcustos(t, "--help"); strings.Contains(r.stdout, parserWorker) {
+		t.Errorf("help says:\n%s", r.stdout)
+	}
+}
+
+// TestBrokenConfiguration: every complaint at once, with line and column.
+func TestBrokenConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pgcustos.yaml")
+	example, err := os.ReadFile("../../pgcustos.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The example alone: none of the files that it names is there.
+	text := strings.NewReplacer("backend: orders", "backend: oders", "[READ, MISC, MISC_SET]", "[REED]").Replace(string(example))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := pgcustos(t, "check", "--config", file)
+	if r.code != exitFailure || r.stdout != "" {
+		t.Errorf("exit code %d, stdout %q", r.code, r.stdout)
+	}
+	golden(t, "broken-configuration", strings.ReplaceAll(r.stderr, dir, "DIR"))
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Diff tells what changes in meaning from one configuration to another, one
+// line each, and "" where nothing does. It never holds a secret: of a
+// credential it says where it is read from.
+func Diff(before, after *Config) string {
+	d := &diff{}
+	d.rules(before, after)
+	d.backends(before, after)
+	d.directory(before, after)
+	d.listen(before, after)
+	d.rest(before, after)
+	return strings.Join(d.lines, "\n")
+}
+
+type diff struct{ lines []string }
+
+func (d *diff) addf(format string, args ...any) { d.lines = append(d.lines, fmt.Sprintf(format, args...)) }
+
+// of reports a value that changed.
+func of[T comparable](d *diff, what string, before, after T) {
+	if before != after {
+		d.addf("%s: %v becomes %v", what, show(before), show(after))
+	}
+}
+
+func show(v any) string {
+	if s := fmt.Sprint(v); s != "" {
+		return s
+	}
+	return "(none)"
+}
+
+// set reports what a list gains and loses, regardless of its order.
+func (d *diff) set(what, noun string, before, after []string) {
+	d.part(what, noun, "gain", after, before)
+	d.part(what, noun, "lose", before, after)
+}
+
+func (d *diff) part(what, noun, verb string, of, without []string) {
+	var out []string
+	for _, s := range of {
+		if !slices.Contains(without, s) {
+			out = append(out, s)
+		}
+	}
+	if len(out) > 0 {
+		d.addf("%s: %s %s %s", what, noun, verb, strings.Join(out, ", "))
+	}
+}
+
+func (d *diff) directory(before, after *Config) {
+	b, a := before.Directory, after.Directory
+	of(d, "directory: domain", b.Domain, a.Domain)
+	of(d, "directory: netbios", b.NetBIOS, a.NetBIOS)
+	of(d, "directory: controllers", strings.Join(b.Controllers, ", "), strings.Join(a.Controllers, ", "))
+	of(d, "directory: server_name", b.ServerName, a.ServerName)
+	of(d, "directory: bind_name", b.BindName, a.BindName)
+	of(d, "directory: timeout", b.Timeout, a.Timeout)
+	of(d, "directory: recheck", before.Recheck, after.Recheck)
+	of(d, "directory: the bind password is read from", before.origins[credential{}], after.origins[credential{}])
+	if !samePool(b.CA, a.CA) {
+		d.addf("directory: ca changed")
+	}
+	all := maps.Clone(b.Services)
+	if all == nil {
+		all = maps.Clone(a.Services)
+	}
+	maps.Copy(all, a.Services)
+	for _, account := range sortedKeys(all) {
+		was, had := b.Services[account]
+		is, has := a.Services[account]
+		switch {
+		case !had:
+			d.addf("service %s: added (owner %s)", account, is.Owner)
+		case !has:
+			d.addf("service %s: removed, the account is taken for a person's", account)
+		default:
+			of(d, "service "+account+": owner", was.Owner, is.Owner)
+			of(d, "service "+account+": purpose", was.Purpose, is.Purpose)
+		}
+	}
+}
+
+func (d *diff) listen(before, after *Config) {
+	b, a := before.Listen, after.Listen
+	of(d, "listen: address", b.Address, a.Address)
+	of(d, "listen: certificate", fingerprint(b.Startup.TLS), fingerprint(a.Startup.TLS))
+	of(d, "listen: min_version", minVersion(b.Startup.TLS), minVersion(a.Startup.TLS))
+	d.set("listen", "proxy_protocol_from", texts(b.Startup.ProxyProtocolFrom), texts(a.Startup.ProxyProtocolFrom))
+	of(d, "listen: pre_auth.timeout", b.Startup.Timeout, a.Startup.Timeout)
+	of(d, "listen: pre_auth.connections", b.Startup.Pending, a.Startup.Pending)
+	of(d, "listen: pre_auth.connections_per_source", b.Startup.PendingPerSource, a.Startup.PendingPerSource)
+	of(d, "listen: client_gone_grace", b.ClientGoneGrace, a.ClientGoneGrace)
+	of(d, "listen: shutdown_timeout", b.ShutdownTimeout, a.ShutdownTimeout)
+	of(d, "listen: max_message", printSize(int64(b.MaxMessage)), printSize(int64(a.MaxMessage)))
+}
+
+func (d *diff) rest(before, after *Config) {
+	of(d, "node", before.Node, after.Node)
+	of(d, "admin: address", before.Admin.Address, after.Admin.Address)
+	of(d, "log: level", before.Log.Level, after.Log.Level)
+	of(d, "log: format", before.Log.Format, after.Log.Format)
+	of(d, "journal: path", before.Journal.Path, after.Journal.Path)
+	of(d, "journal: segment_size", printSize(before.Journal.SegmentSize), printSize(after.Journal.SegmentSize))
+	of(d, "journal: reserve", printSize(before.Journal.Reserve), printSize(after.Journal.Reserve))
+	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)
+	of(d, "parser: timeout", before.Parser.Timeout, after.Parser.Timeout)
+	of(d, "parser: max_text", printSize(int64(before.Parser.MaxText)), printSize(int64(after.Parser.MaxText)))
+	of(d, "parser: cache", printSize(before.Parser.CacheBytes), printSize(after.Parser.CacheBytes))
+	of(d, "parser: memory", printSize(int64(before.Parser.Memory)), printSize(int64(after.Parser.Memory)))
+}
+
+// fingerprint names the certificate that a configuration presents.
+func fingerprint(c *tls.Config) string {
+	if c == nil || len(c.Certificates) == 0 || len(c.Certificates[0].Certificate) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(c.Certificates[0].Certificate[0])
+	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+func minVersion(c *tls.Config) string {
+	if c == nil {
+		return ""
+	}
+	return tls.VersionName(c.MinVersion)
+}
+
+func samePool(a, b *x509.CertPool) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(b)
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = s.String()
+	}
+	return out
+}

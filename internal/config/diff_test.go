@@ -1,0 +1,82 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestDiff(t *testing.T) {
+	tests := []struct {
+		name, old, new string
+		want           []string
+	}{
+		{"nothing", "# default: the host's name", "# another comment", nil},
+		{"classes", "[READ, MISC, MISC_SET]", "[READ, WRITE, MISC]", []string{"rule orders-readers: classes gain WRITE", "rule orders-readers: classes lose MISC_SET"}},
+		{"sources", "[10.20.0.0/16]", "[10.21.0.0/16]", []string{"rule orders-migrations: sources gain 10.21.0.0/16", "rule orders-migrations: sources lose 10.20.0.0/16"}},
+		{"rename", "name: orders-readers", "name: readers", []string{
+			"rule orders-readers: removed (role app_ro_orders on backend orders)",
+			"rule readers: added, number 2 of 2 (role app_ro_orders on backend orders; for APP-Orders-Readers)",
+		}},
+		{"reason", "'^CHG-[0-9]+$'", "'^INC-[0-9]+$'", []string{`rule orders-migrations: reason: \A(?:^CHG-[0-9]+$)\z becomes \A(?:^INC-[0-9]+$)\z`}},
+		{"kinds", "kinds: [person]", "kinds: [person, service]", []string{"rule orders-migrations: kinds: person becomes person, service"}},
+		{"hosts", "db1.corp.example.com:5432", "db2.corp.example.com:5432", []string{"backend orders: hosts: db1.corp.example.com:5432 becomes db2.corp.example.com:5432"}},
+		{"tier", "tier: 1 ", "tier: 2 ", []string{"rule orders-readers: durability: disk becomes process", "backend orders: tier: 1 becomes 2"}},
+		{"limit", "statement: 30s,", "statement: 60s,", []string{"rule orders-readers: limits.statement: 30s becomes 1m0s"}},
+		{"mode", "mode: enforce", "mode: observe", []string{"rule orders-migrations: mode: enforce becomes observe"}},
+		{"objects", "private.*, ", "", []string{"rule orders-readers: deny_objects lose private.*"}},
+		{"service", "account: svc-orders", "account: svc-other", []string{"service svc-orders: removed, the account is taken for a person's", "service svc-other: added (owner alice@corp.example.com)"}},
+		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},
+		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
+		{"journal", "segment_size: 64MiB", "segment_size: 128MiB", []string{"journal: segment_size: 64MiB becomes 128MiB"}},
+		{"log", "level: info ", "level: debug ", []string{"log: level: INFO becomes DEBUG"}},
+	}
+	dir := folder(t)
+	before := mustLoad(t, dir, example(t))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			after := mustLoad(t, dir, strings.Replace(example(t), tt.old, tt.new, 1))
+			if got, want := Diff(before, after), strings.Join(tt.want, "\n"); got != want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+			if len(tt.want) > 0 && Diff(after, before) == "" {
+				t.Error("there is a difference in one direction only")
+			}
+		})
+	}
+}
+
+func TestDiffOrder(t *testing.T) {
+	dir := folder(t)
+	text := example(t)
+	before := mustLoad(t, dir, text)
+	head, tail, _ := strings.Cut(text, "  - name: orders-migrations")
+	first, rest, _ := strings.Cut(tail, "  - name: orders-readers")
+	second, end, _ := strings.Cut(rest, "journal:")
+	after := mustLoad(t, dir, head+"  - name: orders-readers"+second+"  - name: orders-migrations"+first+"journal:"+end)
+	if got, want := Diff(before, after), "rules: order becomes orders-readers, orders-migrations"; got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestDiffHoldsNoSecret changes where passwords come from and what they are.
+func TestDiffHoldsNoSecret(t *testing.T) {
+	dir := folder(t)
+	write(t, filepath.Join(dir, "other.password"), "other-secret", 0o400)
+	before := mustLoad(t, dir, example(t))
+	text := strings.Replace(example(t), "password_file: app_ro_orders.password", "password_file: other.password", 1)
+	text = strings.Replace(text, "bind_password_file: bind.password", "bind_password_file: other.password", 1)
+	write(t, filepath.Join(dir, "server.key"), "", 0o600)
+	certificate, key := pair(t)
+	write(t, filepath.Join(dir, "server.crt"), certificate, 0o644)
+	write(t, filepath.Join(dir, "server.key"), key, 0o600)
+	got := Diff(before, mustLoad(t, dir, text))
+	for _, want := range []string{"the password of role app_ro_orders is read from", "the bind password is read from", "listen: certificate: sha256:"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "-secret") || strings.Contains(got, "PRIVATE") {
+		t.Errorf("a secret is in:\n%s", got)
+	}
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+func (d *diff) rules(before, after *Config) {
+	was, is := byName(before.Rules), byName(after.Rules)
+	var keptBefore, keptAfter []string
+	for i := range before.Rules {
+		r := &before.Rules[i]
+		if is[r.Name] == nil {
+			d.addf("rule %s: removed (%s)", r.Name, gives(r))
+			continue
+		}
+		keptBefore = append(keptBefore, r.Name)
+	}
+	for i := range after.Rules {
+		r := &after.Rules[i]
+		if was[r.Name] == nil {
+			d.addf("rule %s: added, number %d of %d (%s; %s)", r.Name, i+1, len(after.Rules), gives(r), to(r))
+			continue
+		}
+		keptAfter = append(keptAfter, r.Name)
+		d.rule(was[r.Name], r)
+	}
+	if !slices.Equal(keptBefore, keptAfter) {
+		d.addf("rules: order becomes %s", strings.Join(keptAfter, ", "))
+	}
+}
+
+func byName(list []rules.Rule) map[string]*rules.Rule {
+	out := make(map[string]*rules.Rule, len(list))
+	for i := range list {
+		out[list[i].Name] = &list[i]
+	}
+	return out
+}
+
+func gives(r *rules.Rule) string {
+	return fmt.Sprintf("role %s on backend %s", r.Grant.Role, r.Grant.Backend)
+}
+
+func to(r *rules.Rule) string {
+	return "for " + strings.Join(append(slices.Clone(r.Groups), r.Accounts...), ", ")
+}
+
+func (d *diff) rule(b, a *rules.Rule) {
+	what := "rule " + a.Name
+	d.set(what, "groups", b.Groups, a.Groups)
+	d.set(what, "accounts", b.Accounts, a.Accounts)
+	d.set(what, "databases", b.Databases, a.Databases)
+	d.set(what, "sources", texts(b.Sources), texts(a.Sources))
+	of(d, what+": methods", anyOf(b.Methods), anyOf(a.Methods))
+	of(d, what+": kinds", anyOf(b.Kinds), anyOf(a.Kinds))
+	of(d, what+": reason", expression(b.Reason), expression(a.Reason))
+	of(d, what+": justification", b.Justification, a.Justification)
+	of(d, what+": backend", b.Grant.Backend, a.Grant.Backend)
+	of(d, what+": role", b.Grant.Role, a.Grant.Role)
+	d.set(what, "classes", b.Grant.Classes.Names(), a.Grant.Classes.Names())
+	d.set(what, "tags", b.Grant.Tags.Names(), a.Grant.Tags.Names())
+	d.set(what, "deny_objects", texts(b.Grant.Objects), texts(a.Grant.Objects))
+	of(d, what+": limits.statement", b.Grant.Limits.Statement, a.Grant.Limits.Statement)
+	of(d, what+": limits.idle", b.Grant.Limits.Idle, a.Grant.Limits.Idle)
+	of(d, what+": limits.idle_in_transaction", b.Grant.Limits.IdleInTransaction, a.Grant.Limits.IdleInTransaction)
+	of(d, what+": limits.session", b.Grant.Limits.Session, a.Grant.Limits.Session)
+	of(d, what+": limits.connections", b.Grant.Limits.Connections, a.Grant.Limits.Connections)
+	of(d, what+": mode", b.Grant.Mode, a.Grant.Mode)
+	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
+}
+
+// anyOf prints a list whose absence asks for nothing.
+func anyOf[T ~string](list []T) string {
+	if len(list) == 0 {
+		return "(any)"
+	}
+	return strings.Join(slices.Sorted(slices.Values(names(list))), ", ")
+}
+
+func expression(re *regexp.Regexp) string {
+	if re == nil {
+		return ""
+	}
+	return re.String()
+}
+
+func (d *diff) backends(before, after *Config) {
+	was := map[string]*backend.Options{}
+	for i := range before.Backends {
+		was[before.Backends[i].Name] = &before.Backends[i]
+	}
+	for i := range after.Backends {
+		b := &after.Backends[i]
+		old, had := was[b.Name]
+		if !had {
+			d.addf("backend %s: added (%s)", b.Name, hostList(b))
+			continue
+		}
+		delete(was, b.Name)
+		d.backend(old, b)
+		d.credentials(before, after, b.Name, sortedKeys(old.Credentials), sortedKeys(b.Credentials))
+	}
+	for _, name := range sortedKeys(was) {
+		d.addf("backend %s: removed (%s)", name, hostList(was[name]))
+	}
+}
+
+func (d *diff) backend(b, a *backend.Options) {
+	what := "backend " + a.Name
+	of(d, what+": hosts", hostList(b), hostList(a))
+	of(d, what+": target_session_attrs", b.TargetSessionAttrs, a.TargetSessionAttrs)
+	of(d, what+": tier", b.Tier, a.Tier)
+	of(d, what+": connect_timeout", b.ConnectTimeout, a.ConnectTimeout)
+	of(d, what+": connections", b.Connections, a.Connections)
+	switch {
+	case (b.TLS == nil) != (a.TLS == nil):
+		of(d, what+": tls", b.TLS != nil, a.TLS != nil)
+	case b.TLS != nil:
+		of(d, what+": tls.server_name", b.TLS.ServerName, a.TLS.ServerName)
+		if !samePool(b.TLS.RootCAs, a.TLS.RootCAs) {
+			d.addf("%s: tls.ca changed", what)
+		}
+	}
+}
+
+func (d *diff) credentials(before, after *Config, name string, b, a []string) {
+	d.set("backend "+name, "credentials", b, a)
+	for _, role := range a {
+		key := credential{name, role}
+		if from, had := before.origins[key]; had {
+			of(d, fmt.Sprintf("backend %s: the password of role %s is read from", name, role), from, after.origins[key])
+		}
+	}
+}
+
+func hostList(b *backend.Options) string {
+	out := make([]string, len(b.Hosts))
+	for i, h := range b.Hosts {
+		out[i] = fmt.Sprintf("%s:%d", h.Host, h.Port)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth/directory"
+)
+
+func (c *Config) readDirectory(root *object) {
+	v, ok := root.need("directory", "the domain that knows the users")
+	if !ok {
+		return
+	}
+	o, ok := v.object()
+	if !ok {
+		return
+	}
+	d := directory.Options{
+		Domain:  strings.ToLower(o.hostName("domain", "the DNS name of the domain, such as corp.example.com")),
+		Timeout: o.duration("timeout", 5*time.Second, 100*time.Millisecond, time.Minute),
+	}
+	first, _, _ := strings.Cut(d.Domain, ".")
+	d.NetBIOS = o.netbios(strings.ToUpper(first))
+	d.Controllers = o.controllers()
+	d.CA = o.pool("ca", true)
+	d.ServerName = o.serverName()
+	d.BindName = o.needWord("bind_name", "the account that reads others, such as svc-pgcustos@corp.example.com")
+	if read, from, ok := o.secret("bind_password"); ok {
+		d.BindPassword = read
+		c.origins[credential{}] = from
+	}
+	c.Recheck = o.duration("recheck", time.Minute, time.Second, day)
+	o.done()
+	c.Directory = d
+}
+
+func (o *object) netbios(otherwise string) string {
+	v, ok := o.get("netbios")
+	if !ok {
+		return otherwise
+	}
+	s, ok := v.word()
+	if ok && (!isLabel(s) || len(s) > 15) {
+		v.errorf("%q is not a NetBIOS domain name: at most 15 letters, digits and -, such as CORP", s)
+	}
+	return strings.ToUpper(s)
+}
+
+func (o *object) hostName(key, why string) string {
+	v, ok := o.need(key, why)
+	if !ok {
+		return ""
+	}
+	s, ok := v.word()
+	if ok && !isHost(s) {
+		v.errorf("%q is not a DNS name", s)
+	}
+	return s
+}
+
+// serverName reads the name that a certificate must bear instead of the host's.
+func (o *object) serverName() string {
+	v, ok := o.get("server_name")
+	if !ok {
+		return ""
+	}
+	s, ok := v.str()
+	if ok && s != "" && !isHost(s) {
+		v.errorf("%q is not a DNS name", s)
+	}
+	return s
+}
+
+const defaultLDAPS = 636
+
+func (o *object) controllers() []string {
+	v, ok := o.need("controllers", "the domain controllers, such as [ldaps://dc1.corp.example.com:636]")
+	if !ok {
+		return nil
+	}
+	if v.emptyList() {
+		v.errorf("names no controller")
+	}
+	var out []string
+	for _, item := range v.words() {
+		if s, ok := item.controller(); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (v value) controller() (string, bool) {
+	s := text(v.node)
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		v.errorf("%q is not the address of a controller: write ldaps://host:636", s)
+		return "", false
+	case u.Scheme == "ldap":
+		v.errorf("passwords are checked over this connection, so it has to be ldaps://%s", u.Hostname())
+		return "", false
+	case u.Scheme != "ldaps":
+		v.errorf("%q is not ldaps://", s)
+		return "", false
+	}
+	port := u.Port()
+	if port == "" {
+		port = strconv.Itoa(defaultLDAPS)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		v.errorf("%q is not a port: from 1 to 65535", port)
+		return "", false
+	}
+	return "ldaps://" + net.JoinHostPort(u.Hostname(), port), true
+}
+
+// pool reads a file of CA certificates. Without one, where it is not required,
+// the system's are used.
+func (o *object) pool(key string, required bool) *x509.CertPool {
+	v, ok := o.get(key)
+	if !ok {
+		if required && !o.has(key) {
+			o.errorf("%q is missing: the file of the CA that signed the other side's certificate, PEM", key)
+		}
+		return nil
+	}
+	data, ok := v.file(false)
+	if !ok {
+		return nil
+	}
+	pool, found := x509.NewCertPool(), 0
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			v.errorf("%s holds a %s: it must hold certificates alone", text(v.node), block.Type)
+			return nil
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			v.errorf("certificate %d in %s cannot be read: %v", found+1, text(v.node), err)
+			return nil
+		}
+		pool.AddCert(certificate)
+		found++
+	}
+	if found == 0 {
+		v.errorf("%s holds no certificate in PEM form", text(v.node))
+		return nil
+	}
+	return pool
+}
+
+func (c *Config) readServices(root *object) {
+	v, ok := root.get("services")
+	if !ok {
+		return
+	}
+	services := map[string]directory.Service{}
+	for _, item := range v.items() {
+		o, ok := item.object()
+		if !ok {
+			continue
+		}
+		account := strings.ToLower(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
+		if at, given := o.fields["account"]; given && strings.ContainsAny(account, `@\`) {
+			at.errorf("%q: name a service by its sAMAccountName alone, without the domain", account)
+		} else if _, twice := services[account]; twice && account != "" {
+			at.errorf("%q is declared twice: remove one", account)
+		}
+		services[account] = directory.Service{
+			Owner:   o.needWord("owner", "the person who answers for this account"),
+			Purpose: o.needWord("purpose", "what this account is for, in a few words"),
+		}
+		o.done()
+	}
+	c.Directory.Services = services
+}

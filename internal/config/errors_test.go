@@ -1,0 +1,124 @@
+//go:build unix
+
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// TestErrors breaks the example in one place each, and compares all that is
+// said about it. The goldens are meant to be read: line and column, the key,
+// what is wrong, what to do.
+func TestErrors(t *testing.T) {
+	tests := []struct{ name, old, new string }{
+		{"address-key-typo", "address: 0.0.0.0:6432", "adress: 0.0.0.0:6432"},
+		{"address-no-port", "0.0.0.0:6432", "0.0.0.0"},
+		{"anchor-merge", "kinds: [person]", "<<: {kinds: [person]}"},
+		{"backend-unknown", "backend: orders\n      role: app", "backend: order\n      role: app"},
+		{"backend-no-tls", "    tls: {ca: db-ca.pem, server_name: \"\"}\n", ""},
+		{"backend-two-ways", "hosts: [db1.corp.example.com:5432]", "hosts: [db1:5432, /run/postgresql]"},
+		{"backend-duplicate-host", "hosts: [db1.corp.example.com:5432]", "hosts: [db1, DB1]"},
+		{"backend-port", "db1.corp.example.com:5432", "db1.corp.example.com:543200"},
+		{"broad-source", "    justification: people read from every office   # for networks broader than /16\n", ""},
+		{"broad-source-6", "sources: [10.20.0.0/16]", `sources: ["2001:db8::/32"]`},
+		{"cidr-bad", "10.20.0.0/16", "10.20.0.0/33"},
+		{"cidr-address", "10.20.0.0/16", "10.20.0.1"},
+		{"cidr-host-bits", "10.20.0.0/16", "10.20.0.1/16"},
+		{"cidr-mapped", "10.20.0.0/16", `"::ffff:10.20.0.0/112"`},
+		{"class-unknown", "[READ, MISC, MISC_SET]", "[REED, MISC, SUPER]"},
+		{"tag-unknown", "[ddl, procedural, maintenance]", "[dll]"},
+		{"controller-plain", "ldaps://dc1", "ldap://dc1"},
+		{"duplicate-key", "  level: info  ", "  level: info\n  level: warn"},
+		{"duplicate-rule", "name: orders-readers", "name: orders-migrations"},
+		{"duration-no-unit", "timeout: 30s  ", "timeout: 30  "},
+		{"duration-word", "timeout: 30s  ", "timeout: soon"},
+		{"duration-range", "timeout: 30s  ", "timeout: 1ms  "},
+		{"file-missing", "certificate: server.crt", "certificate: missing.crt"},
+		{"file-not-pem", "ca: db-ca.pem", "ca: app_rw_orders.password"},
+		{"file-key-in-ca", "ca: db-ca.pem", "ca: server.key"},
+		{"grant-missing", "      classes: [READ, MISC, MISC_SET]\n", ""},
+		{"key-and-certificate-swapped", "certificate: server.crt", "certificate: server.key"},
+		{"limits-inverted", "{statement: 30s, idle: 1h, session: 12h, connections: 5}", "{statement: 13h, idle: 1h, session: 12h, connections: 500}"},
+		{"name-strange", "name: orders-readers", "name: orders readers"},
+		{"node-strange", "node: proxy-1", "node: ../proxy"},
+		{"null-value", "role: app_ro_orders", "role:"},
+		{"number-for-string", "domain: corp.example.com", "domain: 7"},
+		{"objects-bad", "private.*", `"private.["`},
+		{"password-inline", "{password_file: app_ro_orders.password}", "{password: hunter2}"},
+		{"password-missing", "bind_password_file: bind.password", "bind_password_file: nowhere"},
+		{"password-twice", "{password_file: app_ro_orders.password}", "{password_file: app_ro_orders.password, password_env: X}"},
+		{"password-env-unset", "MIGRATE_ORDERS_PASSWORD", "PGCUSTOS_UNSET_VARIABLE"},
+		{"password-mode", "bind_password_file: bind.password", "bind_password_file: open.password"},
+		{"password-empty", "bind_password_file: bind.password", "bind_password_file: empty.password"},
+		{"password-two-lines", "bind_password_file: bind.password", "bind_password_file: server.key"},
+		{"password-fifo", "bind_password_file: bind.password", "bind_password_file: fifo.password"},
+		{"per-source-more-than-all", "connections_per_source: 50", "connections_per_source: 501"},
+		{"proxy-protocol-everyone", "[10.0.0.10/32]", "[0.0.0.0/0]"},
+		{"reason-bad", "'^CHG-[0-9]+$'", "'^CHG-[0-9+$'"},
+		{"reason-empty", "'^CHG-[0-9]+$'", "''"},
+		{"reason-any", "'^CHG-[0-9]+$'", "'.*'"},
+		{"reason-escape", "'^CHG-[0-9]+$'", "'a)|(?:b'"},
+		{"reserve-too-large", "reserve: 1MiB", "reserve: 60MiB"},
+		{"role-no-credentials", "role: app_ro_orders", "role: app_xx_orders"},
+		{"role-pg", "role: app_ro_orders", "role: pg_app_ro_orders"},
+		{"rule-for-nobody", "    groups: [APP-Orders-Readers]\n", ""},
+		{"rule-empty-list", "groups: [APP-Orders-Readers]", "groups: []"},
+		{"rule-wildcard", "groups: [APP-Orders-Readers]", "groups: ['*']"},
+		{"rule-kind", "kinds: [person]", "kinds: [people]"},
+		{"rules-not-a-list", "rules:  ", "rules: {}\nother:  "},
+		{"section-missing", "journal:\n  path: /var/lib/pgcustos/journal\n  segment_size: 64MiB\n  reserve: 1MiB\n", ""},
+		{"service-owner-missing", "    owner: alice@corp.example.com\n", ""},
+		{"size-decimal-unit", "segment_size: 64MiB", "segment_size: 64MB"},
+		{"size-number", "segment_size: 64MiB", "segment_size: 67108864"},
+		{"tier-range", "tier: 1  ", "tier: 4  "},
+		{"tls-version", `min_version: "1.2"`, "min_version: 1.1"},
+		{"truth-for-string", "name: orders-readers", "name: true"},
+		{"two-documents", "journal:", "---\njournal:"},
+		{"yaml-broken", "listen:", "listen: ["},
+		{"several", "groups: [APP-Orders-Readers]\n    databases: [orders]\n    sources: [10.0.0.0/8]", "group: [APP-Orders-Readers]\n    databases: [orders, orders]\n    sources: [10/8, 10.1.0.0/40]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := folder(t)
+			write(t, filepath.Join(dir, "open.password"), "x", 0o644)
+			write(t, filepath.Join(dir, "empty.password"), "\n", 0o600)
+			if err := syscall.Mkfifo(filepath.Join(dir, "fifo.password"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			text := example(t)
+			if !strings.Contains(text, tt.old) {
+				t.Fatalf("the example does not hold %q", tt.old)
+			}
+			_, err := load(t, dir, strings.Replace(text, tt.old, tt.new, 1))
+			if err == nil {
+				t.Fatal("loaded")
+			}
+			compare(t, tt.name, strings.ReplaceAll(err.Error(), dir+"/", "")+"\n")
+		})
+	}
+}
+
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+	golden := filepath.Join("testdata", "errors", name+".golden")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, golden, got, 0o644)
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+func (c *Config) readGrant(o *object) auth.Grant {
+	b, known := c.grantBackend(o)
+	g := auth.Grant{
+		Backend:    b.Name,
+		Role:       o.grantRole(b, known),
+		Classes:    o.classes(),
+		Tags:       o.tags(),
+		Objects:    o.patterns(),
+		Limits:     o.limits(b),
+		Mode:       auth.Mode(o.oneOf("mode", string(auth.Enforce), string(auth.Enforce), string(auth.Observe))),
+		Durability: auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
+	}
+	o.done()
+	return g
+}
+
+// tierDurability is what a tier's records wait for unless the grant says so.
+func tierDurability(tier int) auth.Durability {
+	if tier <= 1 {
+		return auth.DurableDisk
+	}
+	return auth.DurableProcess
+}
+
+func (c *Config) grantBackend(o *object) (backend.Options, bool) {
+	v, ok := o.need("backend", "which of the backends the session goes to")
+	if !ok {
+		return backend.Options{}, false
+	}
+	name, ok := v.word()
+	if !ok {
+		return backend.Options{}, false
+	}
+	var all []string
+	for _, b := range c.Backends {
+		if b.Name == name {
+			return b, true
+		}
+		all = append(all, b.Name)
+	}
+	hint := "known: " + strings.Join(all, ", ")
+	if s := closest(name, all); s != "" {
+		hint = fmt.Sprintf("did you mean %q?", s)
+	}
+	v.errorf("there is no backend %q; %s", name, hint)
+	return backend.Options{}, false
+}
+
+func (o *object) grantRole(b backend.Options, known bool) string {
+	v, ok := o.need("role", "the PostgreSQL role that the session logs in as")
+	if !ok {
+		return ""
+	}
+	role, ok := v.word()
+	if !ok || !v.roleName(role) {
+		return ""
+	}
+	if _, has := b.Credentials[role]; known && !has {
+		v.errorf("the backend %q has no credentials for the role %q: add them under its credentials", b.Name, role)
+	}
+	return role
+}
+
+func (o *object) classes() statement.Class {
+	v, ok := o.need("classes", "the kinds of statements that may be sent: "+strings.Join(statement.ClassNames(), ", "))
+	if !ok {
+		return 0
+	}
+	var out statement.Class
+	for _, name := range listed(v) {
+		if c, ok := statement.ParseClass(name); ok {
+			out |= c
+		}
+	}
+	for _, item := range v.items() {
+		item.mustBe("class", statement.ClassNames())
+	}
+	return out
+}
+
+func (o *object) tags() statement.Tag {
+	v, ok := o.get("tags")
+	if !ok {
+		return 0
+	}
+	var out statement.Tag
+	for _, name := range listed(v) {
+		if t, ok := statement.ParseTag(name); ok {
+			out |= t
+		}
+	}
+	for _, item := range v.items() {
+		item.mustBe("tag", statement.TagNames())
+	}
+	return out
+}
+
+// mustBe complains about a name that is not one of those known.
+func (v value) mustBe(what string, known []string) {
+	s := text(v.node)
+	if s == "" || containsFold(known, s) {
+		return
+	}
+	if near := closest(s, known); near != "" {
+		v.errorf("there is no %s %q; did you mean %q?", what, s, near)
+		return
+	}
+	v.errorf("there is no %s %q; known: %s", what, s, strings.Join(known, ", "))
+}
+
+func (o *object) patterns() []auth.Pattern {
+	v, ok := o.get("deny_objects")
+	if !ok {
+		return nil
+	}
+	var out []auth.Pattern
+	for _, item := range v.words() {
+		s := text(item.node)
+		p, err := auth.NewPattern(s)
+		if err != nil {
+			item.errorf("%q is not a pattern of objects: write schema.name, with * and ? as wildcards, such as private.*", s)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (o *object) limits(b backend.Options) auth.Limits {
+	if _, ok := o.fields["limits"]; !ok {
+		o.known = append(o.known, "limits")
+		return auth.Limits{}
+	}
+	l := o.section("limits")
+	const most = 365 * day
+	out := auth.Limits{
+		Statement:         l.duration("statement", 0, time.Millisecond, most),
+		Idle:              l.duration("idle", 0, time.Millisecond, most),
+		IdleInTransaction: l.duration("idle_in_transaction", 0, time.Millisecond, most),
+		Session:           l.duration("session", 0, time.Millisecond, most),
+		Connections:       l.integer("connections", 0, 1, 1_000_000),
+	}
+	for key, d := range map[string]time.Duration{"statement": out.Statement, "idle": out.Idle, "idle_in_transaction": out.IdleInTransaction} {
+		if out.Session > 0 && d > out.Session {
+			l.fields[key].errorf("%s is longer than the session may last (%s): lower it", short(d), short(out.Session))
+		}
+	}
+	if b.Connections > 0 && out.Connections > b.Connections {
+		l.fields["connections"].errorf("%d is more than the backend %q takes in all (%d): lower it", out.Connections, b.Name, b.Connections)
+	}
+	l.done()
+	return out
+}

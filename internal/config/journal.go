@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+func (c *Config) readJournal(root *object) {
+	v, ok := root.need("journal", "where the audit records are written")
+	if !ok {
+		return
+	}
+	o, ok := v.object()
+	if !ok {
+		return
+	}
+	j := journal.Options{
+		Node:        c.Node,
+		SegmentSize: o.size("segment_size", 64<<20, 1<<20, 4<<30),
+		Reserve:     o.size("reserve", 1<<20, 64<<10, 1<<30),
+	}
+	if path := o.needWord("path", "the directory of this node's audit journal"); path != "" {
+		j.Path = root.l.resolve(path)
+	}
+	if j.Reserve > j.SegmentSize/2 {
+		o.where("reserve").errorf("%s is more than half of a segment (%s): lower it, or make segments larger", printSize(j.Reserve), printSize(j.SegmentSize))
+	}
+	o.done()
+	c.Journal = j
+}
+
+// where returns the value of a key, or the object itself where a default is meant.
+func (o *object) where(key string) value {
+	if v, ok := o.fields[key]; ok {
+		return v
+	}
+	return o.value
+}
+
+func (c *Config) readParser(root *object) {
+	o := root.section("parser")
+	c.Parser = statement.Options{
+		Workers:    o.integer("workers", 2, 1, 256),
+		Timeout:    o.duration("timeout", time.Second, 10*time.Millisecond, time.Minute),
+		MaxText:    int(o.size("max_text", 4<<20, 1<<10, maxMessage)),
+		CacheBytes: o.size("cache", 64<<20, 1<<20, 64<<30),
+		Memory:     uint64(o.size("memory", 1<<30, 256<<20, 64<<30)),
+	}
+	if m := c.Listen.MaxMessage; m > 0 && c.Parser.MaxText > m && o.has("max_text") {
+		o.where("max_text").errorf("%s is more than listen.max_message lets through (%s): lower it", printSize(int64(c.Parser.MaxText)), printSize(int64(m)))
+	}
+	o.done()
+}
+
+// warn lists what is allowed and probably not meant.
+func (c *Config) warn() {
+	used := map[credential]bool{}
+	backends := map[string]bool{}
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		used[credential{r.Grant.Backend, r.Grant.Role}] = true
+		backends[r.Grant.Backend] = true
+		if r.Grant.Mode == auth.Observe {
+			c.warnf("rule %s: mode observe lets everything through and only records what it would have denied", r.Name)
+		}
+		if r.Grant.Classes&statement.Unknown != 0 {
+			c.warnf("rule %s: class UNKNOWN lets statements through that nobody could read", r.Name)
+		}
+	}
+	for _, b := range c.Backends {
+		if !backends[b.Name] {
+			c.warnf("backend %s: no rule leads to it", b.Name)
+			continue
+		}
+		for _, role := range sortedKeys(b.Credentials) {
+			if !used[credential{b.Name, role}] {
+				c.warnf("backend %s: no rule uses the credentials of role %s", b.Name, role)
+			}
+		}
+	}
+}
+
+func (c *Config) warnf(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,240 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+// example returns the shipped example, which every test starts from.
+func example(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile("../../pgcustos.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// folder makes a directory with all files that the example names.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	certificate, key := pair(t)
+	for name, content := range map[string]string{
+		"server.crt": certificate, "server.key": key, "corp-ca.pem": certificate, "db-ca.pem": certificate,
+		"bind.password": "bind-secret\n", "app_ro_orders.password": "ro-secret\n", "app_rw_orders.password": "rw-secret",
+	} {
+		write(t, filepath.Join(dir, name), content, 0o600)
+	}
+	t.Setenv("MIGRATE_ORDERS_PASSWORD", "migrate-secret")
+	return dir
+}
+
+func write(t testing.TB, name, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pair makes a self-signed certificate and its key, in PEM.
+func pair(t testing.TB) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "proxy"}, DNSNames: []string{"proxy"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+}
+
+// load writes a configuration into dir and loads it.
+func load(t testing.TB, dir, content string) (*Config, error) {
+	t.Helper()
+	name := filepath.Join(dir, "pgcustos.yaml")
+	write(t, name, content, 0o644)
+	return Load(name)
+}
+
+func mustLoad(t testing.TB, dir, content string) *Config {
+	t.Helper()
+	c, err := load(t, dir, content)
+	if err != nil {
+		t.Fatalf("Load:\n%v", err)
+	}
+	return c
+}
+
+func TestExampleLoads(t *testing.T) {
+	dir := folder(t)
+	c := mustLoad(t, dir, example(t))
+
+	if c.Node != "proxy-1" || len(c.Digest) != 64 || c.Listen.Address != "0.0.0.0:6432" || c.Admin.Address != "127.0.0.1:9187" {
+		t.Errorf("node %q, digest %q, listen %q, admin %q", c.Node, c.Digest, c.Listen.Address, c.Admin.Address)
+	}
+	server := c.Listen.Startup.TLS
+	if server.MinVersion != tls.VersionTLS12 || !server.SessionTicketsDisabled || !slices.Equal(server.NextProtos, []string{"postgresql"}) || len(server.Certificates) != 1 {
+		t.Errorf("TLS towards clients: %+v", server)
+	}
+	if got := c.Listen.MaxMessage; got != 64<<20 {
+		t.Errorf("max_message = %d", got)
+	}
+	if got := c.Directory.Services["svc-orders"].Owner; got != "alice@corp.example.com" {
+		t.Errorf("owner of svc-orders = %q", got)
+	}
+	b := c.Backends[0]
+	if b.TLS.InsecureSkipVerify || b.TLS.RootCAs == nil || b.TLS.MinVersion != tls.VersionTLS12 {
+		t.Errorf("TLS towards the backend: %+v", b.TLS)
+	}
+	if !slices.Equal(b.Hosts, []backend.Host{{Host: "db1.corp.example.com", Port: 5432}}) {
+		t.Errorf("hosts = %v", b.Hosts)
+	}
+	if want := filepath.Join("/var/lib/pgcustos/journal"); c.Journal.Path != want || c.Journal.Node != "proxy-1" {
+		t.Errorf("journal = %+v", c.Journal)
+	}
+	if c.Parser != (statement.Options{Workers: 2, Timeout: time.Second, MaxText: 4 << 20, CacheBytes: 64 << 20, Memory: 1 << 30}) {
+		t.Errorf("parser = %+v", c.Parser)
+	}
+	if want := []string{"backend orders: no rule uses the credentials of role app_rw_orders"}; !slices.Equal(c.Warnings, want) {
+		t.Errorf("warnings = %q", c.Warnings)
+	}
+}
+
+func TestExampleRules(t *testing.T) {
+	c := mustLoad(t, folder(t), example(t))
+	if len(c.Rules) != 2 {
+		t.Fatalf("%d rules", len(c.Rules))
+	}
+	m, r := c.Rules[0], c.Rules[1]
+	if m.Name != "orders-migrations" || m.Grant.Role != "migrate_orders" || m.Grant.Limits.Connections != 2 || m.Grant.Durability != auth.DurableDisk {
+		t.Errorf("first rule: %+v", m)
+	}
+	if !m.Reason.MatchString("CHG-7") || m.Reason.MatchString("xCHG-7") || m.Reason.MatchString("CHG-7\nDROP") {
+		t.Errorf("the pattern %s is not anchored", m.Reason)
+	}
+	if r.Grant.Classes != statement.Read|statement.Misc|statement.MiscSet || r.Grant.Tags != 0 || r.Grant.Mode != auth.Enforce {
+		t.Errorf("second rule: %+v", r)
+	}
+	if !slices.Equal(r.Sources, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}) || r.Justification == "" {
+		t.Errorf("sources %v, justification %q", r.Sources, r.Justification)
+	}
+	if got := texts(r.Grant.Objects); !slices.Equal(got, []string{"private.*", "public.salaries"}) {
+		t.Errorf("objects = %v", got)
+	}
+}
+
+func TestSecretsAreReadAtEachUse(t *testing.T) {
+	dir := folder(t)
+	c := mustLoad(t, dir, example(t))
+	tests := []struct {
+		name string
+		read func() (*auth.Secret, error)
+		want string
+	}{
+		{"bind", c.Directory.BindPassword, "bind-secret"},
+		{"file", c.Backends[0].Credentials["app_ro_orders"], "ro-secret"},
+		{"file without newline", c.Backends[0].Credentials["app_rw_orders"], "rw-secret"},
+		{"environment", c.Backends[0].Credentials["migrate_orders"], "migrate-secret"},
+	}
+	for _, tt := range tests {
+		s, err := tt.read()
+		if err != nil || s.Reveal() != tt.want {
+			t.Errorf("%s: wrong secret or error %v", tt.name, err)
+		}
+	}
+	write(t, filepath.Join(dir, "bind.password"), "rotated\n", 0o600)
+	if s, err := c.Directory.BindPassword(); err != nil || s.Reveal() != "rotated" {
+		t.Errorf("a rotated password is not read: %v", err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	dir := folder(t)
+	c := mustLoad(t, dir, `
+node: n
+listen: {address: "127.0.0.1:0", tls: {certificate: server.crt, key: server.key}}
+directory: {domain: Corp.Example.com, controllers: ["ldaps://dc1.corp.example.com"], ca: corp-ca.pem, bind_name: svc@corp.example.com, bind_password_file: bind.password}
+backends:
+- {name: a, hosts: [/run/postgresql], tier: 2, credentials: {r: {password_file: app_ro_orders.password}}}
+- {name: b, hosts: ["[::1]:5433", db, "10.0.0.1"], tls: {ca: db-ca.pem}, tier: 0, credentials: {r: {password_file: app_ro_orders.password}}}
+rules:
+- &first
+  name: ra
+  groups: &people [G]
+  databases: ["*"]
+  sources: [10.1.0.0/16]
+  grant: {backend: a, role: r, classes: [READ]}
+- {name: rb, groups: *people, databases: [d], sources: ["2001:db8::/48"], grant: {backend: b, role: r, classes: [read, WRITE]}}
+journal: {path: journal}
+`)
+	if d := c.Directory; d.NetBIOS != "CORP" || d.Domain != "corp.example.com" || d.Controllers[0] != "ldaps://dc1.corp.example.com:636" || d.Timeout != 5*time.Second {
+		t.Errorf("directory = %+v", d)
+	}
+	if c.Journal.Path != filepath.Join(dir, "journal") {
+		t.Errorf("journal path = %s", c.Journal.Path)
+	}
+	if c.Backends[0].TLS != nil || c.Backends[0].Hosts[0] != (backend.Host{Host: "/run/postgresql", Port: 5432}) {
+		t.Errorf("socket backend = %+v", c.Backends[0])
+	}
+	if want := []backend.Host{{Host: "::1", Port: 5433}, {Host: "db", Port: 5432}, {Host: "10.0.0.1", Port: 5432}}; !slices.Equal(c.Backends[1].Hosts, want) {
+		t.Errorf("hosts = %v", c.Backends[1].Hosts)
+	}
+	if c.Rules[0].Grant.Durability != auth.DurableProcess || c.Rules[1].Grant.Durability != auth.DurableDisk {
+		t.Errorf("durability by tier: %s, %s", c.Rules[0].Grant.Durability, c.Rules[1].Grant.Durability)
+	}
+	if c.Rules[1].Groups[0] != "G" || c.Rules[1].Grant.Classes != statement.Read|statement.Write {
+		t.Errorf("second rule = %+v", c.Rules[1])
+	}
+	if c.Admin.Address != "" || c.Recheck != time.Minute || c.Listen.Startup.PendingPerSource != 50 {
+		t.Errorf("defaults: admin %q recheck %s per source %d", c.Admin.Address, c.Recheck, c.Listen.Startup.PendingPerSource)
+	}
+}
+
+// TestJournalPath: an auditor needs neither the secrets nor a sound file.
+func TestJournalPath(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pgcustos.yaml")
+	write(t, name, example(t), 0o644)
+	if got, err := JournalPath(name); err != nil || got != "/var/lib/pgcustos/journal" {
+		t.Errorf("%q, %v", got, err)
+	}
+	write(t, name, "journal: {path: j}\nnonsense: 1", 0o644)
+	if got, err := JournalPath(name); err != nil || got != filepath.Join(filepath.Dir(name), "j") {
+		t.Errorf("%q, %v", got, err)
+	}
+	write(t, name, "journal: 7", 0o644)
+	if got, err := JournalPath(name); err == nil {
+		t.Errorf("%q of a file that names none", got)
+	}
+}

@@ -1,0 +1,86 @@
+package statement
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
+)
+
+// Mask returns the text with each literal (string, dollar-quoted, bit string,
+// number) replaced by a question mark; names, comments and $1 stay. It reads
+// any bytes. Where the end of a literal depends on standard_conforming_strings,
+// and where it is missing, everything up to the end of the text is replaced, so
+// that no part of a literal gets through under either setting. A word directly
+// behind the word PASSWORD is replaced as well: it is a forgotten quote.
+func Mask(text []byte) string {
+	var out strings.Builder
+	l, kept, secret := sqllex.New(text), 0, false
+	for {
+		t := l.Next()
+		if t.Kind == sqllex.End {
+			break
+		}
+		if t.Kind == sqllex.Comment && !t.Open {
+			continue
+		}
+		hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
+		secret = t.Kind == sqllex.Word && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
+		if !hide {
+			continue
+		}
+		out.Write(text[kept:t.Start])
+		out.WriteByte('?')
+		if kept = t.End; t.Open || t.Shifts {
+			kept = len(text)
+			break
+		}
+	}
+	out.Write(text[kept:])
+	return strings.ToValidUTF8(out.String(), "\uFFFD")
+}
+
+// Sensitive computes Judgement.Sensitive for a text.
+func Sensitive(text []byte) bool {
+	return sensitiveWithin(text, 0) || backslashBehindHigh(text)
+}
+
+// maxNesting bounds how deep dollar-quoted bodies within bodies are looked into.
+const maxNesting = 8
+
+// sensitiveWithin tells if a plain literal of the text, or of a body that it
+// quotes by dollars, holds a backslash.
+func sensitiveWithin(text []byte, depth int) bool {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return false
+	}
+	if depth > maxNesting {
+		return true
+	}
+	for l := sqllex.New(text); ; {
+		t := l.Next()
+		switch {
+		case t.Kind == sqllex.End:
+			return false
+		case t.Backslash:
+			return true
+		case t.Kind == sqllex.Dollar && sensitiveWithin(t.Content(text), depth+1):
+			return true
+		}
+	}
+}
+
+// backslashBehindHigh tells if a backslash directly follows a byte outside
+// ASCII: in SJIS, BIG5, GBK and their kin it can be that character's second half.
+func backslashBehindHigh(text []byte) bool {
+	for i := 1; i < len(text); i++ {
+		n := bytes.IndexByte(text[i:], '\\')
+		if n < 0 {
+			return false
+		}
+		if i += n; text[i-1] >= 0x80 {
+			return true
+		}
+	}
+	return false
+}

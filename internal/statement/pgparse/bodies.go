@@ -1,0 +1,231 @@
+package pgparse
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
+)
+
+// do visits a DO block: its body is executed at once.
+func (w *walker) do(m *pg.DoStmt) {
+	language, body, at := "plpgsql", "", 0
+	for _, n := range m.Args {
+		o := n.GetDefElem()
+		switch o.GetDefname() {
+		case "language":
+			language = o.Arg.GetString_().GetSval()
+		case "as":
+			body, at = o.Arg.GetString_().GetSval(), int(o.Location)
+		}
+	}
+	w.body(language, body, at)
+}
+
+// createFunction visits a function or procedure that is created: its body adds
+// tags and objects, no classes.
+func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
+	w.definition(m, 0)
+	language, body, at := "", "", -1
+	for _, n := range m.Options {
+		o := n.GetDefElem()
+		switch o.GetDefname() {
+		case "language":
+			language = o.Arg.GetString_().GetSval()
+		case "as":
+			if items := o.Arg.GetList().GetItems(); len(items) > 0 {
+				body, at = items[0].GetString_().GetSval(), int(o.Location)
+			}
+		}
+	}
+	if m.SqlBody != nil || at < 0 {
+		return
+	}
+	for _, n := range m.Options {
+		if s := n.GetDefElem().GetArg().GetVariableSetStmt(); s != nil {
+			w.bodySetting(s.Name)
+		}
+	}
+	kept := w.adds
+	w.adds = 0
+	w.body(language, body, at)
+	w.adds = kept
+}
+
+// body follows the source of a function or DO block. A body with a secret in it
+// is redacted whole.
+func (w *walker) body(language, source string, at int) {
+	secret := false
+	switch language {
+	case "sql":
+		secret = w.embedded(source, false)
+	case "plpgsql":
+		secret = w.plpgsql()
+		secret = w.defaults([]byte(source)) || secret
+	case "c":
+		w.tag(tExternal)
+	default:
+		w.tag(tDynamic)
+	}
+	if secret {
+		w.secretAt(at)
+	}
+}
+
+// embedded visits SQL that stands in a body, and tells if there is a secret in
+// it. What cannot be read makes the whole statement Unknown. An expression is a
+// SELECT only for the parser: it reads nothing by itself.
+func (w *walker) embedded(sql string, expression bool) bool {
+	if w.depth >= maxDepth {
+		w.unreadable()
+		return false
+	}
+	tree, err := pg.Parse(sql)
+	if err != nil {
+		w.unreadable()
+		return false
+	}
+	r := &reader{text: sql, raw: []byte(sql), depth: w.depth + 1}
+	for _, raw := range tree.Stmts {
+		in := newWalker(r, bounds(sql, raw))
+		in.st, in.adds, in.noted = w.st, w.adds, w.noted
+		m := message(raw.Stmt)
+		if s, ok := m.(*pg.SelectStmt); ok && expression && len(s.FromClause) == 0 {
+			in.claimed[s] = true
+		}
+		in.walk(m)
+	}
+	return len(r.secrets) > 0 || r.lost
+}
+
+// plpgsql follows the PL/pgSQL body of the walker's own statement, and tells if
+// there is a secret in it.
+func (w *walker) plpgsql() bool {
+	out, err := pg.ParsePlPgSqlToJSON(w.text[w.at.start:w.at.end])
+	var tree any
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &tree)
+	}
+	if err != nil || !hasBlock(tree) {
+		w.unreadable()
+		return false
+	}
+	return w.plNode(tree)
+}
+
+// hasBlock tells if there is a function with a block in pg_query's tree: where
+// it loses its way, the tree is empty.
+func hasBlock(tree any) bool {
+	functions, _ := tree.([]any)
+	if len(functions) != 1 {
+		return false
+	}
+	item, _ := functions[0].(map[string]any)
+	f, _ := item["PLpgSQL_function"].(map[string]any)
+	return f["action"] != nil
+}
+
+// unreadable notes a body, or a part of one, that the parser refuses.
+func (w *walker) unreadable() {
+	w.class(statement.Unknown)
+	w.tag(tDynamic)
+}
+
+// plNode visits a node of pg_query's tree of PL/pgSQL.
+func (w *walker) plNode(v any) bool {
+	secret := false
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			secret = w.plNode(item) || secret
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			secret = w.plField(key, v[key]) || secret
+		}
+	}
+	return secret
+}
+
+func (w *walker) plField(key string, v any) bool {
+	node, _ := v.(map[string]any)
+	switch key {
+	case "PLpgSQL_expr":
+		query, _ := node["query"].(string)
+		mode, _ := node["parseMode"].(float64)
+		return w.plExpression(query, int(mode))
+	case "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors":
+		w.tag(tDynamic)
+		secret := w.plDynamic(node["query"])
+		return w.plNode(v) || secret
+	case "dynquery":
+		w.tag(tDynamic)
+		secret := w.plDynamic(v)
+		return w.plNode(v) || secret
+	case "PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback":
+		w.tag(tTransaction)
+	}
+	return w.plNode(v)
+}
+
+// The modes in which PL/pgSQL parses what it embeds (RawParseMode, parser.h).
+const (
+	parseStatement  = 0
+	parseTypeName   = 1
+	parseExpression = 2
+)
+
+func (w *walker) plExpression(query string, mode int) bool {
+	switch mode {
+	case parseStatement:
+		return w.embedded(query, false)
+	case parseTypeName:
+		return false
+	case parseExpression:
+		return w.embedded("SELECT "+query, true)
+	}
+	return w.embedded("SELECT "+assigned(query), true)
+}
+
+// assigned returns the right side of a PL/pgSQL assignment. Its left side can
+// only be a variable with subscripts.
+func assigned(query string) string {
+	raw, depth := []byte(query), 0
+	for l := sqllex.New(raw); ; {
+		t := l.Next()
+		switch s := query[t.Start:t.End]; {
+		case t.Kind == sqllex.End:
+			return query
+		case s == "[" || s == "(":
+			depth++
+		case s == "]" || s == ")":
+			depth--
+		case (s == ":=" || s == "=") && depth == 0:
+			return query[t.End:]
+		}
+	}
+}
+
+// plDynamic reads the SQL that EXECUTE runs, where it is written out whole.
+func (w *walker) plDynamic(v any) bool {
+	node, _ := v.(map[string]any)
+	expr, _ := node["PLpgSQL_expr"].(map[string]any)
+	query, _ := expr["query"].(string)
+	tree, err := pg.Parse("SELECT " + query)
+	if err != nil || len(tree.Stmts) != 1 {
+		return false
+	}
+	list := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
+	if len(list) != 1 {
+		return false
+	}
+	c := list[0].GetResTarget().GetVal().GetAConst().GetSval()
+	if c == nil {
+		return false
+	}
+	return w.embedded(c.Sval, false)
+}

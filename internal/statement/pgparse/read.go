@@ -1,0 +1,146 @@
+package pgparse
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Read judges a text. What it cannot read is Unknown.
+func Read(text string) *statement.Judgement {
+	if strings.IndexByte(text, 0) >= 0 {
+		return unknown(text, statement.CauseProtocol)
+	}
+	if !utf8.ValidString(text) {
+		return unknown(text, statement.CauseEncoding)
+	}
+	tree, err := pg.Parse(text)
+	if err != nil {
+		return unknown(text, statement.CauseSyntax)
+	}
+	r := &reader{text: text, raw: []byte(text)}
+	j := &statement.Judgement{Sensitive: statement.Sensitive(r.raw)}
+	for i := range tree.Stmts {
+		s := r.statement(tree.Stmts[i])
+		j.Class |= s.Class
+		j.Tags |= s.Tags
+		j.Statements = append(j.Statements, s)
+	}
+	r.finish(j, tree.Stmts)
+	return j
+}
+
+func unknown(text string, cause statement.Cause) *statement.Judgement {
+	return statement.UnknownText([]byte(text), cause)
+}
+
+// reader holds what concerns one text: the client's, or that of a body in it.
+type reader struct {
+	text    string
+	raw     []byte // the same
+	depth   int    // bodies around this text
+	secrets []span // literals to redact
+	lost    bool   // a secret that could not be located: mask everything
+}
+
+// maxDepth bounds bodies within bodies; what is deeper is dynamic SQL.
+const maxDepth = 6
+
+// statement judges one statement of the text.
+func (r *reader) statement(raw *pg.RawStmt) statement.Statement {
+	w := newWalker(r, bounds(r.text, raw))
+	m := message(raw.Stmt)
+	if c, ok := lookup(m); ok {
+		w.st.Command = c.tag
+	} else {
+		w.st.Class |= statement.Unknown
+	}
+	w.walk(m)
+	w.effect(m)
+	return *w.st
+}
+
+// finish sets each statement's text, redacted, and its fingerprint. Together
+// the texts hold every byte of the client's but the semicolons between them.
+func (r *reader) finish(j *statement.Judgement, raws []*pg.RawStmt) {
+	r.suspicious()
+	slices.SortFunc(r.secrets, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	if len(r.secrets) > 0 {
+		j.Form = statement.Redacted
+	}
+	if r.lost {
+		j.Form = statement.Masked
+	}
+	for i := range j.Statements {
+		s, at := &j.Statements[i], bounds(r.text, raws[i])
+		if i == len(raws)-1 {
+			at.end = len(r.text)
+		}
+		if len(raws) > 1 {
+			at = trim(r.raw, at)
+		}
+		s.Text = r.recordable(at)
+		if j.Form == statement.Verbatim {
+			s.Fingerprint = fingerprint(s.Text)
+		}
+		if e := &s.Effect; e.Inner != nil {
+			r.finishInner(e.Inner, trim(r.raw, bounds(r.text, raws[i])), e.Kind, j.Form)
+		}
+	}
+}
+
+// finishInner sets the text of what PREPARE or DECLARE gives a name to.
+func (r *reader) finishInner(s *statement.Statement, at span, kind statement.EffectKind, form statement.Form) {
+	at = behind(r.raw, at, kind)
+	s.Text = r.recordable(at)
+	if form == statement.Verbatim {
+		s.Fingerprint = fingerprint(s.Text)
+	}
+}
+
+// recordable returns a part of the text without its secrets.
+func (r *reader) recordable(at span) string {
+	if r.lost {
+		return statement.Mask(r.raw[at.start:at.end])
+	}
+	return r.redact(at)
+}
+
+// fingerprint is pg_query's; a statement with secrets has none, because they
+// could be guessed from it.
+func fingerprint(text string) uint64 {
+	f, err := pg.FingerprintToUInt64(text)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
+// span is text[start:end].
+type span struct{ start, end int }
+
+// bounds returns where a statement stands. pg_query leaves the length out for
+// the last one.
+func bounds(text string, raw *pg.RawStmt) span {
+	start := min(max(int(raw.StmtLocation), 0), len(text))
+	end := len(text)
+	if raw.StmtLen > 0 {
+		end = min(start+int(raw.StmtLen), len(text))
+	}
+	return span{start, end}
+}
+
+// trim leaves out white space on both sides, and a semicolon left over.
+func trim(raw []byte, at span) span {
+	const space = " \t\n\r\f\v;"
+	part := raw[at.start:at.end]
+	at.start += len(part) - len(bytes.TrimLeft(part, space))
+	at.end = at.start + len(bytes.Trim(part, space))
+	return at
+}

@@ -1,0 +1,190 @@
+package pgparse
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
+)
+
+// secretName tells if a setting or an option of that name holds a secret.
+func secretName(name string) bool {
+	name = lower(name)
+	if harmless[name] {
+		return false
+	}
+	for _, part := range []string{"pass", "pwd", "secret", "token", "key", "credential", "conninfo"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// harmless are settings that only sound like secrets.
+var harmless = map[string]bool{"password_encryption": true, "password_required": true}
+
+// secretArguments redacts the arguments of functions that are given secrets:
+// connection strings, and the passwords and keys of pgcrypto.
+func (w *walker) secretArguments(name string, f *pg.FuncCall) {
+	switch {
+	case strings.HasPrefix(name, "dblink_connect"):
+		w.secretFrom(f, 0)
+	case strings.HasPrefix(name, "dblink"):
+		if len(f.Args) > 0 && connection(f.Args[0]) {
+			w.secretNode(f.Args[0])
+		}
+	case name == "crypt":
+		w.secretFrom(f, 0)
+	case strings.HasPrefix(name, "pgp_sym_"), strings.HasPrefix(name, "pgp_pub_decrypt"),
+		name == "encrypt", name == "decrypt", name == "encrypt_iv", name == "decrypt_iv", name == "hmac":
+		w.secretFrom(f, 1)
+	}
+}
+
+func (w *walker) secretFrom(f *pg.FuncCall, first int) {
+	for _, a := range f.Args[min(first, len(f.Args)):] {
+		w.secretNode(a)
+	}
+}
+
+var connectionString = regexp.MustCompile(`^\s*\w+\s*=|://`)
+
+// connection tells if a function's argument is a connection string, or could
+// become one.
+func connection(n *pg.Node) bool {
+	v, ok := constant(n)
+	return !ok || connectionString.MatchString(v.text)
+}
+
+// secretNode redacts every string in an expression.
+func (w *walker) secretNode(n *pg.Node) {
+	if n != nil {
+		w.strings(n)
+	}
+}
+
+func (w *walker) strings(m proto.Message) {
+	if n, ok := m.(*pg.Node); ok {
+		m = message(n)
+	}
+	if m == nil {
+		return
+	}
+	if c, ok := m.(*pg.A_Const); ok {
+		if c.GetSval() != nil {
+			w.secretAt(int(c.Location))
+		}
+		return
+	}
+	r := m.ProtoReflect()
+	for _, f := range parts(r.Descriptor()) {
+		switch {
+		case !r.Has(f):
+		case f.IsList():
+			for i, list := 0, r.Get(f).List(); i < list.Len(); i++ {
+				w.strings(list.Get(i).Message().Interface())
+			}
+		default:
+			w.strings(r.Get(f).Message().Interface())
+		}
+	}
+}
+
+// secretAt redacts the literal at a place in the text, or the one that follows
+// the name which stands there. Where there is none, nothing of the text is kept
+// but its mask.
+func (r *reader) secretAt(at int) {
+	if at < 0 || at >= len(r.raw) {
+		r.lost = true
+		return
+	}
+	l := sqllex.At(r.raw, at)
+	for range 4 { // a name, TO or =, E or U& are the literal's own
+		t := l.Next()
+		for t.Kind == sqllex.Comment {
+			t = l.Next()
+		}
+		if t.Kind.Text() {
+			r.secrets = append(r.secrets, span{t.Start, t.End})
+			return
+		}
+	}
+	r.lost = true
+}
+
+// program redacts what a COPY … PROGRAM runs, if it looks as if a secret were
+// in it.
+func (w *walker) program(command string) {
+	if !tellingProgram.MatchString(command) {
+		return
+	}
+	l, seen := sqllex.At(w.raw[:w.at.end], w.at.start), false
+	for {
+		switch t := l.Next(); {
+		case t.Kind == sqllex.End:
+			w.lost = true
+			return
+		case t.Kind == sqllex.Word && bytes.EqualFold(w.raw[t.Start:t.End], []byte("program")):
+			seen = true
+		case t.Kind.Text() && seen:
+			w.secrets = append(w.secrets, span{t.Start, t.End})
+			return
+		}
+	}
+}
+
+// tellingProgram matches assignments, options and URLs that carry secrets.
+var tellingProgram = regexp.MustCompile(`(?i)=|pass|pwd|secret|token|key|credential|auth|bearer|cookie|://\S*@|(^|\s)-[pu]`)
+
+// What in any literal gives a secret away: a connection string or URL with a
+// password, or SQL that sets one and is yet to be run.
+var tellingLiteral = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?\s*=\s*[^\s=]|://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
+
+// In a body of several statements, only a password that is written out does.
+var tellingBody = regexp.MustCompile(`(?i)://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
+
+const quotedPassword = `\bpass(word|wd|phrase)?\s*(=|:=|=>)?\s*(e|u&)?['%$"]`
+
+// suspicious redacts the literals that give a secret away, wherever they stand.
+func (r *reader) suspicious() {
+	for l := sqllex.New(r.raw); ; {
+		t := l.Next()
+		if t.Kind == sqllex.End {
+			return
+		}
+		if !t.Kind.Text() {
+			continue
+		}
+		telling := either2(t.Kind == sqllex.Dollar, tellingBody, tellingLiteral)
+		if telling.Match(t.Content(r.raw)) {
+			r.secrets = append(r.secrets, span{t.Start, t.End})
+		}
+	}
+}
+
+// redacted stands for a literal that is a secret.
+const redacted = "'<redacted>'"
+
+// redact returns a part of the text with its secrets replaced.
+func (r *reader) redact(at span) string {
+	if len(r.secrets) == 0 {
+		return r.text[at.start:at.end]
+	}
+	var out strings.Builder
+	kept := at.start
+	for _, s := range r.secrets {
+		if s.start < kept || s.end > at.end {
+			continue
+		}
+		out.WriteString(r.text[kept:s.start])
+		out.WriteString(redacted)
+		kept = s.end
+	}
+	out.WriteString(r.text[kept:at.end])
+	return out.String()
+}

@@ -1,0 +1,73 @@
+package statement
+
+import (
+	"context"
+	"sync/atomic"
+	"unicode/utf8"
+)
+
+// Reader reads texts: those that it knows from its cache, the others through
+// its parser workers. It is safe for concurrent use.
+type Reader struct {
+	options Options
+	cache   *cache
+	pool    *pool
+	unknown atomic.Uint64
+}
+
+var _ Judge = (*Reader)(nil)
+
+// Open starts the workers, each by the command given, and returns when they are
+// ready. The command must end up in Serve, as pgparse.Main does; it is run with
+// an environment of MemoryVariable alone, in the folder /, and inherits nothing.
+func Open(opts Options, command []string, hooks Hooks) (*Reader, error) {
+	opts = opts.withDefaults()
+	p, err := openPool(opts, command, hooks)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{options: opts, cache: newCache(opts.CacheBytes), pool: p}, nil
+}
+
+// Close ends the workers and waits for them. Judge answers Unknown from then on.
+func (r *Reader) Close() { r.pool.close() }
+
+// Cached implements Judge.
+func (r *Reader) Cached(text []byte, encoding Encoding) (*Judgement, bool) {
+	return r.cache.get(text, encoding)
+}
+
+// Judge implements Judge. It does not look into the cache, only adds to it.
+func (r *Reader) Judge(ctx context.Context, text []byte, encoding Encoding) *Judgement {
+	j := r.judge(ctx, text, encoding)
+	if j.Class&Unknown != 0 {
+		r.unknown.Add(1)
+	}
+	return j
+}
+
+func (r *Reader) judge(ctx context.Context, text []byte, encoding Encoding) *Judgement {
+	switch {
+	case len(text) > r.options.MaxText:
+		return UnknownText(text, CauseSize)
+	case !isASCII(text) && (encoding != UTF8 || !utf8.Valid(text)):
+		return UnknownText(text, CauseEncoding)
+	}
+	own := string(text)
+	j, cause := r.pool.ask(ctx, own)
+	if j != nil {
+		cause = j.Cause
+	}
+	if cause != CauseNone {
+		return UnknownText(text, cause)
+	}
+	r.cache.put(own, j)
+	return j
+}
+
+// Stats returns what was counted.
+func (r *Reader) Stats() Stats {
+	s := Stats{Unknown: r.unknown.Load(), Deaths: r.pool.deaths.Load(), WorkersOnCall: int(r.pool.running.Load())}
+	r.cache.stats(&s)
+	return s
+}

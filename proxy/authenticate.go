@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// authenticate asks for the password and proves it against the directory.
+func (c *session) authenticate(ctx context.Context) bool {
+	password, err := c.hello.AskPassword()
+	if err != nil {
+		c.unanswered(err)
+		return false
+	}
+	defer password.Wipe()
+	c.request.Method = auth.Password
+	c.context.Method = string(auth.Password)
+	began := time.Now()
+	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, password)
+	c.server.metrics.AuthenticationSeconds.Observe(time.Since(began).Seconds())
+	if err != nil {
+		c.refuseLogin(audit.Authentication, err)
+		return false
+	}
+	c.identify(identity)
+	c.server.metrics.Authentications.WithLabelValues("success", "").Inc()
+	return true
+}
+
+// unanswered ends a client that did not answer the request for a password.
+// psql is one that will come again: it went to ask its user.
+func (c *session) unanswered(err error) {
+	var told *pgwire.Error
+	cause := auth.CauseNoPassword
+	if !errors.As(err, &told) {
+		c.server.strangers.note(c.hello.Client, string(cause), "")
+		c.hello.Release()
+		_ = c.conn.Close()
+		return
+	}
+	told.Incident = newIncident()
+	c.record(&audit.Event{
+		Type: audit.Authentication, Decision: audit.Denied, Incident: told.Incident,
+		Cause: string(cause), Detail: told.Message, Claimed: c.hello.Request.User,
+	})
+	c.refuse(told)
+}
+
+// identify enters the account into what records have in common.
+func (c *session) identify(id auth.Identity) {
+	c.identity = id
+	c.context.Principal = principal(&id)
+}
+
+func principal(id *auth.Identity) audit.Principal {
+	return audit.Principal{
+		Account: id.Account, UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN,
+		Kind: string(id.Kind), Owner: id.Owner,
+	}
+}
+
+// refuseLogin tells every client the same, whatever the cause; the record and
+// the log have the cause.
+func (c *session) refuseLogin(typ audit.Type, err error) {
+	var f *auth.Failure
+	if !errors.As(err, &f) {
+		f = &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: err.Error()}
+	}
+	if f.Identity.GUID != "" {
+		c.identify(f.Identity)
+	}
+	incident := newIncident()
+	c.record(&audit.Event{
+		Type: typ, Decision: audit.Denied, Incident: incident,
+		Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
+	})
+	if typ == audit.Authentication {
+		c.server.metrics.Authentications.WithLabelValues("failure", string(f.Cause)).Inc()
+	} else {
+		c.server.metrics.Authorizations.WithLabelValues("denied").Inc()
+	}
+	c.server.log.Info("log-in refused", "incident", incident, "session", c.id, "source", c.hello.Client,
+		"user", printable(c.hello.Request.User), "cause", f.Cause, "detail", f.Detail)
+	c.refuse(&pgwire.Error{
+		Severity: pgwire.SeverityFatal,
+		Code:     pgwire.InvalidPassword,
+		Message:  fmt.Sprintf("authentication failed for user \"%s\"", printable(c.hello.Request.User)),
+		Hint:     "Check the name and the password. If both are right, ask your help desk, and give the incident's id.",
+		Incident: incident,
+	})
+}
+
+// record writes down an event of this session that refuses something anyway, so
+// that a journal without room changes nothing but the log.
+func (c *session) record(e *audit.Event) {
+	e.Prepared, e.Context = c.prepared, c.contextIfUnprepared()
+	if _, err := c.server.recorder.Record(e); err != nil {
+		c.server.log.Error("record", "type", e.Type, "incident", e.Incident, "session", c.id, "error", err)
+	}
+}
+
+// printable bounds a name that a stranger sent, and neutralises what could act
+// in a terminal or a log.
+func printable(s string) string {
+	const most = 64
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}

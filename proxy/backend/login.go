@@ -1,0 +1,177 @@
+package backend
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// Backend logs in at one backend. It is safe for concurrent use.
+type Backend struct {
+	opt      Options
+	template *pgconn.Config
+}
+
+// Login says as whom, and with what, a session begins.
+type Login struct {
+	Role     string
+	Database string
+	// Settings are the run-time parameters of the StartupMessage.
+	Settings map[string]string
+}
+
+// Open checks the options. It connects to nothing.
+func Open(opt Options) (*Backend, error) {
+	if len(opt.Hosts) == 0 {
+		return nil, fmt.Errorf("backend %s has no hosts", opt.Name)
+	}
+	// pgconn makes configurations by parsing only, and reads the environment
+	// when it does: every field is overwritten in config.
+	template, err := pgconn.ParseConfig("host=localhost port=5432 user=nobody sslmode=disable target_session_attrs=" + attrs(opt))
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: unset the PG* environment variables of the proxy: %w", opt.Name, err)
+	}
+	return &Backend{opt: opt, template: template}, nil
+}
+
+func attrs(opt Options) string {
+	if opt.TargetSessionAttrs == "" {
+		return "any"
+	}
+	return opt.TargetSessionAttrs
+}
+
+// Name returns the backend's name.
+func (b *Backend) Name() string { return b.opt.Name }
+
+// Options returns what the backend was opened with.
+func (b *Backend) Options() Options { return b.opt }
+
+// Connect logs in. The error is a *Failure. What it tells the client is the
+// server's own where it is about what the client asked for (its database, its
+// parameters, too many connections), 08006 where the fault is the proxy's or the
+// network's.
+func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.opt.ConnectTimeout)
+	defer cancel()
+	config, err := b.config(login)
+	if err != nil {
+		return nil, failure(err)
+	}
+	var last *gate
+	config.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
+		last = &gate{Conn: conn}
+		return last, nil
+	}
+	pc, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, failure(err)
+	}
+	// SyncConn is not called: it would swallow messages that are the client's.
+	hc, err := pc.Hijack()
+	if err != nil {
+		return nil, failure(err)
+	}
+	hc.Conn, hc.Frontend, hc.Config.Password = last.Conn, nil, ""
+	if err := hc.Conn.SetDeadline(time.Time{}); err != nil {
+		return nil, failure(err)
+	}
+	return &Conn{Conn: last.Conn, Greeting: last.greeting, Parameters: hc.ParameterStatuses, PID: hc.PID, hijacked: hc}, nil
+}
+
+// config makes pgconn's configuration, field by field.
+func (b *Backend) config(login Login) (*pgconn.Config, error) {
+	read, ok := b.opt.Credentials[login.Role]
+	if !ok {
+		return nil, fmt.Errorf("backend %s has no credentials for role %s", b.opt.Name, login.Role)
+	}
+	password, err := read()
+	if err != nil {
+		return nil, fmt.Errorf("credentials of role %s: %w", login.Role, err)
+	}
+	defer password.Wipe()
+	c := b.template.Copy()
+	first := b.opt.Hosts[0]
+	c.Host, c.Port, c.TLSConfig = first.Host, first.Port, b.tls(first)
+	c.Fallbacks = nil
+	for _, h := range b.opt.Hosts[1:] {
+		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: h.Host, Port: h.Port, TLSConfig: b.tls(h)})
+	}
+	c.Database, c.User, c.Password = login.Database, login.Role, password.Reveal()
+	c.RuntimeParams = login.Settings
+	c.ConnectTimeout = b.opt.ConnectTimeout
+	c.KerberosSrvName, c.KerberosSpn = "", ""
+	c.SSLNegotiation, c.SSLCertMode, c.ChannelBinding = "postgres", "allow", "prefer"
+	c.RequireAuth = "scram-sha-256"
+	c.MinProtocolVersion, c.MaxProtocolVersion = "3.0", "3.0"
+	c.MaxProtocolMessageBodyLen = maxLoginMessage
+	c.OAuthTokenProvider = nil
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}}
+	c.DialFunc = dialer.DialContext
+	c.LookupFunc = (&net.Resolver{}).LookupHost
+	return c, nil
+}
+
+// tls returns the verify-full configuration for a host; nil for a Unix socket,
+// which leaves this machine for nobody.
+func (b *Backend) tls(h Host) *tls.Config {
+	if strings.HasPrefix(h.Host, "/") {
+		return nil
+	}
+	t := b.opt.TLS.Clone()
+	if t.ServerName == "" {
+		t.ServerName = h.Host
+	}
+	return t
+}
+
+// Failure is a log-in that did not come about.
+type Failure struct {
+	Told pgwire.Error // what the client hears; its incident is the caller's to set
+	Err  error
+}
+
+// Error implements error. It is for logs of the proxy, never for a client.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns what lay below.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// failure turns an error into what the client may hear of it.
+func failure(err error) *Failure {
+	f := &Failure{Err: err, Told: pgwire.Error{
+		Severity: pgwire.SeverityFatal,
+		Code:     pgwire.ConnectionFailure,
+		Message:  "the database server cannot be reached",
+		Hint:     "Try again later; the proxy's operator finds the cause under the incident's id.",
+	}}
+	var server *pgconn.PgError
+	switch {
+	case !errors.As(err, &server):
+	case toldToClients(server.Code):
+		f.Told.Code, f.Told.Message, f.Told.Detail, f.Told.Hint = server.Code, server.Message, server.Detail, server.Hint
+	default:
+		f.Told.Code = "08004" // sqlserver_rejected_establishment_of_sqlconnection
+		f.Told.Message = "the database server refused the session"
+	}
+	return f
+}
+
+// toldToClients lists the errors of a log-in that are about what the client
+// asked for, or about the server's own state.
+func toldToClients(code string) bool {
+	switch code[:min(2, len(code))] {
+	case "3D", "53", "57", "22", "42":
+		return true
+	default:
+		return false
+	}
+}

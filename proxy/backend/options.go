@@ -1,0 +1,31 @@
+package backend
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Options describe one PostgreSQL server, or several that are one service.
+type Options struct {
+	Name  string
+	Hosts []Host // tried in their order
+	// TLS is verify-full unless the hosts are Unix sockets, where it is nil.
+	TLS *tls.Config
+	// TargetSessionAttrs is libpq's: any, read-write, read-only, primary, standby.
+	TargetSessionAttrs string
+	Tier               int // 0 (most sensitive) to 3
+	ConnectTimeout     time.Duration
+	// Connections bounds the sessions on this backend at once; 0 is no bound.
+	Connections int
+	// Credentials give the password of a role, read at each log-in.
+	Credentials map[string]func() (*auth.Secret, error)
+}
+
+// Host is one address: a name or IP with a port, or the directory of a Unix
+// socket.
+type Host struct {
+	Host string
+	Port uint16
+}

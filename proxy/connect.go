@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+)
+
+// connect logs in at the backend as the scoped role (invariant 4).
+func (c *session) connect() bool {
+	g := c.grant.Load()
+	began := time.Now()
+	conn, err := c.policy.Backends[g.Backend].Connect(context.Background(), backend.Login{
+		Role: g.Role, Database: c.hello.Request.Database, Settings: c.settings(),
+	})
+	c.server.metrics.BackendConnectSeconds.WithLabelValues(g.Backend).Observe(time.Since(began).Seconds())
+	if err != nil {
+		c.server.metrics.BackendConnectFailures.WithLabelValues(g.Backend).Inc()
+		c.refuseBackend(err)
+		return false
+	}
+	c.backend = conn
+	c.context.BackendPID = conn.PID
+	c.prepared = c.server.recorder.Prepare(&c.context)
+	return true
+}
+
+func (c *session) refuseBackend(err error) {
+	told := pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.ConnectionFailure, Message: "the database server cannot be reached"}
+	var f *backend.Failure
+	if errors.As(err, &f) {
+		told = f.Told
+	}
+	told.Incident = newIncident()
+	c.record(&audit.Event{
+		Type: audit.Authorization, Decision: audit.Unavailable, Incident: told.Incident,
+		Cause: "backend", Detail: err.Error(), SQLSTATE: told.Code, Claimed: c.hello.Request.User,
+	})
+	c.server.log.Warn("log-in at backend", "incident", told.Incident, "session", c.id, "backend", c.context.Backend,
+		"role", c.context.Role, "principal", c.identity.UPN, "error", err)
+	c.refuse(&told)
+}
+
+// settings are the parameters of the session at the backend: the client's, and
+// the principal in application_name, where pg_stat_activity and the server's log
+// show it. The client can change that: it is for people's eyes.
+func (c *session) settings() map[string]string {
+	settings := make(map[string]string)
+	for _, s := range c.hello.Request.Settings {
+		settings[s.Name] = s.Value
+		if strings.EqualFold(s.Name, "application_name") {
+			delete(settings, s.Name)
+		}
+	}
+	settings["application_name"] = strings.TrimSpace(c.identity.UPN + " " + c.context.ApplicationName)
+	return settings
+}
+
+// greet records that the session begins, and then tells the client that it is
+// ready for queries: never the other way round.
+func (c *session) greet() bool {
+	c.started = time.Now()
+	receipt, err := c.server.recorder.Record(&audit.Event{
+		Type: audit.SessionStart, Prepared: c.prepared, Decision: audit.Allowed,
+		Claimed: c.hello.Request.User, Detail: c.settingsText(),
+	})
+	if err == nil {
+		err = c.waitFor(receipt)
+	}
+	if err != nil {
+		c.unrecorded(err)
+		return false
+	}
+	if !c.obtainKey() {
+		c.refuse(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.CannotConnectNow, Message: "the proxy is shutting down"})
+		_ = c.backend.Close()
+		return false
+	}
+	const authenticationOk = 0
+	out := pgwire.AppendMessage(nil, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, authenticationOk))
+	out = append(out, c.backend.Greeting...)
+	out = pgwire.AppendMessage(out, pgwire.BackendKeyData, binary.BigEndian.AppendUint32(nil, c.key.pid), c.key.secret)
+	out = pgwire.AppendMessage(out, pgwire.ReadyForQuery, []byte{'I'})
+	c.backend.Greeting = nil
+	if _, err := c.conn.Write(out); err != nil {
+		c.end("client_gone", err)
+		_ = c.backend.Close()
+		_ = c.conn.Close()
+		return false
+	}
+	return true
+}
+
+func (c *session) waitFor(receipt audit.Receipt) error {
+	if !c.durable() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.policy.Startup.Timeout)
+	defer cancel()
+	return c.server.recorder.Wait(ctx, receipt)
+}
+
+// unrecorded refuses a session whose beginning cannot be written down.
+func (c *session) unrecorded(err error) {
+	e := &pgwire.Error{
+		Severity: pgwire.SeverityFatal, Code: pgwire.IOError, Incident: newIncident(),
+		Message: "the session was refused because its audit record could not be written",
+		Hint:    "Nothing runs unrecorded. Tell the proxy's operator.",
+	}
+	if errors.Is(err, audit.ErrFull) {
+		e.Code, e.Message = pgwire.DiskFull, "the session was refused because the audit journal is full"
+	}
+	c.server.log.Error("record", "type", audit.SessionStart, "incident", e.Incident, "session", c.id, "error", err)
+	_ = c.backend.Close()
+	c.refuse(e)
+}
+
+// settingsText lists the start-up parameters for the record.
+func (c *session) settingsText() string {
+	var parts []string
+	for _, s := range c.hello.Request.Settings {
+		parts = append(parts, fmt.Sprintf("%s=%s", s.Name, s.Value))
+	}
+	return strings.Join(parts, " ")
+}

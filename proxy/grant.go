@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// choose finds the rule that gives the session. Without one there is none
+// (invariant 1), and the client hears what it would hear for a wrong password.
+func (c *session) choose() bool {
+	grant, err := c.policy.Rules.Choose(c.identity, c.request)
+	if err != nil {
+		c.refuseLogin(audit.Authorization, err)
+		return false
+	}
+	c.grant.Store(grant)
+	c.context.Rule, c.context.Group = grant.Rule, grant.Group
+	c.context.Backend, c.context.Role = grant.Backend, grant.Role
+	if name, ok := c.settingsAllowed(grant); !ok {
+		c.refuseSession("setting_not_allowed", &pgwire.Error{
+			Severity: pgwire.SeverityFatal,
+			Code:     pgwire.InsufficientPrivilege,
+			Message:  fmt.Sprintf("permission denied to set parameter \"%s\" at start-up", printable(name)),
+			Detail:   fmt.Sprintf("Rule %q gives role %q without class MISC_SET.", grant.Rule, grant.Role),
+			Hint:     "Leave the parameter out of the connection string, or ask for a rule that allows MISC_SET.",
+		})
+		return false
+	}
+	c.server.metrics.Authorizations.WithLabelValues("allowed").Inc()
+	return true
+}
+
+// settingsAlways lists the parameters that every client may set at start-up:
+// those that drivers send of themselves, about the form of what they exchange.
+var settingsAlways = map[string]bool{
+	"application_name": true, "client_encoding": true, "datestyle": true,
+	"timezone": true, "intervalstyle": true, "extra_float_digits": true,
+}
+
+// settingsAllowed judges the start-up parameters as a SET under the grant. It
+// returns the first that is not allowed.
+func (c *session) settingsAllowed(g *auth.Grant) (name string, ok bool) {
+	if g.Classes&statement.MiscSet != 0 || g.Mode == auth.Observe {
+		return "", true
+	}
+	for _, s := range c.hello.Request.Settings {
+		if !settingsAlways[strings.ToLower(s.Name)] {
+			return s.Name, false
+		}
+	}
+	return "", true
+}
+
+// refuseSession ends a client that is known but cannot have a session now.
+func (c *session) refuseSession(cause string, e *pgwire.Error) {
+	e.Incident = newIncident()
+	c.record(&audit.Event{
+		Type: audit.Authorization, Decision: audit.Denied, Incident: e.Incident, Cause: cause, Detail: e.Message,
+		Claimed: c.hello.Request.User,
+	})
+	c.server.metrics.Authorizations.WithLabelValues("denied").Inc()
+	c.server.log.Info("session refused", "incident", e.Incident, "session", c.id, "principal", c.identity.UPN,
+		"role", c.context.Role, "cause", cause)
+	c.refuse(e)
+}
+
+// occupy counts the session against the limits of its grant and its backend.
+func (c *session) occupy() bool {
+	g := c.grant.Load()
+	limits := map[usageKey]int{
+		{backend: g.Backend}:                  c.policy.Backends[g.Backend].Options().Connections,
+		{rule: g.Rule, guid: c.identity.GUID}: g.Limits.Connections,
+	}
+	full := c.server.occupy(c, limits)
+	if full == (usageKey{}) {
+		return true
+	}
+	e := &pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.TooManyConnections}
+	if full.backend != "" {
+		e.Message = fmt.Sprintf("too many connections for backend %q", full.backend)
+		e.Detail = fmt.Sprintf("The limit is %d.", limits[full])
+	} else {
+		e.Message = fmt.Sprintf("too many connections for rule %q", full.rule)
+		e.Detail = fmt.Sprintf("The limit is %d for one account.", limits[full])
+		e.Hint = "Close a session of yours and try again."
+	}
+	c.refuseSession("connection_limit", e)
+	return false
+}
+
+// occupy registers the session, unless that would exceed a limit: then it
+// returns which. A limit of 0 is none.
+func (s *Server) occupy(c *session, limits map[usageKey]int) (full usageKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, most := range limits {
+		if most > 0 && s.usage[key] >= most {
+			return key
+		}
+	}
+	for key := range limits {
+		s.usage[key]++
+		c.usage = append(c.usage, key)
+	}
+	s.sessions[c] = struct{}{}
+	return usageKey{}
+}
+
+// leave takes the session out of the server's books. It may be called twice.
+func (c *session) leave() {
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range c.usage {
+		if s.usage[key]--; s.usage[key] == 0 {
+			delete(s.usage, key)
+		}
+	}
+	c.usage = nil
+	if s.keys[c.key.pid] == c {
+		delete(s.keys, c.key.pid)
+	}
+	delete(s.sessions, c)
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/driver"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// relayBytes hands both connections to a driver, waits for the session's end,
+// and records it.
+func (c *session) relayBytes() {
+	s := c.server
+	g := c.grant.Load()
+	_ = c.conn.SetDeadline(time.Time{})
+	c.machine = relay.New(relay.Options{
+		Judge: s.judge, Recorder: s.recorder, Prepared: c.prepared, Grant: g,
+		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters,
+		OnParameter:  c.followParameter,
+		OnDecision:   s.metrics.decided,
+		OnUnrecorded: c.unrecordedStatement,
+		OnOutcome:    s.metrics.ended,
+	})
+	c.relay = driver.New(driver.Options{
+		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: s.judge, Recorder: s.recorder,
+		Cancel: c.backend.Cancel, Now: s.now, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
+	})
+	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
+	live.Inc()
+	defer live.Dec()
+	s.enliven(c)
+	cause, err := c.relay.Run(context.Background())
+	s.deaden(c)
+	c.end(string(cause), err)
+}
+
+// followParameter keeps the application's name in the records, which a client
+// may change at any time.
+func (c *session) followParameter(name, value string) audit.Prepared {
+	if name != "application_name" {
+		return nil
+	}
+	context := c.context
+	context.ApplicationName = value
+	return c.server.recorder.Prepare(&context)
+}
+
+func (c *session) unrecordedStatement(incident string, err error) {
+	c.server.log.Error("a statement was refused for want of a record", "incident", incident, "session", c.id, "error", err)
+}
+
+func (c *session) durable() bool { return c.grant.Load().Durability == auth.DurableDisk }
+
+// terminate ends the session for a reason of the proxy's own.
+func (c *session) terminate(cause string, e *pgwire.Error) {
+	if !c.cause.CompareAndSwap(nil, &cause) {
+		return
+	}
+	c.relay.End(e)
+}
+
+// end records that the session is over.
+func (c *session) end(cause string, err error) {
+	if own := c.cause.Load(); own != nil {
+		cause = *own
+	}
+	e := &audit.Event{Type: audit.SessionEnd, Prepared: c.prepared, Cause: cause, Duration: time.Since(c.started), Rows: -1}
+	if err != nil {
+		e.Detail = err.Error()
+	}
+	if c.machine != nil {
+		totals := c.machine.Totals()
+		e.Count, e.Bytes = totals.Statements, int64(totals.ToClient)
+		c.server.metrics.toBackend.Add(float64(totals.FromClient))
+		c.server.metrics.toClient.Add(float64(totals.ToClient))
+	}
+	c.server.metrics.SessionsEnded.WithLabelValues(cause).Inc()
+	if _, err := c.server.recorder.Record(e); err != nil {
+		c.server.log.Error("record", "type", audit.SessionEnd, "session", c.id, "error", err)
+	}
+	c.server.log.Debug("session ended", "session", c.id, "principal", c.context.Principal.UPN, "role", c.context.Role, "cause", cause)
+}

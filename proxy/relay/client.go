@@ -1,0 +1,306 @@
+package relay
+
+import (
+	"encoding/binary"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Next is what a step from the client's side waits for.
+type Next uint8
+
+// What Client asks of its driver, once the output is written.
+const (
+	More       Next = iota // more bytes: Want says how many at least
+	JudgeText              // Text is to be judged; the answer goes to Judged
+	Full                   // too much is outstanding: the backend has to answer first
+	Terminated             // the client said goodbye
+	Broken                 // the framing is lost; the session ends without a word, as PostgreSQL does
+)
+
+// action is what becomes of one message.
+type action uint8
+
+const (
+	pass    action = iota // it is forwarded
+	replace               // the machine's own message goes in its place
+	discard               // nothing goes in its place
+	park                  // its text has to be judged first
+	brake                 // the queue is full
+)
+
+// Client takes bytes that the client sent, adds to out what may go to the
+// backend, and returns how many of them it is done with. The rest is to be given
+// again, with more behind it, once what next asks for has happened. now is the
+// driver's clock in nanoseconds.
+//
+// The machine keeps no reference to in, but out does, and so does Text until the
+// next call.
+func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pos, run := 0, 0 // in[run:pos] is to be forwarded
+	next = More
+	for pos < len(in) {
+		if m.client.dead {
+			out.forward(in[run:pos])
+			return len(in), Terminated
+		}
+		if m.client.left > 0 {
+			pos, run = m.body(in, pos, run, out)
+			continue
+		}
+		size, act, wait, ok := m.message(now, in[pos:], out)
+		if !ok {
+			next = wait
+			break
+		}
+		have := min(size, len(in)-pos)
+		m.client.left, m.client.drop = size-have, act != pass
+		switch act {
+		case pass:
+			pos += have
+		case replace, discard:
+			out.forward(in[run:pos])
+			if act == replace {
+				out.insert(m.replacement)
+			}
+			pos += have
+			run = pos
+		case park, brake:
+		}
+	}
+	out.forward(in[run:pos])
+	m.totals.FromClient += uint64(pos)
+	if m.client.dead && next == More {
+		next = Terminated
+	}
+	return pos, next
+}
+
+// body passes over what has come of a message that began earlier.
+func (m *Machine) body(in []byte, pos, run int, out *Output) (newPos, newRun int) {
+	k := min(m.client.left, len(in)-pos)
+	m.client.left -= k
+	if !m.client.drop {
+		return pos + k, run
+	}
+	out.forward(in[run:pos])
+	return pos + k, pos + k
+}
+
+// Want returns how many bytes, from the first that Client was not done with, it
+// needs at least to go on. It is what the client claims: a driver grows its
+// buffer as they come.
+func (m *Machine) Want() int { return m.want }
+
+// Text returns the text that has to be judged, a range of the bytes last given
+// to Client.
+func (m *Machine) Text() ([]byte, statement.Encoding) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.text, m.encoding
+}
+
+// Judged gives the machine the judgement of Text; Client is to be called next.
+func (m *Machine) Judged(j *statement.Judgement) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.judged, m.text = j, nil
+}
+
+// message decides on the message that b begins with. ok is false where the
+// machine has to wait, for what next says.
+func (m *Machine) message(now int64, b []byte, out *Output) (size int, act action, next Next, ok bool) {
+	limit, known := pgwire.ClientLimit(b[0])
+	if !known {
+		// The backend ends the session at the type alone; nothing of the rest is
+		// for it.
+		m.client.dead = true
+		return 1, pass, Terminated, true
+	}
+	typ, size, whole := pgwire.Header(b)
+	if !whole {
+		m.want = pgwire.HeaderSize
+		return 0, pass, More, false
+	}
+	if size < pgwire.MinSize || size > limit {
+		m.client.dead = true
+		return 0, pass, Broken, false
+	}
+	act, need := m.dispatch(now, typ, b[:min(size, len(b))], size, out)
+	switch {
+	case need > 0:
+		m.want = need
+		return 0, pass, More, false
+	case act == park:
+		return 0, pass, JudgeText, false
+	case act == brake:
+		return 0, pass, Full, false
+	}
+	return size, act, More, true
+}
+
+// dispatch handles a message of which b has come so far. need is the number of
+// bytes that must be there first, 0 where they are.
+func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output) (act action, need int) {
+	if m.queue.len() >= maxOutstanding && typ != pgwire.CopyData {
+		return brake, 0
+	}
+	if need := m.needs(typ, size); need > len(b) {
+		return pass, need
+	}
+	body := b[pgwire.HeaderSize:]
+	switch typ {
+	case pgwire.Query:
+		act = m.onQuery(now, body, size, out)
+	case pgwire.Parse:
+		act = m.onParse(now, body, size, out)
+	case pgwire.Bind:
+		return m.onBind(now, b, size)
+	case pgwire.Execute:
+		act = m.onExecute(now, body, out)
+	case pgwire.FunctionCall:
+		act = m.onFunctionCall(now, body, out)
+	case pgwire.Describe:
+		m.push(now, entry{kind: kindDescribe})
+	case pgwire.Close:
+		m.onClose(now, body)
+	case pgwire.Sync:
+		m.onSync(now)
+	case pgwire.CopyData:
+		m.copied += int64(size - pgwire.HeaderSize)
+	case pgwire.CopyDone, pgwire.CopyFail:
+		m.onCopyEnd(now)
+	case pgwire.Terminate:
+		m.client.dead, m.goodbye = true, true
+	case pgwire.Flush:
+	}
+	return act, 0
+}
+
+// needs returns how much of a message must have come before it is handled.
+func (m *Machine) needs(typ byte, size int) int {
+	const functionOID = 4
+	switch typ {
+	case pgwire.Query, pgwire.Parse:
+		if size > m.opt.MaxMessage {
+			return 0
+		}
+		return size
+	case pgwire.FunctionCall:
+		return min(size, pgwire.HeaderSize+functionOID)
+	case pgwire.CopyData, pgwire.Bind:
+		return 0
+	default:
+		return size
+	}
+}
+
+// push adds a message to those that wait for an answer.
+func (m *Machine) push(now int64, e entry) *entry {
+	e.sent, e.copied = now, m.copied
+	if e.kind.executes() {
+		m.executing++
+	}
+	m.started(now)
+	return m.queue.push(e)
+}
+
+// id makes an id for an entry's or a run's definition.
+func (m *Machine) id() uint64 {
+	m.nextID++
+	return m.nextID
+}
+
+func (m *Machine) onSync(now int64) {
+	m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
+	m.segment++
+}
+
+// onCopyEnd notes the end of COPY data. It is kept in the queue until it is
+// known whether the backend was reading any: it ignores one that it did not ask
+// for.
+func (m *Machine) onCopyEnd(now int64) {
+	if m.copyIn {
+		m.copyIn = false
+		return
+	}
+	m.push(now, entry{kind: kindCopyEnd})
+}
+
+func (m *Machine) onClose(now int64, body []byte) {
+	e := entry{kind: kindClose}
+	if name, _, ok := pgwire.CString(body[min(1, len(body)):]); ok {
+		switch body[0] {
+		case 'S':
+			e.slot = m.statements.find(name)
+		case 'P':
+			e.slot, e.ofWire = m.portals.find(name), true
+		}
+	}
+	m.push(now, e)
+}
+
+// maxNames bounds the names at the start of a Bind, which must have come whole.
+const maxNames = 8 << 10
+
+// onBind binds a portal to the statement, without a look at the parameters.
+func (m *Machine) onBind(now int64, b []byte, size int) (act action, need int) {
+	body := b[pgwire.HeaderSize:]
+	portal, rest, ok := pgwire.CString(body)
+	var name []byte
+	if ok {
+		name, _, ok = pgwire.CString(rest)
+	}
+	if !ok && len(b) < min(size, maxNames) {
+		return pass, min(size, maxNames)
+	}
+	if !ok {
+		// Without both names the server refuses the message (08P01), and one
+		// with longer names is refused here in the same way.
+		m.push(now, entry{kind: kindBind})
+		m.replacement = pgwire.AppendMessage(m.replacement[:0], pgwire.Bind)
+		return replace, 0
+	}
+	c := m.statements.lookup(name, m.segment)
+	e := entry{kind: kindBind, id: m.id()}
+	e.slot = m.portals.define(portal, e.id, m.segment, binding{def: c.merged(), refused: c.skipped})
+	m.push(now, e)
+	return pass, 0
+}
+
+// onFunctionCall judges a call of a function by its OID.
+func (m *Machine) onFunctionCall(now int64, body []byte, out *Output) action {
+	if len(body) < 4 {
+		m.push(now, entry{kind: kindFunctionCall})
+		return pass // refused by the server: 08P01
+	}
+	st := statement.Fastpath(binary.BigEndian.Uint32(body))
+	cause := statement.CauseNone
+	if st.Class&statement.Unknown != 0 {
+		cause = statement.CauseFastpath
+	}
+	v := m.weigh(st, nil)
+	v.cause = string(cause)
+	r := record{typ: audit.Statement, st: st, protocol: "fastpath"}
+	if v.decision == audit.Denied {
+		r.refusal = m.refuse(&v)
+	}
+	seq, ref := m.record(&v, r, out)
+	e := entry{kind: kindFunctionCall, refusal: ref}
+	if ref == nil {
+		e.runs = 1
+		m.runs.push(run{seq: seq, st: st})
+	} else {
+		m.replacement = pgwire.AppendMessage(m.replacement[:0], pgwire.FunctionCall, refusedCall[:])
+	}
+	m.push(now, e)
+	return ref.action()
+}
+
+// refusedCall calls the function with OID 0, which does not exist: no argument
+// formats, no arguments, a result in text.
+var refusedCall [10]byte

@@ -1,0 +1,121 @@
+package relay
+
+import (
+	"encoding/binary"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// onParse judges the text of a Parse message. Nothing runs yet, but the text
+// reaches the server, so it is on record; what runs is recorded at Execute.
+func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action {
+	if size > m.opt.MaxMessage {
+		return m.tooLarge(now, kindParse, size, out)
+	}
+	name, text, fault := cutParse(body)
+	if fault != nil {
+		return m.malformed(now, kindParse, body, pgwire.Parse, fault, out)
+	}
+	j, ok := m.judgement(text)
+	if !ok {
+		return park
+	}
+	st := &emptyText
+	if len(j.Statements) > 0 {
+		st = &j.Statements[0] // of several, the server takes none: 42601
+	}
+	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
+	g := m.grant.Load()
+	m.deny(&v, g, g.Decide(j))
+	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name}
+	if v.decision == audit.Denied {
+		r.typ, r.refusal = audit.Statement, m.refuse(&v)
+	}
+	seq, ref := m.record(&v, r, out)
+	e := entry{kind: kindParse, id: m.id(), refusal: ref}
+	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, refused: ref != nil})
+	if ref == nil {
+		m.runs.push(run{seq: seq, st: st, parse: true})
+		e.runs = 1
+	} else {
+		m.replacement = ref.parse(m.replacement[:0])
+	}
+	m.push(now, e)
+	return ref.action()
+}
+
+// cutParse takes a Parse message apart. fault is the body of a message that the
+// server refuses for the same reason, where this one is malformed: it reads two
+// strings, the number of parameter types, and as many OIDs.
+func cutParse(body []byte) (name, text, fault []byte) {
+	name, rest, ok := pgwire.CString(body)
+	if ok {
+		text, rest, ok = pgwire.CString(rest)
+	}
+	switch {
+	case !ok:
+		return nil, nil, []byte("x") // invalid string in message
+	case len(rest) < 2 || len(rest) < 2+4*int(binary.BigEndian.Uint16(rest)):
+		return nil, nil, []byte{0, 0} // insufficient data left in message
+	case len(rest) > 2+4*int(binary.BigEndian.Uint16(rest)):
+		return nil, nil, []byte{0, 0, 0, 0, 'x'} // invalid message format
+	}
+	return name, text, nil
+}
+
+// onExecute records what a portal runs. A portal that is resumed runs the
+// statement that is on record already.
+func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
+	portal, _, ok := pgwire.CString(body)
+	if !ok || len(body) != len(portal)+1+4 {
+		m.push(now, entry{kind: kindExecute})
+		return pass // refused by the server: 08P01
+	}
+	c := m.portals.lookup(portal, m.segment)
+	if c.skipped {
+		m.push(now, entry{kind: kindExecute})
+		return pass
+	}
+	st := c.def()
+	v := m.weigh(st, &c)
+	if v.decision != audit.Denied {
+		m.weighNames(st, &v)
+	}
+	resumes := c.n == 1 && !c.unknown && c.newest.seq != 0
+	if resumes && v.decision != audit.Denied {
+		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal), seq: c.newest.seq})
+		return pass
+	}
+	return m.execute(now, portal, st, &c, &v, out)
+}
+
+// weighNames adds what an EXECUTE or FETCH in a portal stands for.
+func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
+	var c candidates
+	if m.resolve(st, &c) != nil {
+		*v = m.weigh(st, &c)
+	}
+}
+
+func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *candidates, v *verdict, out *Output) action {
+	r := record{typ: audit.Statement, st: st, protocol: "extended", name: portal}
+	if v.decision == audit.Denied {
+		r.refusal = m.refuse(v)
+	}
+	seq, ref := m.record(v, r, out)
+	e := entry{kind: kindExecute, slot: m.portals.find(portal), seq: seq, refusal: ref}
+	if ref == nil {
+		m.predefine(st, v)
+		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: st})
+		e.runs = 1
+		if c.newest != nil {
+			c.newest.seq = seq
+		}
+	} else {
+		m.replacement = ref.parse(m.replacement[:0])
+	}
+	m.push(now, e)
+	return ref.action()
+}

@@ -1,0 +1,138 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// onError follows an ErrorResponse. It returns the refusal that the error stands
+// for, or nil.
+func (m *Machine) onError(now int64, f pgwire.Fields) *refusal {
+	m.flushHeld()
+	m.fatal = m.fatal || f.Fatal()
+	e := m.front(pgwire.ErrorResponse)
+	if e == nil {
+		return nil // of the session itself: the server shuts down, a limit was reached
+	}
+	if e.refusal != nil && e.refusal.answers(f) {
+		ref := e.refusal
+		m.fail(now, e, result{})
+		return ref
+	}
+	m.fail(now, e, result{kind: audit.Failed, code: view(f.Code), message: view(f.Message)})
+	return nil
+}
+
+// fail settles the message at the front as failed, and what the server skips
+// with it.
+func (m *Machine) fail(now int64, e *entry, res result) {
+	if e.copying {
+		m.copyEnded(true)
+		e.copying = false
+	}
+	m.clock(now, e)
+	res.tally, res.took, res.rows = m.tally, time.Duration(m.tally.took), -1
+	m.tally = tally{started: now}
+	if e.unknown {
+		res.tag = view(m.tags)
+		defer func() { m.tags, m.unknownRows = m.tags[:0], 0 }()
+	}
+	m.tx.failed, m.tx.used = true, true
+	if !m.tx.explicit && m.tx.status != txBlock {
+		res.fate = audit.RolledBack
+	}
+	e.failed = true
+	if e.runs > 0 {
+		e.runs--
+		r := m.runs.pop()
+		if r.parse {
+			res.fate = "" // nothing ran
+		}
+		m.settle(&r, res)
+	} else if b := e.bound(); b != nil {
+		b.suspended = false
+		res.tally.add(b.tally)
+		m.write(e.seq, res)
+	}
+	m.failure.note(res)
+	switch e.kind {
+	case kindQuery, kindFunctionCall, kindSync:
+		// Its ReadyForQuery ends it.
+	default:
+		m.discardDefinition(e)
+		m.skipping = true
+		m.popFront()
+	}
+}
+
+// failure keeps the error that the statements behind it are skipped for.
+type failure struct {
+	code    [5]byte
+	n       int
+	message string
+}
+
+func (f *failure) note(res result) {
+	f.n = copy(f.code[:], res.code)
+	f.message = "an error before it"
+}
+
+// skip settles what the server passed over in a message: all of it behind an
+// error, or the statements of a Query behind the one that failed.
+func (m *Machine) skip(e *entry) {
+	if e.unknown && !e.failed && !m.skipping && e.runs > 0 {
+		m.completeUnknown(e)
+	}
+	for ; e.runs > 0; e.runs-- {
+		r := m.runs.pop()
+		m.settle(&r, result{kind: audit.Skipped, rows: -1, code: view(m.failure.code[:m.failure.n]), message: m.failure.message})
+	}
+	m.discardDefinition(e)
+}
+
+// completeUnknown tells the outcome of a text that could not be read, once the
+// server is done with all of it.
+func (m *Machine) completeUnknown(e *entry) {
+	e.runs--
+	r := m.runs.pop()
+	h := &m.held
+	h.set, h.seq = true, r.seq
+	h.n = copy(h.tag[:], m.tags)
+	h.res = result{kind: audit.Completed, rows: m.unknownRows, tally: m.tally, took: time.Duration(m.tally.took)}
+	m.tags, m.unknownRows = m.tags[:0], 0
+}
+
+// discardDefinition forgets a name that a message would have made.
+func (m *Machine) discardDefinition(e *entry) {
+	switch {
+	case e.slot == nil || e.id == 0:
+	case e.kind == kindParse:
+		m.statements.drop(e.slot, e.id)
+	case e.kind == kindBind:
+		m.portals.drop(e.slot, e.id)
+	}
+}
+
+// Finish settles what is outstanding when the connections are gone: nobody can
+// tell what came of it.
+func (m *Machine) Finish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flushHeld()
+	for m.queue.len() > 0 {
+		e := m.queue.front()
+		for ; e.runs > 0; e.runs-- {
+			r := m.runs.pop()
+			if r.parse {
+				m.opt.Recorder.Release(1)
+				continue
+			}
+			m.settle(&r, result{kind: audit.Lost, rows: -1})
+		}
+		m.popFront()
+	}
+	m.portals.forgetAll(m.leave)
+	m.tx.lost(m)
+}

@@ -1,0 +1,218 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Options are what a machine is made of. They do not change over its life, but
+// for the grant.
+type Options struct {
+	Judge    statement.Judge // only Cached is called
+	Recorder audit.Recorder
+	Prepared audit.Prepared // the session's constant block
+	Grant    *auth.Grant
+	// Incident makes an id for a refusal.
+	Incident func() string
+	// MaxMessage bounds a message that is judged, header included, in bytes.
+	MaxMessage int
+	// Parameters are those that the backend reported at log-in.
+	Parameters map[string]string
+	// OnParameter hears of later changes. It is called under the machine's lock
+	// and must not call back. The machine records with the block it returns, or
+	// goes on with the old one where that is nil.
+	OnParameter func(name, value string) audit.Prepared
+	// OnDecision hears of each statement's decision, in the same way.
+	OnDecision func(decision audit.Decision, rule string)
+	// OnUnrecorded hears of each statement that the journal did not take.
+	OnUnrecorded func(incident string, err error)
+	// OnOutcome hears of each statement's end, in the same way.
+	OnOutcome func(result audit.Result, took time.Duration)
+}
+
+// maxOutstanding bounds the messages that wait for an answer, and so what a
+// pipeline may hold. PostgreSQL flushes its answers every 8 KB, so reading
+// further than this is never needed for the backend to go on.
+const maxOutstanding = 16384
+
+// Machine is the state of one session's relay. Client and Backend may be called
+// from one goroutine each; all other methods from any.
+type Machine struct {
+	opt   Options
+	grant atomic.Pointer[auth.Grant]
+	// activity is what watches over the limits read, see Activity.
+	activity activity
+
+	mu sync.Mutex // guards everything below; never held across I/O
+
+	client  direction
+	backend direction
+
+	queue      ring[entry]
+	runs       ring[run]
+	statements table
+	portals    table
+	nextID     uint64
+	segment    uint32
+	executing  int  // outstanding messages that run something
+	loose      bool // Syncs whose answer is uncertain may stand in the queue
+
+	want        int                  // bytes that Client needs to go on
+	text        []byte               // what Client asks its driver to have judged
+	judged      *statement.Judgement // what it got
+	verdicts    []verdict            // scratch, one for each statement of a text
+	replacement []byte               // scratch, the message that goes in another's place
+	rewritten   []byte               // scratch, the ErrorResponse of a refusal
+	event       audit.Event          // reused for every record
+
+	encoding        statement.Encoding
+	standardStrings bool
+
+	skipping    bool    // the server skips to the next Sync
+	failure     failure // for which it does
+	tags        []byte  // command tags of a text that could not be read
+	unknownRows int64   // and the rows that they count
+
+	copyIn  bool  // the backend is reading COPY data
+	copied  int64 // bytes of COPY data that the client sent
+	tally   tally // of the statement at the front
+	tx      transaction
+	held    held
+	goodbye bool  // the client sent a Terminate
+	fatal   bool  // the backend said why it closes
+	broken  error // of the recorder, about something that had happened already
+	totals  Totals
+}
+
+// direction is where a stream of frames stands.
+type direction struct {
+	left int  // bytes of the current frame that are still to come
+	drop bool // they are not forwarded
+	dead bool // nothing more is forwarded
+}
+
+// Totals count what a session did.
+type Totals struct {
+	Statements, Denied   uint64
+	FromClient, ToClient uint64 // bytes
+}
+
+// New makes a machine for a session that has just been told ReadyForQuery.
+func New(opt Options) *Machine {
+	m := &Machine{opt: opt, standardStrings: true}
+	m.grant.Store(opt.Grant)
+	m.tx = transaction{number: 1, status: txIdle}
+	for name, value := range opt.Parameters {
+		m.follow(name, value)
+	}
+	return m
+}
+
+// SetGrant makes the machine judge by another grant from now on: a statement
+// that was prepared before is judged again when it is executed.
+func (m *Machine) SetGrant(g *auth.Grant) { m.grant.Store(g) }
+
+// Totals returns what the session did so far.
+func (m *Machine) Totals() Totals {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.totals
+}
+
+// Outstanding reports whether the client waits for an answer, or the backend
+// for the rest of a message.
+func (m *Machine) Outstanding() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.queue.len() > 0 || m.client.left > 0 || m.copyIn
+}
+
+// InCopy reports whether the backend is reading COPY data.
+func (m *Machine) InCopy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.copyIn
+}
+
+// IdlePoint reports whether the session may end without anybody losing work:
+// nothing is outstanding, and no transaction is open.
+func (m *Machine) IdlePoint() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.atIdlePoint()
+}
+
+func (m *Machine) atIdlePoint() bool {
+	return m.queue.len() == 0 && m.client.left == 0 && m.backend.left == 0 && m.tx.status == txIdle
+}
+
+// Quiesce ends the client's direction if the session is at an idle point, so that
+// nothing that comes later is lost halfway: it was never forwarded.
+func (m *Machine) Quiesce() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.atIdlePoint() {
+		return false
+	}
+	m.client.dead, m.client.drop = true, true
+	return true
+}
+
+// Halt ends the client's direction at once.
+func (m *Machine) Halt() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.client.dead, m.client.drop = true, true
+}
+
+// MayTerminate reports whether a Terminate may be sent for a client that left:
+// its last message is whole, and the backend is not reading COPY data.
+func (m *Machine) MayTerminate() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.client.left == 0 && !m.copyIn
+}
+
+// Parted reports whether the backend has said why it closes, or was told to.
+func (m *Machine) Parted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fatal || m.client.dead
+}
+
+// SaidGoodbye reports whether the client sent a Terminate.
+func (m *Machine) SaidGoodbye() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.goodbye
+}
+
+// Boundary reports whether what was forwarded to the client ends with a whole
+// message, so that a message of the proxy's own may follow.
+func (m *Machine) Boundary() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.backend.left == 0
+}
+
+// follow keeps the settings that the reading of texts rests on.
+func (m *Machine) follow(name, value string) {
+	switch name {
+	case "client_encoding":
+		m.encoding = statement.Other
+		if value == "UTF8" {
+			m.encoding = statement.UTF8
+		}
+	case "standard_conforming_strings":
+		m.standardStrings = value == "on"
+	}
+}
+
+// settled reports whether the settings that the reading of a text rests on are
+// known, and cannot be changed by what is still outstanding.
+func (m *Machine) settled() bool { return m.standardStrings && m.executing == 0 }

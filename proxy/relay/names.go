@@ -1,0 +1,191 @@
+package relay
+
+import "github.com/pgcustos/pgcustos/internal/statement"
+
+// nameSize is NAMEDATALEN-1: the server cuts names of statements and portals
+// there, so two that agree so far are one.
+const nameSize = 63
+
+// binding is what a name stands for: of a prepared statement its text, of a
+// portal the statement that it was bound from, also after that was closed.
+type binding struct {
+	def *statement.Statement
+	// refused is set where the definition was denied: the server never sees it,
+	// so what refers to it before the next Sync is skipped.
+	refused bool
+	hold    bool // a cursor that outlives its transaction
+
+	// Of portals that were executed: the statement's record, and what a
+	// suspended one has given so far.
+	seq       uint64
+	suspended bool
+	tally     tally
+}
+
+// pending is a definition that the server has not confirmed yet.
+type pending struct {
+	id      uint64 // of the run or entry that makes it
+	segment uint32
+	b       binding
+}
+
+// slot is one name, with what it stands for now and what it may stand for once
+// the outstanding messages are answered.
+type slot struct {
+	name  string
+	now   binding
+	later []pending
+}
+
+func (s *slot) unused() bool { return s.now.def == nil && len(s.later) == 0 }
+
+// table holds the names of prepared statements, or of portals. SQL and wire
+// share them: PREPARE and Parse, DECLARE and Bind.
+type table struct {
+	unnamed slot
+	named   map[string]*slot
+}
+
+func (t *table) find(name []byte) *slot {
+	if len(name) == 0 {
+		return &t.unnamed
+	}
+	return t.named[string(name[:min(len(name), nameSize)])]
+}
+
+func (t *table) obtain(name []byte) *slot {
+	if s := t.find(name); s != nil {
+		return s
+	}
+	if t.named == nil {
+		t.named = make(map[string]*slot)
+	}
+	s := &slot{name: string(name[:min(len(name), nameSize)])}
+	t.named[s.name] = s
+	return s
+}
+
+// define adds a definition that counts once the server confirms id.
+func (t *table) define(name []byte, id uint64, segment uint32, b binding) *slot {
+	s := t.obtain(name)
+	s.later = append(s.later, pending{id: id, segment: segment, b: b})
+	return s
+}
+
+// confirm makes the pending definition with that id the current one, and
+// returns what it displaced.
+func (t *table) confirm(s *slot, id uint64) (displaced binding) {
+	for i := range s.later {
+		if s.later[i].id == id {
+			displaced, s.now = s.now, s.later[i].b
+			s.remove(i)
+			return displaced
+		}
+	}
+	return binding{}
+}
+
+// drop forgets the pending definition with that id: the server skipped or
+// refused it.
+func (t *table) drop(s *slot, id uint64) {
+	for i := range s.later {
+		if s.later[i].id == id {
+			s.remove(i)
+			break
+		}
+	}
+	t.sweep(s)
+}
+
+func (s *slot) remove(i int) {
+	copy(s.later[i:], s.later[i+1:])
+	s.later[len(s.later)-1] = pending{}
+	s.later = s.later[:len(s.later)-1]
+}
+
+// forget ends what the name stands for now, and returns it.
+func (t *table) forget(s *slot) binding {
+	was := s.now
+	s.now = binding{}
+	t.sweep(s)
+	return was
+}
+
+func (t *table) sweep(s *slot) {
+	if s != &t.unnamed && s.unused() {
+		delete(t.named, s.name)
+	}
+}
+
+// forgetAll ends every name that end says yes to.
+func (t *table) forgetAll(end func(*binding) bool) {
+	if t.unnamed.now.def != nil && end(&t.unnamed.now) {
+		t.unnamed.now = binding{}
+	}
+	for _, s := range t.named {
+		if s.now.def != nil && end(&s.now) {
+			t.forget(s)
+		}
+	}
+}
+
+// candidates are the statements that a name may stand for when the server comes
+// to use it.
+type candidates struct {
+	defs [4]*statement.Statement
+	n    int
+	// unknown is set where the name may stand for something else yet.
+	unknown bool
+	// skipped is set where the definition was refused in the same segment, so
+	// that the server will not come to use it.
+	skipped bool
+	// newest is the binding that was made last; nil where there is none.
+	newest *binding
+}
+
+func (c *candidates) add(b *binding) {
+	if c.newest == nil {
+		c.newest = b
+	}
+	if c.n == len(c.defs) {
+		c.unknown = true
+		return
+	}
+	c.defs[c.n] = b.def
+	c.n++
+}
+
+// lookup lists what the name may stand for. A pending definition of the same
+// segment is certain: had it failed, its user would be skipped with it.
+func (t *table) lookup(name []byte, segment uint32) (c candidates) {
+	s := t.find(name)
+	if s == nil {
+		c.unknown = true
+		return c
+	}
+	for i := len(s.later) - 1; i >= 0 && !c.unknown; i-- {
+		p := &s.later[i]
+		if p.b.refused {
+			if p.segment == segment {
+				c.skipped = true
+				return c
+			}
+			continue
+		}
+		c.add(&p.b)
+		if p.segment == segment {
+			return c
+		}
+	}
+	if s.now.def != nil {
+		c.add(&s.now)
+	}
+	c.unknown = c.unknown || c.n == 0
+	return c
+}
+
+// lookupString is lookup for a name that SQL gives, which is never empty.
+func (t *table) lookupString(name string, segment uint32) candidates {
+	var b [nameSize]byte
+	return t.lookup(b[:copy(b[:], name)], segment)
+}

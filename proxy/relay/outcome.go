@@ -1,0 +1,272 @@
+package relay
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// tally is what a statement has given so far.
+type tally struct {
+	started int64 // ns, when it came to the front; 0 before
+	rows    int64
+	bytes   int64
+	took    int64 // ns, of earlier parts of a portal
+}
+
+// result is what came of a statement.
+type result struct {
+	kind    audit.Result
+	fate    audit.Fate
+	tag     string
+	code    string
+	message string
+	rows    int64
+	tally   tally
+	took    time.Duration
+}
+
+// maxTag is more than any command tag of PostgreSQL with its row count
+// (COMPLETION_TAG_BUFSIZE in cmdtag.h).
+const maxTag = 64
+
+// held is an outcome that waits for the next message: where that is the
+// ReadyForQuery that ends the transaction, the outcome tells its fate too. It
+// never waits beyond the bytes at hand.
+type held struct {
+	set bool
+	seq uint64
+	res result
+	tag [maxTag]byte
+	n   int
+}
+
+// onComplete follows the end of a statement: CommandComplete, EmptyQueryResponse
+// or FunctionCallResponse.
+func (m *Machine) onComplete(now int64, tag []byte) {
+	m.flushHeld()
+	e := m.front(pgwire.CommandComplete)
+	if e == nil || !e.kind.executes() {
+		return
+	}
+	if e.copying {
+		m.copyEnded(false)
+		m.tally.bytes += m.copied - e.copied
+		e.copying = false
+	}
+	e.settled = true
+	if e.unknown {
+		m.tally.took = 0 // over the whole text
+	}
+	m.clock(now, e)
+	switch {
+	case e.unknown:
+		m.tags = appendTag(m.tags, tag)
+		m.unknownRows += tagRows(tag)
+		return
+	case e.kind == kindExecute:
+		m.completeExecute(now, e, tag)
+	default:
+		if e.runs > 0 {
+			e.runs--
+			m.complete(m.runs.pop(), tag, m.tally)
+		}
+	}
+	m.tally = tally{started: now}
+}
+
+// clock settles when the statement at the front began: when it was sent, or when
+// the one before it ended.
+func (m *Machine) clock(now int64, e *entry) {
+	m.tally.took += now - max(m.tally.started, e.sent)
+	m.activity.since.Store(now)
+}
+
+// completeExecute ends a portal's statement, together with what earlier Executes
+// of the portal gave.
+func (m *Machine) completeExecute(now int64, e *entry, tag []byte) {
+	done := m.popFront()
+	t := m.tally
+	if b := done.bound(); b != nil && b.suspended {
+		t.add(b.tally)
+		b.suspended = false
+	}
+	if done.runs > 0 {
+		m.complete(m.runs.pop(), tag, t)
+		return
+	}
+	if done.seq != 0 {
+		m.complete(run{seq: done.seq, st: &emptyText}, tag, t)
+	}
+}
+
+// bound returns the portal that an Execute ran, while it is still the same.
+func (e *entry) bound() *binding {
+	if e.slot == nil || e.seq == 0 || e.slot.now.seq != e.seq {
+		return nil
+	}
+	return &e.slot.now
+}
+
+func (t *tally) add(o tally) {
+	t.rows += o.rows
+	t.bytes += o.bytes
+	t.took += o.took
+}
+
+// onSuspended keeps what a portal gave until it is resumed or left.
+func (m *Machine) onSuspended(now int64) {
+	m.flushHeld()
+	e := m.front(pgwire.PortalSuspended)
+	if e == nil || e.kind != kindExecute {
+		return
+	}
+	m.clock(now, e)
+	done := m.popFront()
+	if done.runs > 0 {
+		m.runs.pop()
+	}
+	if b := done.bound(); b != nil {
+		b.suspended = true
+		b.tally.add(m.tally)
+	}
+	m.tally = tally{started: now}
+}
+
+// abandon tells the outcome of a portal that is left before its end.
+func (m *Machine) abandon(b *binding) {
+	if !b.suspended {
+		return
+	}
+	b.suspended = false
+	m.write(b.seq, result{kind: audit.Suspended, rows: b.tally.rows, tally: b.tally, took: time.Duration(b.tally.took)})
+}
+
+// complete holds the outcome of a statement that was completed.
+func (m *Machine) complete(r run, tag []byte, t tally) {
+	m.tx.used = true
+	m.effect(&r)
+	h := &m.held
+	h.set, h.seq = true, r.seq
+	h.n = copy(h.tag[:], tag)
+	h.res = result{kind: audit.Completed, rows: tagRows(tag), tally: t, took: time.Duration(t.took)}
+	if h.res.rows < 0 && t.rows > 0 {
+		h.res.rows = t.rows
+	}
+	if fate := m.tx.ended(r.st, tag); fate != "" {
+		h.res.fate = fate
+		m.flushHeld()
+		m.tx.next()
+	}
+}
+
+// flushHeld writes the outcome that was held.
+func (m *Machine) flushHeld() {
+	h := &m.held
+	if !h.set {
+		return
+	}
+	h.set = false
+	h.res.tag = view(h.tag[:h.n])
+	m.write(h.seq, h.res)
+	if h.res.fate == "" {
+		m.tx.undecided++
+	}
+}
+
+// settle tells the outcome of a run that was not completed.
+func (m *Machine) settle(r *run, res result) {
+	if r.slot != nil {
+		m.undefine(r.st, r.slot, r.id)
+	}
+	m.write(r.seq, res)
+}
+
+// write records an outcome.
+func (m *Machine) write(seq uint64, res result) {
+	if seq == 0 {
+		return
+	}
+	ev := &m.event
+	*ev = audit.Event{
+		Type: audit.Outcome, Prepared: m.opt.Prepared, Statement: seq, Result: res.kind, Fate: res.fate,
+		Command: res.tag, SQLSTATE: res.code, Message: res.message,
+		Rows: res.rows, Bytes: res.tally.bytes, Duration: res.took, Tx: m.tx.number,
+	}
+	if _, err := m.opt.Recorder.Record(ev); err != nil && m.broken == nil {
+		m.broken = err
+	}
+	if m.opt.OnOutcome != nil {
+		m.opt.OnOutcome(res.kind, res.took)
+	}
+}
+
+// effect carries out what a completed statement did to the session's names.
+func (m *Machine) effect(r *run) {
+	switch r.st.Effect.Kind {
+	case statement.EffectPrepare:
+		m.statements.confirm(r.slot, r.id)
+	case statement.EffectDeclare:
+		displaced := m.portals.confirm(r.slot, r.id)
+		m.abandon(&displaced)
+	case statement.EffectDeallocate:
+		m.forget(&m.statements, r.st.Effect.Name)
+	case statement.EffectCloseCursor:
+		m.forget(&m.portals, r.st.Effect.Name)
+	case statement.EffectDeallocateAll:
+		m.statements.forgetAll(always)
+	case statement.EffectCloseAll:
+		m.portals.forgetAll(m.leave)
+	case statement.EffectDiscardAll:
+		m.statements.forgetAll(always)
+		m.portals.forgetAll(m.leave)
+	case statement.EffectBegin:
+		m.tx.explicit = true
+	default:
+	}
+}
+
+func always(*binding) bool { return true }
+
+// leave ends a portal.
+func (m *Machine) leave(b *binding) bool {
+	m.abandon(b)
+	return true
+}
+
+func (m *Machine) forget(t *table, name string) {
+	if s := t.find([]byte(name)); s != nil {
+		was := t.forget(s)
+		m.abandon(&was)
+	}
+}
+
+// tagRows returns the row count at the end of a command tag, -1 where it has
+// none.
+func tagRows(tag []byte) int64 {
+	i := bytes.LastIndexByte(tag, ' ')
+	if i < 0 {
+		return -1
+	}
+	n, err := strconv.ParseInt(view(tag[i+1:]), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// appendTag lists the command tags of a text that could not be read.
+func appendTag(list, tag []byte) []byte {
+	const most = 1 << 10
+	if len(list)+len(tag) > most {
+		return list
+	}
+	if len(list) > 0 {
+		list = append(list, ", "...)
+	}
+	return append(list, tag...)
+}

@@ -1,0 +1,158 @@
+package relay
+
+import (
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// onQuery judges a Query message: as a whole, for the server runs its statements
+// as one transaction.
+func (m *Machine) onQuery(now int64, body []byte, size int, out *Output) action {
+	if size > m.opt.MaxMessage {
+		return m.tooLarge(now, kindQuery, size, out)
+	}
+	text, rest, ok := pgwire.CString(body)
+	if !ok || len(rest) > 0 {
+		return m.malformedQuery(now, body, ok, out)
+	}
+	j, ok := m.judgement(text)
+	if !ok {
+		return park
+	}
+	m.segment++
+	ref := m.admit(now, j, out)
+	m.segment++
+	return ref.action()
+}
+
+// judgement returns what is known of a text, or asks the driver to find out.
+func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
+	j := m.judged
+	m.judged = nil
+	if j == nil {
+		cached, ok := m.opt.Judge.Cached(text, m.encoding)
+		if !ok {
+			m.text = text
+			return nil, false
+		}
+		j = cached
+	}
+	if j.Sensitive && !m.settled() {
+		j = statement.UnknownText(text, statement.CauseStrings)
+	}
+	return j, true
+}
+
+// admit weighs the statements of a Query and records them, and puts the message
+// into the queue: to be forwarded, or with the refusal of what goes in its place.
+func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal {
+	statements := j.Statements
+	if len(statements) == 0 {
+		statements = emptyStatements
+	}
+	denied := m.weighAll(statements, j.Cause)
+	e := entry{kind: kindQuery, unknown: j.Class&statement.Unknown != 0}
+	runs := m.runs.len()
+	for i := range statements {
+		v := &m.verdicts[i]
+		r := record{
+			typ: audit.Statement, st: &statements[i], form: j.Form, protocol: "simple",
+			index: i, of: len(statements), refusal: e.refusal,
+		}
+		if denied >= 0 && r.refusal == nil {
+			r.refusal = m.refuse(&m.verdicts[denied])
+		}
+		seq, ref := m.record(v, r, out)
+		e.refusal = ref
+		if ref == nil {
+			m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: r.st})
+			e.runs++
+		} else if denied < 0 {
+			break // the journal refused: what stands before it in the text does not run either
+		}
+	}
+	if e.refusal != nil {
+		m.retract(&e, runs)
+		m.undefineAll(statements)
+		m.replacement = e.refusal.query(m.replacement[:0])
+	}
+	m.push(now, e)
+	return e.refusal
+}
+
+var emptyStatements = []statement.Statement{emptyText}
+
+// weighAll fills m.verdicts, and returns the index of the first statement that
+// is denied, or -1. Where one is, all are: the text is refused whole.
+func (m *Machine) weighAll(statements []statement.Statement, cause statement.Cause) int {
+	m.verdicts = m.verdicts[:0]
+	denied := -1
+	var c candidates
+	for i := range statements {
+		st := &statements[i]
+		v := m.weigh(st, m.resolve(st, &c))
+		if cause != statement.CauseNone {
+			v.cause = string(cause)
+		}
+		m.predefine(st, &v)
+		if v.decision == audit.Denied && denied < 0 {
+			denied = i
+		}
+		m.verdicts = append(m.verdicts, v)
+	}
+	if denied >= 0 {
+		for i := range m.verdicts {
+			v := &m.verdicts[i]
+			v.batch = v.decision != audit.Denied
+			v.decision = audit.Denied
+			v.rule = m.verdicts[denied].rule
+		}
+	}
+	return denied
+}
+
+// retract settles the statements of a Query that were recorded before the
+// journal had no more room: they do not run.
+func (m *Machine) retract(e *entry, runs int) {
+	for m.runs.len() > runs {
+		r := m.runs.at(runs)
+		m.settle(r, result{kind: audit.Skipped, code: e.refusal.err.Code, message: e.refusal.err.Message})
+		m.runs.removeAt(runs)
+	}
+	e.runs = 0
+}
+
+func (m *Machine) undefineAll(statements []statement.Statement) {
+	for i := range m.verdicts {
+		m.undefine(&statements[i], m.verdicts[i].slot, m.verdicts[i].id)
+	}
+}
+
+// malformedQuery puts a message of the same fault in the place of one that the
+// server would refuse with 08P01: without a NUL, or with something behind it.
+// None of the client's text is forwarded, none of it runs.
+func (m *Machine) malformedQuery(now int64, body []byte, terminated bool, out *Output) action {
+	fault := []byte("x")
+	if terminated {
+		fault = []byte{0, 'x'}
+	}
+	return m.malformed(now, kindQuery, body, pgwire.Query, fault, out)
+}
+
+// malformed records a message that cannot be told from its bytes, and replaces
+// it by one that the server refuses for the same reason.
+func (m *Machine) malformed(now int64, k kind, body []byte, typ byte, fault []byte, out *Output) action {
+	v := verdict{decision: audit.Unavailable, class: statement.Unknown, cause: string(statement.CauseProtocol)}
+	protocol := "simple"
+	if typ != pgwire.Query {
+		protocol = "extended"
+	}
+	st := statement.Statement{Class: statement.Unknown, Text: statement.Mask(body)}
+	_, ref := m.record(&v, record{
+		typ: audit.Statement, st: &st, form: statement.Masked, protocol: protocol, refusal: &refusal{},
+	}, out)
+	m.push(now, entry{kind: k, refusal: ref})
+	m.replacement = pgwire.AppendMessage(m.replacement[:0], typ, fault)
+	return replace
+}

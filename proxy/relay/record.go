@@ -1,0 +1,95 @@
+package relay
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// record is what stands in a statement's record beside the verdict.
+type record struct {
+	typ      audit.Type
+	st       *statement.Statement
+	form     statement.Form
+	protocol string
+	name     []byte
+	index    int
+	of       int
+	size     int      // bytes of a message that was not read
+	refusal  *refusal // that the record tells of
+}
+
+// record writes a statement down. It returns its number, and what to answer
+// instead of forwarding it: the refusal that was given, or one because there is
+// no record.
+func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *refusal) {
+	ev := &m.event
+	*ev = audit.Event{
+		Type: r.typ, Prepared: m.opt.Prepared, Decision: v.decision,
+		Cause: v.cause, Rule: v.rule, Missing: v.missing,
+		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
+		Text: r.st.Text, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
+		Protocol: r.protocol, Bytes: int64(r.size),
+	}
+	if r.of > 1 {
+		ev.Index, ev.Of = uint32(r.index+1), uint32(r.of)
+	}
+	if r.refusal != nil {
+		ev.Incident = r.refusal.err.Incident
+	}
+	if v.batch {
+		ev.Detail = "another statement of the same message is denied"
+	}
+	receipt, err := m.opt.Recorder.Record(ev)
+	if r.typ == audit.Statement {
+		m.count(v, err)
+	}
+	if err != nil {
+		return 0, m.unrecorded(err)
+	}
+	if g := m.grant.Load(); g.Durability == auth.DurableDisk {
+		out.Receipt, out.Durable = receipt, true
+	}
+	return receipt.Sequence, r.refusal
+}
+
+func (m *Machine) count(v *verdict, err error) {
+	m.totals.Statements++
+	decision := v.decision
+	if err != nil {
+		decision = audit.Unavailable
+	}
+	if decision == audit.Denied || decision == audit.Unavailable {
+		m.totals.Denied++
+	}
+	if m.opt.OnDecision != nil {
+		m.opt.OnDecision(decision, v.rule)
+	}
+}
+
+// unrecorded makes the refusal of a statement that could not be written down.
+func (m *Machine) unrecorded(err error) *refusal {
+	e := pgwire.Error{
+		Severity: pgwire.SeverityError,
+		Code:     pgwire.IOError,
+		Message:  "the statement was not run because its audit record could not be written",
+		Hint:     "Nothing runs unrecorded. Tell the proxy's operator; the statement can be sent again once the journal is in order.",
+		Incident: m.opt.Incident(),
+	}
+	if errors.Is(err, audit.ErrFull) {
+		e.Code = pgwire.DiskFull
+		e.Message = "the statement was not run because the audit journal is full"
+		e.Hint = "Nothing runs unrecorded. Tell the proxy's operator; the statement can be sent again once there is room."
+	}
+	if m.opt.OnUnrecorded != nil {
+		m.opt.OnUnrecorded(e.Incident, err)
+	}
+	return &refusal{err: e}
+}
+
+// view reads bytes as a string without a copy. The recorder keeps no reference.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,105 @@
+package relay
+
+import (
+	"bytes"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// The transaction status of ReadyForQuery.
+const (
+	txIdle   = 'I'
+	txBlock  = 'T'
+	txFailed = 'E'
+)
+
+// transaction follows the backend's: a block that BEGIN opened, or the implicit
+// one around a Query or up to a Sync.
+type transaction struct {
+	number   uint64 // 0 before the first
+	status   byte   // of the last ReadyForQuery
+	explicit bool
+	failed   bool
+	used     bool // a statement ran in it
+	// undecided counts the outcomes that were written without the fate.
+	undecided int
+}
+
+// ended returns the fate that a completed statement sealed, "" where the
+// transaction goes on. COMMIT of a failed transaction answers ROLLBACK.
+func (t *transaction) ended(st *statement.Statement, tag []byte) audit.Fate {
+	switch st.Effect.Kind {
+	case statement.EffectCommit, statement.EffectRollback:
+		if bytes.Equal(tag, []byte("COMMIT")) {
+			return audit.Committed
+		}
+		return audit.RolledBack
+	case statement.EffectTwoPhase:
+		if bytes.Equal(tag, []byte("PREPARE TRANSACTION")) {
+			return audit.FatePrepared
+		}
+	default:
+	}
+	return ""
+}
+
+// next begins the next transaction.
+func (t *transaction) next() {
+	t.number++
+	t.explicit, t.failed, t.used, t.undecided = false, false, false, 0
+}
+
+// readyForQuery follows the status that the backend reports. Where an implicit
+// transaction ends, the last outcome tells its fate; where there is none at
+// hand, an event does.
+func (m *Machine) readyForQuery(status byte) {
+	t := &m.tx
+	t.status = status
+	if status != txIdle {
+		t.explicit = true
+		m.flushHeld()
+		return
+	}
+	fate := audit.Committed
+	if t.failed {
+		fate = audit.RolledBack
+	}
+	switch {
+	case m.held.set:
+		m.held.res.fate = fate
+		m.flushHeld()
+	case t.undecided > 0 && !t.failed:
+		m.recordFate(fate)
+	}
+	if t.used {
+		t.next()
+	}
+	t.explicit = false
+	m.portals.forgetAll(m.endOfTransaction)
+}
+
+// endOfTransaction ends a portal, but for a cursor WITH HOLD.
+func (m *Machine) endOfTransaction(b *binding) bool {
+	if b.hold {
+		return false
+	}
+	return m.leave(b)
+}
+
+// recordFate writes an event for a fate that no outcome could tell.
+func (m *Machine) recordFate(fate audit.Fate) {
+	ev := &m.event
+	*ev = audit.Event{Type: audit.Transaction, Prepared: m.opt.Prepared, Tx: m.tx.number, Fate: fate, Rows: -1}
+	if _, err := m.opt.Recorder.Record(ev); err != nil && m.broken == nil {
+		m.broken = err
+	}
+}
+
+// lost tells the fate of a transaction whose connection went away: the server
+// rolls it back, unless its end was outstanding.
+func (t *transaction) lost(m *Machine) {
+	if t.undecided > 0 {
+		m.recordFate(audit.FateLost)
+	}
+}

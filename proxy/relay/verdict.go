@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// verdict is what the grant makes of one statement, with the classes and tags
+// that it has in this session: those of EXECUTE are those of what it executes.
+type verdict struct {
+	decision audit.Decision
+	class    statement.Class
+	tags     statement.Tag
+	rule     string
+	cause    string
+	what     string
+	missing  string
+	// batch is set for a statement that is denied only because another one of
+	// its text is.
+	batch bool
+	id    uint64 // of the definition that the statement makes
+	slot  *slot
+}
+
+// weigh judges a statement, and with it what the names in it may stand for.
+func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
+	g := m.grant.Load()
+	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags}
+	d := g.DecideStatement(st)
+	if c != nil {
+		for _, def := range c.defs[:c.n] {
+			v.class |= def.Class
+			v.tags |= def.Tags
+			if d.Allowed {
+				d = g.DecideStatement(def)
+			}
+		}
+		if c.unknown {
+			v.class |= statement.Unknown
+			v.cause = string(statement.CauseName)
+			if d.Allowed {
+				d = g.DecideStatement(&unknownName)
+			}
+		}
+	}
+	m.deny(&v, g, d)
+	return v
+}
+
+// deny turns a decision of the grant into the verdict.
+func (m *Machine) deny(v *verdict, g *auth.Grant, d auth.Decision) {
+	if d.Allowed {
+		return
+	}
+	v.decision, v.rule, v.what, v.missing = audit.Denied, g.Rule, d.What, d.Missing
+	if g.Mode == auth.Observe {
+		v.decision = audit.WouldDeny
+	}
+}
+
+// unknownName stands for a prepared statement or portal that nobody saw being
+// made.
+var unknownName = statement.Statement{Class: statement.Unknown}
+
+// emptyText stands for a text without a statement, which the server answers
+// with EmptyQueryResponse.
+var emptyText = statement.Statement{}
+
+// def returns the statement that a name most likely stands for.
+func (c *candidates) def() *statement.Statement {
+	if c.newest == nil {
+		return &unknownName
+	}
+	return c.newest.def
+}
+
+// merged returns a statement that is all of what the name may stand for, so that
+// a portal of it is denied where any of them is.
+func (c *candidates) merged() *statement.Statement {
+	if c.n == 0 || c.n == 1 && !c.unknown {
+		return c.def()
+	}
+	all := *c.def()
+	for _, def := range c.defs[1:c.n] {
+		all.Class |= def.Class
+		all.Tags |= def.Tags
+		all.Objects = append(all.Objects[:len(all.Objects):len(all.Objects)], def.Objects...)
+		if all.Destructive == "" {
+			all.Destructive = def.Destructive
+		}
+	}
+	if c.unknown {
+		all.Class |= statement.Unknown
+	}
+	return &all
+}
+
+// resolve looks up the names that a statement uses; nil where it uses none.
+func (m *Machine) resolve(st *statement.Statement, c *candidates) *candidates {
+	switch st.Effect.Kind {
+	case statement.EffectExecute:
+		*c = m.statements.lookupString(st.Effect.Name, m.segment)
+	case statement.EffectFetch:
+		*c = m.portals.lookupString(st.Effect.Name, m.segment)
+	default:
+		return nil
+	}
+	return c
+}
+
+// predefine enters the names that a statement makes, should it succeed.
+func (m *Machine) predefine(st *statement.Statement, v *verdict) {
+	e := &st.Effect
+	switch e.Kind {
+	case statement.EffectPrepare:
+		v.id = m.id()
+		v.slot = m.statements.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st)})
+	case statement.EffectDeclare:
+		v.id = m.id()
+		v.slot = m.portals.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), hold: e.Hold})
+	default:
+	}
+}
+
+// undefine takes back what predefine entered.
+func (m *Machine) undefine(st *statement.Statement, s *slot, id uint64) {
+	if s == nil {
+		return
+	}
+	if st.Effect.Kind == statement.EffectDeclare {
+		m.portals.drop(s, id)
+		return
+	}
+	m.statements.drop(s, id)
+}
+
+func inner(st *statement.Statement) *statement.Statement {
+	if st.Effect.Inner == nil {
+		return &unknownName
+	}
+	return st.Effect.Inner
+}

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// Serve accepts clients until ctx ends or the listener fails. Live sessions go
+// on: Shutdown ends them.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	s.work.Go(func() { s.watch(ctx) })
+	s.work.Go(func() { s.recheck(ctx) })
+	s.work.Go(func() { s.strangers.run(ctx) })
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("the listener was closed: %w", err)
+		case err != nil:
+			// Out of descriptors, or the client left already: wait for better times.
+			s.log.Error("accept", "error", err)
+			if !pause(ctx, 50*time.Millisecond) {
+				return nil
+			}
+			continue
+		}
+		s.admit(conn)
+	}
+}
+
+// admit gives the connection a goroutine, or turns it away.
+func (s *Server) admit(conn net.Conn) {
+	release, ok := s.limiter.Load().Enter()
+	if !ok || s.draining.Load() {
+		if ok {
+			release()
+		}
+		s.turnAway(conn, ok)
+		return
+	}
+	tune(conn)
+	s.work.Go(func() {
+		defer release()
+		c := &session{server: s, id: newSessionID(), conn: conn, leaveStartup: release}
+		defer c.contain()
+		c.run()
+	})
+}
+
+// turnAway refuses a connection that nobody has looked at, in clear and without
+// waiting: libpq shows the message.
+func (s *Server) turnAway(conn net.Conn, draining bool) {
+	e := pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.TooManyConnections, Message: "sorry, too many clients already"}
+	cause := "limit"
+	if draining {
+		e.Code, e.Message, cause = pgwire.CannotConnectNow, "the proxy is shutting down", "draining"
+	}
+	s.strangers.note(addrPort(conn), cause, "")
+	_ = conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
+	_, _ = conn.Write(e.Append(nil))
+	_ = conn.Close()
+}
+
+// contain ends a session that met a fault of ours, and it alone (invariant 9).
+func (c *session) contain() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c.server.metrics.SessionPanics.Inc()
+	incident := newIncident()
+	c.server.log.Error("a session ended by a fault of the proxy",
+		"incident", incident, "session", c.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	_, err := c.server.recorder.Record(&audit.Event{
+		Type: audit.SessionEnd, Prepared: c.prepared, Context: c.contextIfUnprepared(), Incident: incident, Cause: "panic",
+	})
+	if err != nil {
+		c.server.log.Error("record", "incident", incident, "error", err)
+	}
+	_ = c.conn.Close()
+	if c.backend != nil {
+		_ = c.backend.Close()
+	}
+	c.leave()
+}
+
+// pause waits, and reports whether ctx is still good.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

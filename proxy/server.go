@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/internal/telemetry"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/startup"
+)
+
+// Options are what a server is made of. It closes none of them.
+type Options struct {
+	Policy   Policy
+	Recorder audit.Recorder
+	Judge    statement.Judge
+	Log      *slog.Logger
+	Metrics  *telemetry.Metrics
+}
+
+// Policy is the part of the options that a reload replaces.
+type Policy struct {
+	Startup       startup.Options
+	Authenticator auth.Authenticator
+	Resolver      auth.Resolver
+	Rules         *rules.Set
+	Backends      map[string]*backend.Backend
+	// ClientGoneGrace is how long a statement may go on whose client closed its
+	// side.
+	ClientGoneGrace time.Duration
+	// Recheck is how often the accounts of live sessions are read again.
+	Recheck time.Duration
+	// MaxMessage bounds a message that is judged, in bytes.
+	MaxMessage int
+}
+
+// Server accepts clients and holds their sessions.
+type Server struct {
+	recorder audit.Recorder
+	judge    statement.Judge
+	log      *slog.Logger
+	metrics  *instruments
+	policy   atomic.Pointer[Policy]
+	limiter  atomic.Pointer[startup.Limiter]
+	started  time.Time
+
+	strangers *strangers
+	work      sync.WaitGroup // sessions, and what the server runs beside them
+	draining  atomic.Bool
+
+	mu       sync.Mutex // guards what follows
+	sessions map[*session]struct{}
+	keys     map[uint32]*session // by the process id of the cancel key
+	usage    map[usageKey]int
+}
+
+// usageKey counts sessions: of a backend, or of a principal under a rule.
+type usageKey struct{ backend, rule, guid string }
+
+// New makes a server.
+func New(opt Options) *Server {
+	s := &Server{
+		recorder: opt.Recorder,
+		judge:    opt.Judge,
+		log:      opt.Log,
+		metrics:  newInstruments(opt.Metrics),
+		started:  time.Now(),
+		sessions: make(map[*session]struct{}),
+		keys:     make(map[uint32]*session),
+		usage:    make(map[usageKey]int),
+	}
+	s.strangers = newStrangers(s)
+	s.setPolicy(&opt.Policy)
+	return s
+}
+
+func (s *Server) setPolicy(p *Policy) {
+	s.policy.Store(p)
+	s.limiter.Store(startup.NewLimiter(p.Startup.Pending, p.Startup.PendingPerSource))
+}
+
+// now is the clock of all sessions: nanoseconds since the server was made, on the
+// monotonic clock.
+func (s *Server) now() int64 { return int64(time.Since(s.started)) }
+
+// Sessions returns the number of live sessions.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}

@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/driver"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+	"github.com/pgcustos/pgcustos/proxy/startup"
+)
+
+// session is one client, from accept to end.
+type session struct {
+	// Static.
+	server       *Server
+	id           string
+	conn         net.Conn
+	leaveStartup func() // gives the place before authentication back
+
+	// Set by the session's own goroutine before the session is registered, and
+	// static from then on.
+	hello    *startup.Hello
+	policy   *Policy
+	request  auth.Request
+	context  audit.Context
+	prepared audit.Prepared
+	backend  *backend.Conn
+	machine  *relay.Machine
+	relay    *driver.Relay
+	key      cancelKey
+	started  time.Time
+	usage    []usageKey
+
+	// What others change while the session lives.
+	mu       sync.Mutex
+	identity auth.Identity              // guarded by mu
+	grant    atomic.Pointer[auth.Grant] // replaced by a reload
+	cause    atomic.Pointer[string]     // of an end that the proxy decided on
+	watched  watched                    // owned by Server.watch
+	live     bool                       // guarded by server.mu: it is relayed
+}
+
+// run is the life of a session.
+func (c *session) run() {
+	policy := c.server.policy.Load()
+	c.policy = policy
+	ctx, cancel := context.WithTimeout(context.Background(), policy.Startup.Timeout)
+	defer cancel()
+	_ = c.conn.SetDeadline(time.Now().Add(policy.Startup.Timeout))
+
+	if !c.startup(ctx) {
+		return
+	}
+	if c.hello.Cancel != nil {
+		c.cancelRequest(ctx)
+		return
+	}
+	if !c.authenticate(ctx) || !c.choose() || !c.occupy() {
+		return
+	}
+	defer c.leave()
+	c.hello.Release()
+	c.leaveStartup()
+	if !c.connect() || !c.greet() {
+		return
+	}
+	c.relayBytes()
+}
+
+// startup takes the connection to its StartupMessage or CancelRequest.
+func (c *session) startup(ctx context.Context) bool {
+	c.server.metrics.PreAuth.Inc()
+	defer c.server.metrics.PreAuth.Dec()
+	hello, err := startup.Accept(ctx, c.conn, &c.policy.Startup, c.server.limiter.Load())
+	c.hello, c.conn = hello, hello.Conn
+	if err == nil {
+		c.describe()
+		return true
+	}
+	hello.Release()
+	var told *pgwire.Error
+	if errors.As(err, &told) {
+		told.Incident = newIncident()
+		c.server.log.Info("start-up refused", "incident", told.Incident, "source", hello.Client, "error", told)
+		c.server.strangers.note(hello.Client, "startup_refused", told.Message)
+		startup.Refuse(c.conn, told)
+		return false
+	}
+	c.server.log.Debug("no start-up", "source", hello.Client, "error", err)
+	c.server.strangers.note(hello.Client, causeOfSilence(err), err.Error())
+	_ = c.conn.Close()
+	return false
+}
+
+// causeOfSilence names why a stranger was left without a word.
+func causeOfSilence(err error) string {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, startup.ErrLimit):
+		return "limit_per_source"
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	default:
+		return "no_startup"
+	}
+}
+
+// describe begins what the session's records have in common.
+func (c *session) describe() {
+	c.context = audit.Context{Session: c.id, Source: audit.Source{Address: c.hello.Client, Via: c.hello.Via}}
+	if state := c.hello.TLS; state != nil {
+		c.context.Source.TLS = tls.VersionName(state.Version)
+		c.context.Source.Cipher = tls.CipherSuiteName(state.CipherSuite)
+	}
+	if r := c.hello.Request; r != nil {
+		c.context.Database = r.Database
+		c.context.ApplicationName = r.Get("application_name")
+		c.context.Reason = r.Reason
+		c.request = auth.Request{
+			Database: r.Database, Source: c.hello.Client.Addr(), Role: r.Role, Reason: r.Reason,
+		}
+	}
+}
+
+// refuse ends a client that has no session, with an error that it is told.
+func (c *session) refuse(e *pgwire.Error) {
+	c.hello.Release()
+	startup.Refuse(c.conn, e)
+}
+
+func (c *session) contextIfUnprepared() *audit.Context {
+	if c.prepared != nil {
+		return nil
+	}
+	return &c.context
+}

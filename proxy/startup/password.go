@@ -1,0 +1,52 @@
+package startup
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// authCleartextPassword is the code of AuthenticationCleartextPassword.
+const authCleartextPassword = 3
+
+// maxPassword bounds a PasswordMessage: Active Directory takes 256 characters.
+const maxPassword = 2 << 10
+
+// AskPassword asks for the password in clear, which only a TLS connection may
+// carry (invariant 2), and reads the answer. The secret is the caller's to wipe.
+// A client that leaves instead is ErrSilent: psql does, to prompt its user.
+func (h *Hello) AskPassword() (*auth.Secret, error) {
+	if h.TLS == nil {
+		return nil, fatal(pgwire.InvalidAuthorization, "a password is asked for over TLS only")
+	}
+	request := append([]byte(nil), h.Request.Negotiation()...)
+	request = pgwire.AppendMessage(request, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, authCleartextPassword))
+	if _, err := h.Conn.Write(request); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	var head [pgwire.HeaderSize]byte
+	if _, err := io.ReadFull(h.Conn, head[:]); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	typ, size, _ := pgwire.Header(head[:])
+	if typ != pgwire.Password {
+		return nil, fatal(pgwire.ProtocolViolation, fmt.Sprintf("expected password response, got message type %d", typ))
+	}
+	if size <= pgwire.MinSize || size > maxPassword {
+		return nil, fatal(pgwire.InvalidPassword, "invalid password packet size")
+	}
+	body := make([]byte, size-pgwire.HeaderSize)
+	if _, err := io.ReadFull(h.Conn, body); err != nil {
+		clear(body)
+		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	password, rest, ok := pgwire.CString(body)
+	if !ok || len(rest) > 0 {
+		clear(body)
+		return nil, fatal(pgwire.ProtocolViolation, "invalid password packet size")
+	}
+	return auth.NewSecret(password), nil
+}

@@ -1,0 +1,194 @@
+package startup
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// The versions of the protocol: 3.0, and 3.2 with longer cancel keys. There is
+// no 3.1.
+const (
+	majorVersion = 3
+	minorNewest  = 2
+	minorUnused  = 1
+)
+
+// Request is a StartupMessage.
+type Request struct {
+	Minor uint16 // the minor version that is spoken: 0 or 2
+	User  string // as the client sent it; of several the last, as in PostgreSQL
+	// Database is the one asked for, the user's name where none is: cut to 63
+	// bytes, as PostgreSQL does before it looks it up.
+	Database string
+	// Settings are the run-time parameters that the client asks for, those in
+	// options included, in the order in which the server would set them.
+	Settings []Setting
+	// Replication is the value of that parameter, "" where there is none.
+	Replication string
+	// Role, Reason and Auth are the proxy's own parameters: pgcustos.role,
+	// pgcustos.reason, pgcustos.auth.
+	Role, Reason, Auth string
+
+	// negotiate is the NegotiateProtocolVersion message to answer with, nil for
+	// none.
+	negotiate []byte
+}
+
+// Setting is a run-time parameter with its value.
+type Setting struct{ Name, Value string }
+
+// nameSize is NAMEDATALEN-1.
+const nameSize = 63
+
+// Negotiation returns the NegotiateProtocolVersion message that goes before the
+// authentication request; nil where the client gets what it asked for.
+func (r *Request) Negotiation() []byte { return r.negotiate }
+
+// KeyLength returns the length of the cancel key's secret, in bytes.
+func (r *Request) KeyLength() int {
+	if r.Minor >= minorNewest {
+		return 32
+	}
+	return 4
+}
+
+// readRequest reads a StartupMessage (ProcessStartupPacket in backend_startup.c).
+func readRequest(code uint32, body []byte) (*Request, error) {
+	if code>>16 != majorVersion {
+		return nil, fatal(pgwire.FeatureNotSupported, fmt.Sprintf(
+			"unsupported frontend protocol %d.%d: server supports 3.0 to 3.%d", code>>16, code&0xffff, minorNewest))
+	}
+	r := &Request{}
+	var unknown []string
+	for {
+		name, rest, ok := pgwire.CString(body)
+		if ok && len(name) == 0 {
+			if len(rest) > 0 {
+				ok = false
+			} else {
+				break
+			}
+		}
+		var value []byte
+		if ok {
+			value, rest, ok = pgwire.CString(rest)
+		}
+		if !ok {
+			return nil, fatal(pgwire.ProtocolViolation, "invalid startup packet layout: expected terminator as last byte")
+		}
+		body = rest
+		if strings.HasPrefix(string(name), "_pq_.") {
+			unknown = append(unknown, string(name))
+		} else if err := r.parameter(string(name), string(value)); err != nil {
+			return nil, err
+		}
+	}
+	r.version(uint16(code), unknown)
+	return r, r.complete()
+}
+
+// version settles which minor version is spoken.
+func (r *Request) version(asked uint16, unknown []string) {
+	r.Minor = min(asked, minorNewest)
+	if r.Minor == minorUnused {
+		r.Minor = 0
+	}
+	if r.Minor == asked && len(unknown) == 0 {
+		return
+	}
+	body := binary.BigEndian.AppendUint32(nil, majorVersion<<16|uint32(r.Minor))
+	body = binary.BigEndian.AppendUint32(body, uint32(len(unknown)))
+	for _, name := range unknown {
+		body = append(append(body, name...), 0)
+	}
+	r.negotiate = pgwire.AppendMessage(nil, pgwire.NegotiateVersion, body)
+}
+
+func (r *Request) parameter(name, value string) error {
+	switch name {
+	case "user":
+		r.User = value
+	case "database":
+		r.Database = value
+	case "replication":
+		r.Replication = value
+	case "options":
+		settings, err := parseOptions(value)
+		if err != nil {
+			return err
+		}
+		for _, s := range settings {
+			if err := r.setting(s.Name, s.Value); err != nil {
+				return err
+			}
+		}
+	default:
+		return r.setting(name, value)
+	}
+	return nil
+}
+
+// setting takes a run-time parameter: the proxy's own ones are kept here, those
+// that would change who the session is are refused, in every spelling.
+func (r *Request) setting(name, value string) error {
+	switch lower := strings.ToLower(name); {
+	case lower == "pgcustos.role":
+		r.Role = value
+	case lower == "pgcustos.reason":
+		r.Reason = value
+	case lower == "pgcustos.auth":
+		r.Auth = value
+	case strings.HasPrefix(lower, "pgcustos."):
+		return fatal("42704", fmt.Sprintf("unrecognized configuration parameter %q", name))
+	case lower == "role", lower == "session_authorization":
+		e := fatal(pgwire.InsufficientPrivilege, fmt.Sprintf("permission denied to set parameter %q at start-up", lower))
+		e.Hint = "Ask for a role of yours with options='-c pgcustos.role=NAME'."
+		return e
+	default:
+		r.Settings = append(r.Settings, Setting{Name: name, Value: value})
+	}
+	return nil
+}
+
+func (r *Request) complete() error {
+	if r.User == "" {
+		return fatal(pgwire.InvalidAuthorization, "no PostgreSQL user name specified in startup packet")
+	}
+	if r.Database == "" {
+		r.Database = r.User
+	}
+	r.Database = r.Database[:min(len(r.Database), nameSize)]
+	if walsender(r.Replication) {
+		return fatal(pgwire.FeatureNotSupported, "replication connections are not allowed through this proxy")
+	}
+	return nil
+}
+
+// walsender tells whether a value of the replication parameter asks for a
+// replication connection. What is no boolean does too: it is refused either way.
+func walsender(value string) bool {
+	switch strings.ToLower(value) {
+	case "", "f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0":
+		return false
+	default:
+		return true
+	}
+}
+
+// Get returns the last value that the client asks for of a parameter.
+func (r *Request) Get(name string) string {
+	value := ""
+	for _, s := range r.Settings {
+		if strings.EqualFold(s.Name, name) {
+			value = s.Value
+		}
+	}
+	return value
+}
+
+func fatal(code, message string) *pgwire.Error {
+	return &pgwire.Error{Severity: pgwire.SeverityFatal, Code: code, Message: message}
+}

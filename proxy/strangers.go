@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+)
+
+// strangers records what happens before authentication, folded by source and
+// cause: the first of its kind at once, those of the next ten seconds as one
+// record with their count. So a flood costs the journal a bounded number of
+// records; nothing else is folded.
+type strangers struct {
+	server *Server
+
+	mu   sync.Mutex
+	seen map[stranger]*sighting
+	keys map[netip.Addr]int // wrong cancel keys in this period
+}
+
+type stranger struct {
+	source netip.Addr
+	cause  string
+}
+
+type sighting struct {
+	again  uint64 // since the first, which is on record
+	detail string
+	source netip.AddrPort
+}
+
+const (
+	foldPeriod = 10 * time.Second
+	// mostStrangers bounds the sources that are told apart in one period.
+	mostStrangers = 1024
+	// mostWrongKeys is how many cancel keys one source may guess in one period.
+	mostWrongKeys = 10
+)
+
+func newStrangers(s *Server) *strangers {
+	return &strangers{server: s, seen: make(map[stranger]*sighting), keys: make(map[netip.Addr]int)}
+}
+
+// note tells of a connection that never came to authentication.
+func (s *strangers) note(source netip.AddrPort, cause, detail string) {
+	s.server.metrics.Connections.WithLabelValues(cause).Inc()
+	if !s.first(source, cause, detail) {
+		return
+	}
+	s.write(source, cause, detail, 1)
+}
+
+// first counts the sighting, and reports whether it is to be recorded now.
+func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
+	key := stranger{source.Addr(), cause}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) >= mostStrangers && s.seen[key] == nil {
+		key.source, source, detail = netip.Addr{}, netip.AddrPort{}, "from many addresses"
+	}
+	if known := s.seen[key]; known != nil {
+		known.again++
+		known.detail = detail
+		return false
+	}
+	s.seen[key] = &sighting{detail: detail, source: source}
+	return true
+}
+
+// wrongKey counts a cancel key that was guessed wrong, and reports whether the
+// source has guessed too often.
+func (s *strangers) wrongKey(source netip.AddrPort) {
+	s.mu.Lock()
+	if len(s.keys) < mostStrangers || s.keys[source.Addr()] > 0 {
+		s.keys[source.Addr()]++
+	}
+	s.mu.Unlock()
+	s.note(source, "cancel_key_unknown", "")
+}
+
+func (s *strangers) barred(source netip.AddrPort) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys[source.Addr()] >= mostWrongKeys
+}
+
+// run writes the counts of each period until ctx ends.
+func (s *strangers) run(ctx context.Context) {
+	for pause(ctx, foldPeriod) {
+		s.flush()
+	}
+	s.flush()
+}
+
+func (s *strangers) flush() {
+	s.mu.Lock()
+	seen := s.seen
+	s.seen = make(map[stranger]*sighting)
+	clear(s.keys)
+	s.mu.Unlock()
+	for key, sight := range seen {
+		if sight.again > 0 {
+			s.write(sight.source, key.cause, sight.detail, sight.again)
+		}
+	}
+}
+
+func (s *strangers) write(source netip.AddrPort, cause, detail string, count uint64) {
+	_, err := s.server.recorder.Record(&audit.Event{
+		Type: audit.Connection, Decision: audit.Denied, Cause: cause, Detail: detail, Count: count,
+		Context: &audit.Context{Source: audit.Source{Address: source}},
+	})
+	if err != nil {
+		s.server.log.Error("record", "type", audit.Connection, "error", err)
+	}
+}
+
+func addrPort(conn net.Conn) netip.AddrPort {
+	ap, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// watchPeriod is how exactly limits are kept.
+const watchPeriod = 100 * time.Millisecond
+
+// watched is what Server.watch remembers of a session.
+type watched struct {
+	cancelled int64 // since when the activity ran that was cancelled last
+}
+
+// enliven lets others reach a session that is relayed from now on; deaden takes
+// it back.
+func (s *Server) enliven(c *session) {
+	s.mu.Lock()
+	c.watched = watched{cancelled: -1}
+	c.live = true
+	s.mu.Unlock()
+}
+
+func (s *Server) deaden(c *session) {
+	s.mu.Lock()
+	c.live = false
+	s.mu.Unlock()
+}
+
+// live returns the sessions that are relayed now.
+func (s *Server) live() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*session, 0, len(s.sessions))
+	for c := range s.sessions {
+		if c.live {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// watch keeps the limits of all sessions until ctx ends: by the proxy's own
+// clock, for a client can SET its own.
+func (s *Server) watch(ctx context.Context) {
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := s.now()
+		for _, c := range s.live() {
+			c.keepLimits(now)
+		}
+	}
+}
+
+func (c *session) keepLimits(now int64) {
+	l := &c.grant.Load().Limits
+	if exceeded(time.Since(c.started), l.Session) {
+		c.terminate("session_limit", limitError(pgwire.AdminShutdown, "terminating connection due to the session limit of its rule"))
+		return
+	}
+	phase, since := c.machine.Activity()
+	took := time.Duration(now - since)
+	switch phase {
+	case relay.PhaseActive:
+		c.keepStatementLimit(l, since, took)
+	case relay.PhaseIdleInTransaction:
+		if exceeded(took, l.IdleInTransaction) {
+			c.terminate("idle_in_transaction_limit", limitError(pgwire.IdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout"))
+		}
+	case relay.PhaseIdle:
+		if exceeded(took, l.Idle) {
+			c.terminate("idle_limit", limitError(pgwire.IdleSessionTimeout, "terminating connection due to idle-session timeout"))
+		}
+	}
+}
+
+// keepStatementLimit cancels a statement once; PostgreSQL answers it with 57014.
+func (c *session) keepStatementLimit(l *auth.Limits, since int64, took time.Duration) {
+	if !exceeded(took, l.Statement) || c.watched.cancelled == since {
+		return
+	}
+	c.watched.cancelled = since
+	c.server.work.Go(func() { c.cancelOwn("statement_limit") })
+}
+
+func exceeded(took, limit time.Duration) bool { return limit > 0 && took > limit }
+
+func limitError(code, message string) *pgwire.Error {
+	return &pgwire.Error{Severity: pgwire.SeverityFatal, Code: code, Message: message}
+}
