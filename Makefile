@@ -45,12 +45,12 @@ bench: ## run the benchmarks, BENCHCOUNT (6) times each, for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 60m -p 1 ./...
 
 .PHONY: demo
-demo: build ## a domain, a PostgreSQL and the proxy, and a tour with psql (KEEP=1 leaves them running)
-	bench/demo.sh start $(if $(KEEP),keep)
+demo: tools build ## a domain, a PostgreSQL and the proxy, and a tour with psql (KEEP=1 leaves them running)
+	$(GO) run ./internal/testkit/demo start $(if $(KEEP),-keep)
 
 .PHONY: demo-stop
 demo-stop: ## end what make demo KEEP=1 left running
-	bench/demo.sh stop
+	$(GO) run ./internal/testkit/demo stop
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -17,16 +16,27 @@ type Decision struct {
 	What string
 	// Missing names what the grant lacks: "class DDL", "tag destructive".
 	Missing string
+	// Kept names the pattern that keeps the objects in question from the grant.
+	Kept string
 }
+
+// Path says what is known of where a session finds names without a schema.
+type Path uint8
+
+// The paths.
+const (
+	PathDefault Path = iota // nothing has changed search_path: such names are public's, or the system's
+	PathUnknown             // something may have: such names can be in any schema
+)
 
 // Decide judges a text under a grant. It is pure: the same grant and judgement
 // give the same decision. A text is denied when one of its statements is.
-func (g *Grant) Decide(j *statement.Judgement) Decision {
+func (g *Grant) Decide(j *statement.Judgement, path Path) Decision {
 	if g.Classes&j.Class == j.Class && j.Tags&Guarded&^g.Tags == 0 && len(g.Objects) == 0 {
 		return Decision{Allowed: true}
 	}
 	for i := range j.Statements {
-		if d := g.DecideStatement(&j.Statements[i]); !d.Allowed {
+		if d := g.DecideStatement(&j.Statements[i], path); !d.Allowed {
 			d.Statement = i
 			return d
 		}
@@ -36,7 +46,7 @@ func (g *Grant) Decide(j *statement.Judgement) Decision {
 
 // DecideStatement judges one statement. What ends a transaction is never
 // denied, so that nobody is stuck in an aborted one.
-func (g *Grant) DecideStatement(s *statement.Statement) Decision {
+func (g *Grant) DecideStatement(s *statement.Statement, path Path) Decision {
 	if s.Effect.Kind == statement.EffectCommit || s.Effect.Kind == statement.EffectRollback {
 		return Decision{Allowed: true}
 	}
@@ -48,8 +58,8 @@ func (g *Grant) DecideStatement(s *statement.Statement) Decision {
 	}
 	for _, o := range s.Objects {
 		for _, p := range g.Objects {
-			if p.Matches(o) {
-				return Decision{What: describe(s), Missing: fmt.Sprintf("object %s", p)}
+			if p.Matches(o, path) {
+				return Decision{What: describe(s), Kept: p.String()}
 			}
 		}
 	}

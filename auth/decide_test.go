@@ -53,12 +53,12 @@ func TestDecide(t *testing.T) {
 		{"an end and something else", Grant{}, judgement(rollback, selectOne), Decision{Statement: 1, What: "SELECT on public.orders", Missing: "class READ"}},
 		{"unknown", Grant{Classes: all}, unreadable, Decision{What: "a statement that could not be read", Missing: "class UNKNOWN"}},
 		{"unknown named", Grant{Classes: statement.Unknown}, unreadable, Decision{Allowed: true}},
-		{"object denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "object public.ord*"}},
+		{"object denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Kept: "public.ord*"}},
 		{"object beside", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{Allowed: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.grant.Decide(tt.j); got != tt.want {
+			if got := tt.grant.Decide(tt.j, PathDefault); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -69,7 +69,7 @@ func TestDecide(t *testing.T) {
 // not let a statement pass that could not be read.
 func TestInvariant7UnknownIsAClass(t *testing.T) {
 	g := Grant{Classes: ^statement.Unknown, Tags: ^statement.Tag(0)}
-	if g.Decide(unreadable).Allowed {
+	if g.Decide(unreadable, PathDefault).Allowed {
 		t.Error("allowed")
 	}
 }
@@ -81,7 +81,7 @@ func TestDecideByStatementAgrees(t *testing.T) {
 		for tag := statement.Tag(1); tag <= statement.TagFastpath; tag <<= 1 {
 			s := statement.Statement{Command: "X", Class: c, Tags: tag}
 			for _, g := range []Grant{{}, {Classes: c}, {Classes: c, Tags: tag}, {Classes: ^c, Tags: ^tag}} {
-				whole, single := g.Decide(judgement(s)), g.DecideStatement(&s)
+				whole, single := g.Decide(judgement(s), PathDefault), g.DecideStatement(&s, PathDefault)
 				if whole != single {
 					t.Errorf("%s %s under %s %s: %+v and %+v", c, tag, g.Classes, g.Tags, whole, single)
 				}
@@ -93,7 +93,7 @@ func TestDecideByStatementAgrees(t *testing.T) {
 func TestDecideAllocatesNothing(t *testing.T) {
 	g, j := Grant{Classes: statement.Read}, judgement(selectOne)
 	if n := testing.AllocsPerRun(100, func() {
-		if !g.Decide(j).Allowed {
+		if !g.Decide(j, PathDefault).Allowed {
 			t.Fatal("denied")
 		}
 	}); n != 0 {

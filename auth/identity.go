@@ -24,6 +24,15 @@ type Identity struct {
 	USN uint64
 }
 
+// Name returns the name that people know the account by: its UPN, or, where it has
+// none, account@domain.
+func (id *Identity) Name() string {
+	if id.UPN != "" {
+		return id.UPN
+	}
+	return id.Account + "@" + id.Domain
+}
+
 // Group is a group that an identity is in, directly or through others.
 type Group struct {
 	SID  string

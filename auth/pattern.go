@@ -25,14 +25,21 @@ func NewPattern(s string) (Pattern, error) {
 	return Pattern{schema: schema, name: name}, nil
 }
 
-// Matches reports whether the pattern names the object. An object that the text
-// left to search_path is matched by its name alone: in doubt it is protected.
-func (p Pattern) Matches(o statement.Object) bool {
-	if ok, _ := path.Match(p.name, o.Name); !ok {
+// Matches reports whether the pattern names the object. One that the text left
+// to search_path is taken to be in the schema public while path is PathDefault,
+// and protected in doubt otherwise; so it is where the pattern gives a name.
+func (p Pattern) Matches(o statement.Object, path Path) bool {
+	if o.Kind == "schema" {
 		// DROP SCHEMA and GRANT … ON SCHEMA touch all that is in it.
-		return o.Kind == "schema" && p.schema != "*" && match(p.schema, o.Name)
+		return match(p.schema, o.Name) && (p.schema != "*" || match(p.name, o.Name))
 	}
-	return o.Schema == "" || match(p.schema, o.Schema)
+	if !match(p.name, o.Name) {
+		return false
+	}
+	if o.Schema != "" {
+		return match(p.schema, o.Schema)
+	}
+	return path == PathUnknown || p.name != "*" || match(p.schema, "public")
 }
 
 func match(pattern, s string) bool {

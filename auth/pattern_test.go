@@ -17,9 +17,10 @@ func TestPattern(t *testing.T) {
 	}{
 		{"private.*", object("private", "x", "table"), true},
 		{"private.*", object("public", "x", "table"), false},
-		{"private.*", object("", "x", "table"), true}, // search_path may lead there
+		{"private.*", object("", "x", "table"), false}, // see TestPatternInDoubt
+		{"public.*", object("", "x", "table"), true},
 		{"private.*", object("", "private", "schema"), true},
-		{"private.*", object("", "public", "schema"), true}, // "*" names whatever the schema is unknown of
+		{"private.*", object("", "public", "schema"), false},
 		{"private.salaries", object("", "private", "schema"), true},
 		{"private.salaries", object("", "public", "schema"), false},
 		{"public.salaries", object("public", "salaries", "table"), true},
@@ -32,8 +33,19 @@ func TestPattern(t *testing.T) {
 		{"p[rs]*.secret_*", object("ps", "secret_1", "table"), true},
 	}
 	for _, tt := range tests {
-		if got := pattern(t, tt.pattern).Matches(tt.object); got != tt.want {
+		if got := pattern(t, tt.pattern).Matches(tt.object, PathDefault); got != tt.want {
 			t.Errorf("%s matches %+v: %v", tt.pattern, tt.object, got)
+		}
+	}
+}
+
+// TestPatternInDoubt: once search_path may lead anywhere, a name without a schema
+// is protected by every pattern that it could fall under.
+func TestPatternInDoubt(t *testing.T) {
+	o := statement.Object{Name: "x", Kind: "table"}
+	for p, want := range map[string]bool{"private.*": true, "private.x": true, "private.y": false} {
+		if got := pattern(t, p).Matches(o, PathUnknown); got != want {
+			t.Errorf("%s matches x: %v", p, got)
 		}
 	}
 }

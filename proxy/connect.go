@@ -44,7 +44,7 @@ func (c *session) refuseBackend(err error) {
 		Cause: "backend", Detail: err.Error(), SQLSTATE: told.Code, Claimed: c.hello.Request.User,
 	})
 	c.server.log.Warn("log-in at backend", "incident", told.Incident, "session", c.id, "backend", c.context.Backend,
-		"role", c.context.Role, "principal", c.identity.UPN, "error", err)
+		"role", c.context.Role, "principal", c.identity.Name(), "error", err)
 	c.refuse(&told)
 }
 
@@ -59,7 +59,7 @@ func (c *session) settings() map[string]string {
 			delete(settings, s.Name)
 		}
 	}
-	settings["application_name"] = strings.TrimSpace(c.identity.UPN + " " + c.context.ApplicationName)
+	settings["application_name"] = strings.TrimSpace(c.identity.Name() + " " + c.context.ApplicationName)
 	return settings
 }
 

@@ -26,7 +26,7 @@ func (c *session) choose() bool {
 			Severity: pgwire.SeverityFatal,
 			Code:     pgwire.InsufficientPrivilege,
 			Message:  fmt.Sprintf("permission denied to set parameter \"%s\" at start-up", printable(name)),
-			Detail:   fmt.Sprintf("Rule %q gives role %q without class MISC_SET.", grant.Rule, grant.Role),
+			Detail:   fmt.Sprintf("Rule %q does not give role %q class MISC_SET.", grant.Rule, grant.Role),
 			Hint:     "Leave the parameter out of the connection string, or ask for a rule that allows MISC_SET.",
 		})
 		return false
@@ -64,7 +64,7 @@ func (c *session) refuseSession(cause string, e *pgwire.Error) {
 		Claimed: c.hello.Request.User,
 	})
 	c.server.metrics.Authorizations.WithLabelValues("denied").Inc()
-	c.server.log.Info("session refused", "incident", e.Incident, "session", c.id, "principal", c.identity.UPN,
+	c.server.log.Info("session refused", "incident", e.Incident, "session", c.id, "principal", c.identity.Name(),
 		"role", c.context.Role, "cause", cause)
 	c.refuse(e)
 }

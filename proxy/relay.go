@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -19,7 +21,7 @@ func (c *session) relayBytes() {
 	_ = c.conn.SetDeadline(time.Time{})
 	c.machine = relay.New(relay.Options{
 		Judge: s.judge, Recorder: s.recorder, Prepared: c.prepared, Grant: g,
-		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters,
+		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,
@@ -36,6 +38,14 @@ func (c *session) relayBytes() {
 	cause, err := c.relay.Run(context.Background())
 	s.deaden(c)
 	c.end(string(cause), err)
+}
+
+// path tells whether the start-up parameters change search_path.
+func (c *session) path() auth.Path {
+	if c.hello.Request.Get("search_path") != "" {
+		return auth.PathUnknown
+	}
+	return auth.PathDefault
 }
 
 // followParameter keeps the application's name in the records, which a client
@@ -74,7 +84,8 @@ func (c *session) end(cause string, err error) {
 	}
 	if c.machine != nil {
 		totals := c.machine.Totals()
-		e.Count, e.Bytes = totals.Statements, int64(totals.ToClient)
+		e.Detail = strings.TrimSpace(fmt.Sprintf("%d statements, %d denied. %s", totals.Statements, totals.Denied, e.Detail))
+		e.Bytes = int64(totals.ToClient)
 		c.server.metrics.toBackend.Add(float64(totals.FromClient))
 		c.server.metrics.toClient.Add(float64(totals.ToClient))
 	}

@@ -24,7 +24,7 @@ type image struct {
 func killed(t *testing.T) *image {
 	t.Helper()
 	j := open(t, small(t))
-	p := j.Prepare(testContext())
+	p := j.Prepare(&audit.Context{Session: "01JD8Z3V9M4Q7T2X5B6C8D9E0F"}) // short: each byte is cut and flipped
 	for range 3 {
 		record(t, j, testStatement(p))
 	}
@@ -113,17 +113,15 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 	content := mustRead(t, path)
 	for at := range content {
-		for _, flip := range []byte{1, 0x80, 0xff} {
-			bad := append([]byte(nil), content...)
-			bad[at] ^= flip
-			if err := os.WriteFile(path, bad, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err := tryReadAll(o.Path)
-			var damage *CorruptionError
-			if !errors.As(err, &damage) || damage.File != path {
-				t.Fatalf("byte %d ^ %#x: %v", at, flip, err)
-			}
+		bad := append([]byte(nil), content...)
+		bad[at] ^= 1 << (at % 8)
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tryReadAll(o.Path)
+		var damage *CorruptionError
+		if !errors.As(err, &damage) || damage.File != path {
+			t.Fatalf("byte %d: %v", at, err)
 		}
 	}
 }

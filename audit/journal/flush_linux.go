@@ -18,6 +18,7 @@ const flushEvery = time.Second
 type flusher struct {
 	synced atomic.Int64  // position that is on the disk
 	wake   chan struct{} // holds one
+	idle   sync.Mutex    // held while a flush runs
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -100,6 +101,8 @@ func (j *Journal) flushLoop() {
 }
 
 func (j *Journal) flushOnce() {
+	j.flush.idle.Lock()
+	defer j.flush.idle.Unlock()
 	j.mu.Lock()
 	retired, cur, pos := j.retired, j.cur, j.cur.pos
 	j.retired = nil

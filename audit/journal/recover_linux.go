@@ -84,6 +84,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (f *findings) recoverStream(dir string) error {
+	f.lastSeal = 0
 	numbers, err := segmentNumbers(dir)
 	if err != nil {
 		return err
@@ -275,7 +276,12 @@ func (f *findings) repair(s *streamReader, hole *gap, last bool) error {
 
 // setAside copies a part of a segment to a file of its own.
 func setAside(seg *segmentReader, off, size int64) error {
-	to, err := os.OpenFile(seg.path+".torn", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	name := seg.path + ".torn"
+	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	for i := 2; errors.Is(err, os.ErrExist); i++ {
+		// From a recovery that was cut short: it may hold more than is left here.
+		to, err = os.OpenFile(fmt.Sprintf("%s.%d", name, i), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
 	if err != nil {
 		return err
 	}

@@ -105,16 +105,33 @@ func (s *streamReader) record(raw *rawRecord) (*Record, error) {
 // open starts with the first segment that can hold records of since or later.
 func (s *streamReader) open(since time.Time) error {
 	numbers, err := segmentNumbers(s.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		s.finished = true // recovery found it empty, and removed it
+		return nil
+	}
 	if err != nil || len(numbers) == 0 {
 		return err
 	}
 	if err := checkNumbers(s.dir, numbers); err != nil {
 		return err
 	}
-	for i := len(numbers) - 1; i >= 0; i-- {
+	last := len(numbers) - 1
+	first := 0
+	if !since.IsZero() {
+		first = last
+	}
+	for i := first; ; i-- {
 		seg, err := openSegment(filepath.Join(s.dir, fileName(numbers[i])))
+		if errors.Is(err, os.ErrNotExist) && i == last && i > 0 {
+			continue // it had not begun, and was removed meanwhile
+		}
 		if err != nil {
 			return err
+		}
+		if i == last && seg.endedBefore(since) {
+			s.finished = true
+			seg.close()
+			return nil
 		}
 		// What a segment holds is not older than its beginning.
 		if i == 0 || seg.head.begun && seg.head.opened.Before(since) {
@@ -122,7 +139,17 @@ func (s *streamReader) open(since time.Time) error {
 		}
 		seg.close()
 	}
-	return nil
+}
+
+// endedBefore says whether the stream was closed before since, as far as its
+// last segment tells at a glance.
+func (s *segmentReader) endedBefore(since time.Time) bool {
+	info, err := s.file.Stat()
+	if since.IsZero() || err != nil || info.Size() < 4096+96 || info.Size()%8 != 0 {
+		return false
+	}
+	r, hole, err := s.recordAt(info.Size()-96, true)
+	return err == nil && hole == nil && r.number == 65535 && len(r.body) == 56 && r.body[0] == 2 && r.at.Before(since)
 }
 
 // use makes seg the current segment, where it belongs to the stream.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 )
@@ -76,10 +77,14 @@ type show struct {
 }
 
 func open(w io.Writer, o *Options) (*show, error) {
+	return openSince(w, o, o.Filter.Since)
+}
+
+func openSince(w io.Writer, o *Options, since time.Time) (*show, error) {
 	if err := o.Filter.Check(); err != nil {
 		return nil, err
 	}
-	reader, err := journal.OpenReader(journal.ReaderOptions{Path: o.Path, Since: o.Filter.Since})
+	reader, err := journal.OpenReader(journal.ReaderOptions{Path: o.Path, Since: since})
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ type row struct {
 	cells [columns]string
 	day   string
 	note  string // beside the text: why it was denied, what the server said
-	loud  bool // something was kept from happening, or went wrong
+	loud  bool   // something was kept from happening, or went wrong
 	key   key
 	open  bool // what came of it is not known yet
 	since time.Time

@@ -30,12 +30,12 @@ func Tail(ctx context.Context, w io.Writer, o TailOptions) error {
 	if o.Lines == 0 {
 		o.Lines = defaultLines
 	}
-	s, err := open(w, &o.Options)
-	if err != nil {
+	s, err := openLast(ctx, w, &o)
+	if s == nil {
 		return err
 	}
 	defer s.reader.Close()
-	if err := s.last(ctx, max(0, o.Lines)); err != nil {
+	if err != nil {
 		return errors.Join(err, s.out.end(), s.warn())
 	}
 	if o.Follow {
@@ -44,40 +44,57 @@ func Tail(ctx context.Context, w io.Writer, o TailOptions) error {
 	return errors.Join(err, s.out.end(), s.warn())
 }
 
-// last shows the last n chosen records of what there is.
-func (s *show) last(ctx context.Context, n int) error {
-	ring := make([]*journal.Record, 0, n)
-	kept := 0 // chosen ones met so far
-	for {
-		r, err := s.reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
+// openLast shows the last o.Lines of what there is. It looks at the last hour
+// first, and further back only where that has too few.
+func openLast(ctx context.Context, w io.Writer, o *TailOptions) (*show, error) {
+	n := max(0, o.Lines)
+	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 0} {
+		var since time.Time
+		if back > 0 {
+			since = time.Now().Add(-back)
 		}
+		if since.Before(o.Filter.Since) {
+			since, back = o.Filter.Since, 0
+		}
+		s, err := openSince(w, &o.Options, since)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if n == 0 || !s.filter.Match(r) {
+		ring, err := s.last(ctx, n)
+		if err == nil && len(ring) < n && back > 0 {
+			_ = s.reader.Close()
 			continue
 		}
-		if kept++; len(ring) < n {
+		for _, r := range ring {
+			err = errors.Join(err, s.out.add(r, true))
+		}
+		return s, err
+	}
+	return nil, nil // not reached: the last round looks at everything
+}
+
+// last returns the last n chosen records of what there is, and those before
+// damage together with the error.
+func (s *show) last(ctx context.Context, n int) ([]*journal.Record, error) {
+	var ring []*journal.Record
+	at := 0 // of the oldest in ring
+	for {
+		r, err := s.reader.Next()
+		if errors.Is(err, io.EOF) || err == nil && ctx.Err() != nil {
+			err = nil
+			r = nil
+		}
+		switch {
+		case r == nil:
+			return append(ring[at:len(ring):len(ring)], ring[:at]...), err
+		case n == 0 || !s.filter.Match(r):
+		case len(ring) < n:
 			ring = append(ring, r)
-		} else {
-			ring[(kept-1)%n] = r
+		default:
+			ring[at] = r
+			at = (at + 1) % n
 		}
 	}
-	for i := range ring {
-		at := i
-		if kept > n {
-			at = (kept + i) % n
-		}
-		if err := s.out.add(ring[at], true); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *show) follow(ctx context.Context) error {

@@ -7,8 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -58,8 +63,17 @@ type report struct {
 
 func (r *report) line(result, format string, args ...any) {
 	if r.err == nil {
-		_, r.err = fmt.Fprintf(r.w, "%-4s  %s\n", result, fmt.Sprintf(format, args...))
+		_, r.err = fmt.Fprintf(r.w, "%-4s  %s\n", result, strings.Map(visible, fmt.Sprintf(format, args...)))
 	}
+}
+
+// visible replaces what a terminal would act on: servers had a say in the text
+// (invariant 11).
+func visible(c rune) rune {
+	if !unicode.IsPrint(c) {
+		return unicode.ReplacementChar
+	}
+	return c
 }
 
 func (r *report) ok(format string, args ...any)   { r.line("ok", format, args...) }
@@ -71,7 +85,7 @@ func (r *report) fail(format string, args ...any) {
 }
 
 func (r *report) all(ctx context.Context, c *config.Config) {
-	r.ok("configuration %s: %d rules, %d backends, sha256 %s", c.File, len(c.Rules), len(c.Backends), c.Digest)
+	r.ok("configuration %s: %s, %s, sha256 %s", c.File, counted(len(c.Rules), "rule"), counted(len(c.Backends), "backend"), c.Digest)
 	for _, w := range c.Warnings {
 		r.warn("%s", w)
 	}
@@ -84,23 +98,30 @@ func (r *report) all(ctx context.Context, c *config.Config) {
 }
 
 func (r *report) certificate(t *tls.Config) {
+	const what = "listen certificate"
 	leaf, err := leafOf(t)
-	if err != nil {
-		r.fail("listen certificate: %v", err)
-		return
+	switch {
+	case err != nil:
+		r.fail("%s: %v", what, err)
+	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		r.fail("%s %s: names no host (subjectAltName), clients with sslmode=verify-full refuse it", what, leaf.Subject)
+	default:
+		r.validity(what, leaf)
 	}
-	now, name := time.Now(), leaf.Subject.String()
+}
+
+// validity judges the time that a certificate is good for.
+func (r *report) validity(what string, leaf *x509.Certificate) {
+	now := time.Now()
 	switch {
 	case now.Before(leaf.NotBefore):
-		r.fail("listen certificate %s: not valid before %s", name, leaf.NotBefore.Format(time.RFC3339))
+		r.fail("%s %s: not valid before %s", what, leaf.Subject, leaf.NotBefore.Format(time.RFC3339))
 	case now.After(leaf.NotAfter):
-		r.fail("listen certificate %s: expired on %s", name, leaf.NotAfter.Format(time.RFC3339))
-	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
-		r.fail("listen certificate %s: names no host (subjectAltName), clients with sslmode=verify-full refuse it", name)
+		r.fail("%s %s: expired on %s", what, leaf.Subject, leaf.NotAfter.Format(time.RFC3339))
 	case now.Add(expiryWarning).After(leaf.NotAfter):
-		r.warn("listen certificate %s: expires on %s", name, leaf.NotAfter.Format(time.RFC3339))
+		r.warn("%s %s: expires on %s", what, leaf.Subject, leaf.NotAfter.Format(time.RFC3339))
 	default:
-		r.ok("listen certificate %s: valid until %s", name, leaf.NotAfter.Format(time.RFC3339))
+		r.ok("%s %s: valid until %s", what, leaf.Subject, leaf.NotAfter.Format(time.RFC3339))
 	}
 }
 
@@ -123,11 +144,38 @@ func (r *report) directory(ctx context.Context, c *config.Config) {
 			continue
 		}
 		r.ok("directory %s: answers, and %s may read", controller, o.BindName)
+		r.controllerCertificate(ctx, o, controller)
 	}
-	for account := range c.Directory.Services {
+	for _, account := range slices.Sorted(maps.Keys(c.Directory.Services)) {
 		if _, err := lookup(ctx, c, account); err != nil {
 			r.warn("service %s: %v", account, err)
 		}
+	}
+}
+
+// controllerCertificate looks at what the controller shows; that it is in order
+// was seen by the probe.
+func (r *report) controllerCertificate(ctx context.Context, o directory.Options, controller string) {
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(controller, "ldaps://"))
+	if err != nil {
+		r.fail("directory %s: %v", controller, err)
+		return
+	}
+	name := o.ServerName
+	if name == "" {
+		name = host
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: o.CA, ServerName: name, MinVersion: tls.VersionTLS12}}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		r.fail("directory %s: %v", controller, err)
+		return
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent
+	if t, ok := conn.(*tls.Conn); ok {
+		r.validity("directory "+controller+" certificate", t.ConnectionState().PeerCertificates[0])
 	}
 }
 

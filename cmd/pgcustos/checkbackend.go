@@ -119,6 +119,9 @@ func (p *probe) role(ctx context.Context, role string, databases []string) {
 func (p *probe) keep(conn *pgx.Conn) {
 	if p.conn == nil {
 		p.conn = conn
+		if t, ok := conn.PgConn().Conn().(*tls.Conn); ok {
+			p.validity(fmt.Sprintf("backend %s (%s:%d) certificate", p.options.Name, p.host.Host, p.host.Port), t.ConnectionState().PeerCertificates[0])
+		}
 		return
 	}
 	other := probe{conn: conn}
@@ -226,18 +229,18 @@ func (p *probe) powers(ctx context.Context, role, database string, conn *pgx.Con
 	p.ok("%s: logs in to %s", p.name(role), database)
 	var members []string
 	for _, r := range list {
-		who := p.name(role)
+		how := ""
 		if !r.Self {
-			who += ", through membership in " + r.Name + ","
+			how = "through membership in " + r.Name + " "
 			members = append(members, r.Name)
 		}
 		switch {
 		case r.Super:
-			p.fail("%s: is a superuser: nothing in PostgreSQL holds a session of it", who)
+			p.fail("%s: %sis a superuser: nothing in PostgreSQL holds a session of it", p.name(role), how)
 		case slices.Contains(grave, r.Name):
-			p.fail("%s: reaches files or programs of the server", who)
+			p.fail("%s: %sreaches files or programs of the server", p.name(role), how)
 		case r.CreateRole || r.BypassRLS || r.Replicates:
-			p.warn("%s: has %s", who, strings.Join(attributes(r), ", "))
+			p.warn("%s: %shas %s", p.name(role), how, strings.Join(attributes(r), ", "))
 		}
 	}
 	if len(members) > 0 {

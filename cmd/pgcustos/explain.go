@@ -114,7 +114,7 @@ func describe(err error) error {
 	}
 	words := strings.ReplaceAll(string(f.Cause), "_", " ")
 	switch {
-	case f.Detail != "" && f.Err != nil:
+	case f.Detail != "" && f.Err != nil && !strings.Contains(f.Detail, f.Err.Error()):
 		return fmt.Errorf("%s (%s): %w", words, f.Detail, f.Err)
 	case f.Detail != "":
 		return fmt.Errorf("%s (%s)", words, f.Detail)

@@ -83,17 +83,16 @@ func (h *health) probe(ctx context.Context, m *telemetry.Metrics, log *slog.Logg
 	h.mu.Lock()
 	h.down = err
 	h.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		m.DirectoryUp.Set(1)
 		if before != nil {
 			log.Info("the directory answers")
 		}
-	default:
-		m.DirectoryUp.Set(0)
-		if before == nil || errors.Is(before, errNotProbed) {
-			log.Error("the directory does not answer: log-ins are refused", "error", describe(err))
-		}
+		return
+	}
+	m.DirectoryUp.Set(0)
+	if before == nil || errors.Is(before, errNotProbed) {
+		log.Error("the directory does not answer: log-ins are refused", "error", describe(err))
 	}
 }
 
@@ -102,7 +101,7 @@ func (h *health) ready() error {
 	if h.draining.Load() {
 		return errors.New("shutting down")
 	}
-	if h.recorder.refused.Load() {
+	if h.recorder.refusing() {
 		return errors.New("the audit journal did not take the last record")
 	}
 	h.mu.Lock()

@@ -8,8 +8,6 @@ package main
 import (
 	"context"
 	"os"
-
-	"github.com/pgcustos/pgcustos/internal/statement/pgparse"
 )
 
 // parserWorker is the hidden command under which this binary starts itself
@@ -20,7 +18,7 @@ func main() {
 	// A worker is fed by strangers: it must not even parse a command line, read
 	// a file or know an environment variable.
 	if len(os.Args) == 2 && os.Args[1] == parserWorker {
-		os.Exit(pgparse.Main(os.Stdin, os.Stdout))
+		os.Exit(work())
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
@@ -14,14 +15,14 @@ type meter struct {
 	audit.Recorder
 	metrics  *telemetry.Metrics
 	position atomic.Int64 // the furthest receipt
-	refused  atomic.Bool
+	refused  atomic.Int64 // Unix time in ns of the last refusal; 0 where a record was taken since
 }
 
 // Record implements audit.Recorder.
 func (m *meter) Record(e *audit.Event) (audit.Receipt, error) {
 	r, err := m.Recorder.Record(e)
 	if err != nil {
-		m.refused.Store(true)
+		m.refused.Store(time.Now().UnixNano())
 		cause := "broken"
 		if errors.Is(err, audit.ErrFull) {
 			cause = "full"
@@ -31,10 +32,21 @@ func (m *meter) Record(e *audit.Event) (audit.Receipt, error) {
 	}
 	m.metrics.JournalRecords.Inc()
 	m.advance(r.Position)
-	if m.refused.Load() {
-		m.refused.Store(false)
+	if m.refused.Load() != 0 {
+		m.refused.Store(0)
 	}
 	return r, nil
+}
+
+// refusalFades is for how long a refusal counts. Whoever asks for readiness
+// before sending clients would otherwise never send the one whose record shows
+// that there is room again.
+const refusalFades = 15 * time.Second
+
+// refusing reports whether the journal refused the last record, not long ago.
+func (m *meter) refusing() bool {
+	at := m.refused.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) < refusalFades
 }
 
 func (m *meter) advance(to int64) {

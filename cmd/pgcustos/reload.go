@@ -86,12 +86,24 @@ func (d *daemon) reload() {
 	if err := d.apply(); err != nil {
 		d.metrics.Reloads.WithLabelValues("failure").Inc()
 		d.log.Error("the configuration was not reloaded, the old one stays in force", "error", err)
-		if err := d.recordConfiguration(reloadRefused, nil, "", err.Error()); err != nil {
+		if err := d.recordConfiguration(reloadRefused, nil, "", brief(err)); err != nil {
 			d.log.Error("record", "error", err)
 		}
 		return
 	}
 	d.metrics.Reloads.WithLabelValues("success").Inc()
+}
+
+// mostComplaints are recorded of a configuration that was refused; the log has
+// all of them.
+const mostComplaints = 20
+
+func brief(err error) string {
+	var all config.Errors
+	if errors.As(err, &all) && len(all) > mostComplaints {
+		return fmt.Sprintf("%v\n… and %d more", all[:mostComplaints], len(all)-mostComplaints)
+	}
+	return err.Error()
 }
 
 func (d *daemon) apply() error {

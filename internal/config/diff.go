@@ -26,7 +26,9 @@ func Diff(before, after *Config) string {
 
 type diff struct{ lines []string }
 
-func (d *diff) addf(format string, args ...any) { d.lines = append(d.lines, fmt.Sprintf(format, args...)) }
+func (d *diff) addf(format string, args ...any) {
+	d.lines = append(d.lines, fmt.Sprintf(format, args...))
+}
 
 // of reports a value that changed.
 func of[T comparable](d *diff, what string, before, after T) {

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the goldens anew")
 // what is wrong, what to do.
 func TestErrors(t *testing.T) {
 	tests := []struct{ name, old, new string }{
-		{"address-key-typo", "address: 0.0.0.0:6432", "adress: 0.0.0.0:6432"},
+		{"address-key-typo", "address: 0.0.0.0:6432", "addresss: 0.0.0.0:6432"},
 		{"address-no-port", "0.0.0.0:6432", "0.0.0.0"},
 		{"anchor-merge", "kinds: [person]", "<<: {kinds: [person]}"},
 		{"backend-unknown", "backend: orders\n      role: app", "backend: order\n      role: app"},

@@ -8,11 +8,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,46 +24,46 @@ import (
 )
 
 // example returns the shipped example, which every test starts from.
-func example(t testing.TB) string {
-	t.Helper()
+func example(tb testing.TB) string {
+	tb.Helper()
 	b, err := os.ReadFile("../../pgcustos.example.yaml")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
 // folder makes a directory with all files that the example names.
-func folder(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	certificate, key := pair(t)
+func folder(tb testing.TB) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	certificate, key := pair(tb)
 	for name, content := range map[string]string{
 		"server.crt": certificate, "server.key": key, "corp-ca.pem": certificate, "db-ca.pem": certificate,
 		"bind.password": "bind-secret\n", "app_ro_orders.password": "ro-secret\n", "app_rw_orders.password": "rw-secret",
 	} {
-		write(t, filepath.Join(dir, name), content, 0o600)
+		write(tb, filepath.Join(dir, name), content, 0o600)
 	}
-	t.Setenv("MIGRATE_ORDERS_PASSWORD", "migrate-secret")
+	tb.Setenv("MIGRATE_ORDERS_PASSWORD", "migrate-secret")
 	return dir
 }
 
-func write(t testing.TB, name, content string, mode os.FileMode) {
-	t.Helper()
+func write(tb testing.TB, name, content string, mode os.FileMode) {
+	tb.Helper()
 	if err := os.WriteFile(name, []byte(content), mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Chmod(name, mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // pair makes a self-signed certificate and its key, in PEM.
-func pair(t testing.TB) (certificate, key string) {
-	t.Helper()
+func pair(tb testing.TB) (certificate, key string) {
+	tb.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "proxy"}, DNSNames: []string{"proxy"},
@@ -70,29 +72,29 @@ func pair(t testing.TB) (certificate, key string) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
 
 // load writes a configuration into dir and loads it.
-func load(t testing.TB, dir, content string) (*Config, error) {
-	t.Helper()
+func load(tb testing.TB, dir, content string) (*Config, error) {
+	tb.Helper()
 	name := filepath.Join(dir, "pgcustos.yaml")
-	write(t, name, content, 0o644)
+	write(tb, name, content, 0o644)
 	return Load(name)
 }
 
-func mustLoad(t testing.TB, dir, content string) *Config {
-	t.Helper()
-	c, err := load(t, dir, content)
+func mustLoad(tb testing.TB, dir, content string) *Config {
+	tb.Helper()
+	c, err := load(tb, dir, content)
 	if err != nil {
-		t.Fatalf("Load:\n%v", err)
+		tb.Fatalf("Load:\n%v", err)
 	}
 	return c
 }
@@ -236,5 +238,27 @@ func TestJournalPath(t *testing.T) {
 	write(t, name, "journal: 7", 0o644)
 	if got, err := JournalPath(name); err == nil {
 		t.Errorf("%q of a file that names none", got)
+	}
+}
+
+// TestManyRules: a configuration of 10,000 rules loads in seconds, so that a
+// reload does not keep anybody waiting.
+func TestManyRules(t *testing.T) {
+	dir := folder(t)
+	head, rest, _ := strings.Cut(example(t), "rules:")
+	_, tail, _ := strings.Cut(rest, "\njournal:")
+	var b strings.Builder
+	b.WriteString(head + "rules:\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&b, "  - name: rule-%d\n    groups: [Group-%d]\n    databases: [orders]\n    sources: [10.20.0.0/16]\n    grant: {backend: orders, role: app_ro_orders, classes: [READ]}\n", i, i)
+	}
+	b.WriteString("journal:" + tail)
+	start := time.Now()
+	c := mustLoad(t, dir, b.String())
+	if took := time.Since(start); len(c.Rules) != 10_000 || took > time.Minute {
+		t.Errorf("%d rules in %s", len(c.Rules), took)
+	}
+	if d := Diff(c, c); d != "" {
+		t.Errorf("a difference to itself: %s", d)
 	}
 }

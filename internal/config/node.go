@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -129,7 +131,7 @@ func (v value) object() (*object, bool) {
 func (o *object) add(pair *ast.MappingValueNode) {
 	at := position(pair.Key, o.at)
 	key := text(pair.Key)
-	path := join(o.path, key)
+	path := join(o.path, printable(key))
 	switch pair.Key.(type) {
 	case *ast.MergeKeyNode:
 		o.l.complain(at, o.path, "merge keys (<<) are not read: write the keys out, or use an anchor for a single value")
@@ -146,6 +148,14 @@ func (o *object) add(pair *ast.MappingValueNode) {
 	o.keys[key] = at
 	o.order = append(o.order, key)
 	o.fields[key] = value{at: at, l: o.l}.child(pair.Value, path)
+}
+
+// printable quotes a key that a terminal would act on.
+func printable(key string) string {
+	if strings.IndexFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return strconv.Quote(key)
+	}
+	return key
 }
 
 func join(path, key string) string {
@@ -193,7 +203,7 @@ func (o *object) done() {
 		if slices.Contains(o.known, key) {
 			continue
 		}
-		o.l.complain(o.keys[key], join(o.path, key), unknownKey(key, o.known))
+		o.l.complain(o.keys[key], join(o.path, printable(key)), unknownKey(key, o.known))
 	}
 }
 

@@ -122,6 +122,7 @@ func ParseJudgement(b []byte, text string) (*Judgement, error) {
 
 var knownCauses = map[Cause]bool{
 	CauseNone: true, CauseSyntax: true, CauseEncoding: true, CauseParser: true, CauseProtocol: true,
+	CauseStrings: true,
 }
 
 // The least bytes that a statement and an object take, so that a count cannot
@@ -169,22 +170,27 @@ func (d *decoder) count(size int) int {
 	return int(d.number(uint64(len(d.b) / size)))
 }
 
-func (d *decoder) string() string {
+// take returns the bytes of a string.
+func (d *decoder) take() []byte {
 	n := d.number(uint64(len(d.b)))
-	s := string(d.b[:n])
+	if n > uint64(len(d.b)) { // the length took some of them
+		d.fail()
+		return nil
+	}
+	s := d.b[:n]
 	d.b = d.b[n:]
 	return s
 }
 
+func (d *decoder) string() string { return string(d.take()) }
+
 // known reads a string that is most often one of a few.
 func (d *decoder) known() string {
-	n := d.number(uint64(len(d.b)))
-	s, ok := commonStrings[string(d.b[:n])]
-	if !ok {
-		s = string(d.b[:n])
+	b := d.take()
+	if s, ok := commonStrings[string(b)]; ok {
+		return s
 	}
-	d.b = d.b[n:]
-	return s
+	return string(b)
 }
 
 var commonStrings = func() map[string]string {

@@ -14,6 +14,17 @@ import (
 
 const frameHeader = 4
 
+// keptBuffer is the most that is kept of a buffer after a frame.
+const keptBuffer = 1 << 20
+
+// kept returns a buffer to be used again, unless it has grown too far.
+func kept(buf []byte) []byte {
+	if cap(buf) > keptBuffer {
+		return nil
+	}
+	return buf
+}
+
 // maxAnswer returns the bytes that the judgement of a text may take: objects
 // and redacted texts make it longer than the text.
 func maxAnswer(text int) int { return 64<<10 + 16*text }
@@ -73,5 +84,6 @@ func Serve(in io.Reader, out io.Writer, most int, read func(text string) *Judgem
 		if frame, err = writeFrame(out, frame, answer); err != nil {
 			return err
 		}
+		question, answer, frame = kept(question), kept(answer), kept(frame)
 	}
 }

@@ -278,7 +278,7 @@ func TestWorkerKilledWhileIdle(t *testing.T) {
 func TestWorkerKilledWhileBusy(t *testing.T) {
 	r, deaths := open(t, statement.Options{Workers: 1, Timeout: 20 * time.Second, MaxText: 64 << 20}, asWorker)
 	pid := workers(t)[0]
-	heavy := "SELECT 1" + strings.Repeat(", 'abc'", 4<<20)
+	heavy := "SELECT 1" + strings.Repeat(", 'abc'", 1<<20)
 	answer := make(chan *statement.Judgement)
 	go func() { answer <- r.Judge(context.Background(), []byte(heavy), statement.UTF8) }()
 	until(t, func() bool { return busy(t, pid) })
@@ -324,7 +324,7 @@ func busy(t testing.TB, pid int) bool {
 
 func TestTimeout(t *testing.T) {
 	r, deaths := open(t, statement.Options{Workers: 1, Timeout: 50 * time.Millisecond, MaxText: 64 << 20}, asWorker)
-	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 4<<20))
+	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<20))
 	wantCause(t, r.Judge(t.Context(), heavy, statement.UTF8), statement.CauseTimeout)
 	if d := awaitDeath(t, deaths); d.Cause != statement.CauseTimeout {
 		t.Errorf("%+v", d)
@@ -335,7 +335,7 @@ func TestContext(t *testing.T) {
 	r, _ := open(t, statement.Options{Workers: 1, Timeout: time.Minute, MaxText: 64 << 20}, asWorker)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 4<<20))
+	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<20))
 	wantCause(t, r.Judge(ctx, heavy, statement.UTF8), statement.CauseTimeout)
 	wantCause(t, judge(t, r, "SELECT 1"), statement.CauseNone)
 }
@@ -418,7 +418,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := workers(t)[0]
-	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 4<<20))
+	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<20))
 	answers := make(chan *statement.Judgement, 2)
 	for range 2 {
 		go func() { answers <- r.Judge(context.Background(), heavy, statement.UTF8) }()

@@ -95,6 +95,7 @@ func (w *worker) ask(ctx context.Context, text string, deadline time.Time) (j *J
 		return nil, CauseParser, true
 	}
 	defer release()
+	defer func() { w.question, w.answer = kept(w.question), kept(w.answer) }()
 	if w.question, err = writeFrame(w.in, w.question, text); err != nil {
 		cause = w.failed(text, "while it was asked", err)
 		return nil, cause, cause != CauseTimeout

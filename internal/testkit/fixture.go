@@ -48,6 +48,7 @@ var shared struct {
 	main       bool
 	controller *Controller
 	postgres   *Postgres
+	site       *Site
 }
 
 // SharedController returns the controller that all tests of the package share.
@@ -120,6 +121,9 @@ func stopShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	var errs []error
+	if shared.site != nil {
+		errs = append(errs, shared.site.Stop())
+	}
 	if shared.controller != nil {
 		errs = append(errs, shared.controller.Stop())
 	}

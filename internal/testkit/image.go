@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -55,7 +56,24 @@ func image(ctx context.Context) (string, error) {
 	if err := makeImage(ctx, path); err != nil {
 		return "", fmt.Errorf("provision the domain: %w", err)
 	}
-	return path, nil
+	return path, removeOld(dir)
+}
+
+// removeOld removes the images that nobody will use again, of earlier seeds and
+// earlier versions of Samba.
+func removeOld(dir string) error {
+	images, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+	if err != nil {
+		return err
+	}
+	for _, path := range images {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > imageAge {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // cacheDir makes sure that the directory is this user's and nobody else's: its
@@ -91,7 +109,8 @@ func imageKey(ctx context.Context) (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	for _, part := range [][]byte{version, people, []byte(seedScript), []byte(AdministratorPassword)} {
+	domain := strings.Join([]string{Realm, NetBIOS, AdministratorPassword}, " ")
+	for _, part := range [][]byte{version, people, []byte(seedScript), []byte(domain)} {
 		fmt.Fprintf(h, "%d:", len(part))
 		h.Write(part)
 	}
@@ -120,7 +139,7 @@ func lockFile(path string) (unlock func(), err error) {
 // makeImage provisions and seeds a domain in a directory of its own and packs
 // it. A half-made image is never seen under its final name.
 func makeImage(ctx context.Context, path string) error {
-	dir, err := os.MkdirTemp(shortTemp(), "pgcp")
+	dir, err := os.MkdirTemp(shortTemp(), "pgci")
 	if err != nil {
 		return err
 	}
@@ -140,7 +159,7 @@ func makeImage(ctx context.Context, path string) error {
 	if err := run(python); err != nil {
 		return err
 	}
-	// A seed whose state is gone (the sockets' directories) would only be in the way.
+	// The rest of the directory is made anew by each controller.
 	unfinished := path + ".tmp"
 	if err := run(exec.CommandContext(ctx, "tar", "-C", root, "-cSf", unfinished, "private", "state")); err != nil {
 		return err

@@ -55,3 +55,12 @@ func allFree(addr netip.Addr, ports []int) error {
 	}
 	return nil
 }
+
+// PortFree tells whether a server on loopback could listen there.
+func PortFree(port uint16) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}

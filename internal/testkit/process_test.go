@@ -53,16 +53,6 @@ func TestServersEndWithTheirProgram(t *testing.T) {
 	}
 }
 
-// runs reports whether a process is there and no zombie.
-func runs(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
-}
-
 func TestPrepareDirLeavesOthersAlone(t *testing.T) {
 	dir := filepath.Join(shortTemp(), fmt.Sprintf("pgct-%d", os.Getpid()))
 	defer os.RemoveAll(dir)

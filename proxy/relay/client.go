@@ -292,6 +292,7 @@ func (m *Machine) onFunctionCall(now int64, body []byte, out *Output) action {
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindFunctionCall, refusal: ref}
 	if ref == nil {
+		m.followPath(st, &v)
 		e.runs = 1
 		m.runs.push(run{seq: seq, st: st})
 	} else {

@@ -28,7 +28,7 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	g := m.grant.Load()
-	m.deny(&v, g, g.Decide(j))
+	m.deny(&v, g, g.Decide(j, m.path))
 	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name}
 	if v.decision == audit.Denied {
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)
@@ -107,6 +107,7 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 	seq, ref := m.record(v, r, out)
 	e := entry{kind: kindExecute, slot: m.portals.find(portal), seq: seq, refusal: ref}
 	if ref == nil {
+		m.followPath(st, v)
 		m.predefine(st, v)
 		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: st})
 		e.runs = 1

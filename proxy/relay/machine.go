@@ -21,6 +21,8 @@ type Options struct {
 	Incident func() string
 	// MaxMessage bounds a message that is judged, header included, in bytes.
 	MaxMessage int
+	// Path is what the start-up parameters made of search_path.
+	Path auth.Path
 	// Parameters are those that the backend reported at log-in.
 	Parameters map[string]string
 	// OnParameter hears of later changes. It is called under the machine's lock
@@ -70,6 +72,7 @@ type Machine struct {
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal
 	event       audit.Event          // reused for every record
 
+	path            auth.Path // where names without a schema are found
 	encoding        statement.Encoding
 	standardStrings bool
 
@@ -104,7 +107,7 @@ type Totals struct {
 
 // New makes a machine for a session that has just been told ReadyForQuery.
 func New(opt Options) *Machine {
-	m := &Machine{opt: opt, standardStrings: true}
+	m := &Machine{opt: opt, standardStrings: true, path: opt.Path}
 	m.grant.Store(opt.Grant)
 	m.tx = transaction{number: 1, status: txIdle}
 	for name, value := range opt.Parameters {

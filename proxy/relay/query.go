@@ -92,6 +92,7 @@ func (m *Machine) weighAll(statements []statement.Statement, cause statement.Cau
 	for i := range statements {
 		st := &statements[i]
 		v := m.weigh(st, m.resolve(st, &c))
+		m.followPath(st, &v)
 		if cause != statement.CauseNone {
 			v.cause = string(cause)
 		}

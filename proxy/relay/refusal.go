@@ -27,14 +27,19 @@ func (r *refusal) action() action {
 // refuse makes the refusal of what a rule denies.
 func (m *Machine) refuse(v *verdict) *refusal {
 	g := m.grant.Load()
-	return &refusal{err: pgwire.Error{
+	e := pgwire.Error{
 		Severity: pgwire.SeverityError,
 		Code:     pgwire.InsufficientPrivilege,
 		Message:  "permission denied: " + v.what,
-		Detail:   fmt.Sprintf("Rule %q lets role %q act without %s.", g.Rule, g.Role, v.missing),
-		Hint:     fmt.Sprintf("Ask for a rule that allows %s, or connect under another role with options=-c pgcustos.role=NAME if you have one.", v.missing),
+		Detail:   fmt.Sprintf("Rule %q does not give role %q %s.", g.Rule, g.Role, v.missing),
+		Hint:     fmt.Sprintf("Ask for a rule that allows %s, or connect with another role of yours: options='-c pgcustos.role=NAME'.", v.missing),
 		Incident: m.opt.Incident(),
-	}}
+	}
+	if v.kept != "" {
+		e.Detail = fmt.Sprintf("Rule %q keeps role %q from %s.", g.Rule, g.Role, v.kept)
+		e.Hint = "Name the schema where another object is meant, or ask for a rule that lets you at this one."
+	}
+	return &refusal{err: e}
 }
 
 // tooLarge refuses a message that is larger than what is judged. Its body is

@@ -16,6 +16,7 @@ type verdict struct {
 	cause    string
 	what     string
 	missing  string
+	kept     string
 	// batch is set for a statement that is denied only because another one of
 	// its text is.
 	batch bool
@@ -27,20 +28,20 @@ type verdict struct {
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.grant.Load()
 	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags}
-	d := g.DecideStatement(st)
+	d := g.DecideStatement(st, m.path)
 	if c != nil {
 		for _, def := range c.defs[:c.n] {
 			v.class |= def.Class
 			v.tags |= def.Tags
 			if d.Allowed {
-				d = g.DecideStatement(def)
+				d = g.DecideStatement(def, m.path)
 			}
 		}
 		if c.unknown {
 			v.class |= statement.Unknown
 			v.cause = string(statement.CauseName)
 			if d.Allowed {
-				d = g.DecideStatement(&unknownName)
+				d = g.DecideStatement(&unknownName, m.path)
 			}
 		}
 	}
@@ -53,7 +54,10 @@ func (m *Machine) deny(v *verdict, g *auth.Grant, d auth.Decision) {
 	if d.Allowed {
 		return
 	}
-	v.decision, v.rule, v.what, v.missing = audit.Denied, g.Rule, d.What, d.Missing
+	v.decision, v.rule, v.what, v.missing, v.kept = audit.Denied, g.Rule, d.What, d.Missing, d.Kept
+	if v.kept != "" {
+		v.missing = "object " + v.kept
+	}
 	if g.Mode == auth.Observe {
 		v.decision = audit.WouldDeny
 	}
@@ -140,4 +144,21 @@ func inner(st *statement.Statement) *statement.Statement {
 		return &unknownName
 	}
 	return st.Effect.Inner
+}
+
+// follow notes what a statement that is about to run may do to search_path: names
+// without a schema can be anywhere from then on.
+func (m *Machine) followPath(st *statement.Statement, v *verdict) {
+	if m.path == auth.PathUnknown {
+		return
+	}
+	if v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0 {
+		m.path = auth.PathUnknown
+		return
+	}
+	for i := range st.Objects {
+		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "") {
+			m.path = auth.PathUnknown
+		}
+	}
 }

@@ -29,6 +29,12 @@ func (w *walker) do(m *pg.DoStmt) {
 // createFunction visits a function or procedure that is created: its body adds
 // tags and objects, no classes.
 func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
+	for _, n := range m.Options {
+		if s := n.GetDefElem().GetArg().GetVariableSetStmt(); s != nil {
+			w.claimed[s] = true
+			w.bodySetting(s.Name)
+		}
+	}
 	w.definition(m, 0)
 	language, body, at := "", "", -1
 	for _, n := range m.Options {
@@ -45,11 +51,6 @@ func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 	if m.SqlBody != nil || at < 0 {
 		return
 	}
-	for _, n := range m.Options {
-		if s := n.GetDefElem().GetArg().GetVariableSetStmt(); s != nil {
-			w.bodySetting(s.Name)
-		}
-	}
 	kept := w.adds
 	w.adds = 0
 	w.body(language, body, at)
@@ -64,6 +65,9 @@ func (w *walker) body(language, source string, at int) {
 	case "sql":
 		secret = w.embedded(source, false)
 	case "plpgsql":
+		if splits([]byte(source)) {
+			w.unreadable()
+		}
 		secret = w.plpgsql()
 		secret = w.defaults([]byte(source)) || secret
 	case "c":
@@ -80,7 +84,7 @@ func (w *walker) body(language, source string, at int) {
 // it. What cannot be read makes the whole statement Unknown. An expression is a
 // SELECT only for the parser: it reads nothing by itself.
 func (w *walker) embedded(sql string, expression bool) bool {
-	if w.depth >= maxDepth {
+	if w.depth >= maxDepth || splits([]byte(sql)) {
 		w.unreadable()
 		return false
 	}

@@ -45,7 +45,8 @@ func (v value) truth() truth {
 
 func (v value) compare(op string, w value) truth {
 	if v.null || w.null {
-		return never
+		// With transform_null_equals, `x = NULL` means `x IS NULL`.
+		return truthOf(v.null && w.null && op == "=")
 	}
 	c := cmp.Compare(v.text, w.text)
 	if v.numeric && w.numeric {

@@ -117,6 +117,7 @@ func (w *walker) roles(m proto.Message) {
 	case *pg.AlterRoleStmt:
 		w.object("", roleName(m.Role), "role", useAlter)
 	case *pg.AlterRoleSetStmt:
+		w.claimed[m.Setstmt] = true
 		name := roleName(m.Role)
 		if name == "" {
 			name = "all"
@@ -135,9 +136,12 @@ func (w *walker) roles(m proto.Message) {
 	case *pg.AlterDatabaseStmt:
 		w.object("", m.Dbname, "database", useAlter)
 	case *pg.AlterDatabaseSetStmt:
+		w.claimed[m.Setstmt] = true
 		w.object("", m.Dbname, "database", useAlter)
 	case *pg.AlterDatabaseRefreshCollStmt:
 		w.object("", m.Dbname, "database", useAlter)
+	case *pg.AlterSystemStmt:
+		w.claimed[m.Setstmt] = true // stored, like the two above
 	case *pg.DropdbStmt:
 		w.object("", m.Dbname, "database", useDrop)
 	case *pg.CreateTableSpaceStmt:

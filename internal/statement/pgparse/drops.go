@@ -75,6 +75,7 @@ func (w *walker) alteration(kind string, c *pg.AlterTableCmd) {
 		w.partition(c.GetDef())
 	default:
 		if what := altered[t]; what != "" {
+			what = either(kind == "type" && what == "DROP COLUMN", "DROP ATTRIBUTE", what)
 			w.destructive("ALTER " + strings.ToUpper(kind) + " … " + what)
 		}
 	}

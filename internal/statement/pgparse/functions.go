@@ -155,9 +155,9 @@ var actingBuiltins = map[string]action{
 	"pg_drop_replication_slot":       {class: function, tags: tReplication | tDestructive},
 	"pg_replication_origin_drop":     {class: function, tags: tReplication | tDestructive},
 
-	"pg_stat_file":            {class: function, tags: tExternal},
-	"pg_hba_file_rules":       {class: function, tags: tExternal},
-	"pg_ident_file_mappings":  {class: function, tags: tExternal},
+	"pg_stat_file":              {class: function, tags: tExternal},
+	"pg_hba_file_rules":         {class: function, tags: tExternal},
+	"pg_ident_file_mappings":    {class: function, tags: tExternal},
 	"pg_show_all_file_settings": {class: function, tags: tExternal},
 }
 

@@ -5,15 +5,23 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
 )
+
+// reading serialises Read: pg_query changes the process's standard error while
+// it reads PL/pgSQL, and a worker has one text at a time anyway.
+var reading sync.Mutex
 
 // Read judges a text. What it cannot read is Unknown.
 func Read(text string) *statement.Judgement {
+	reading.Lock()
+	defer reading.Unlock()
 	if strings.IndexByte(text, 0) >= 0 {
 		return unknown(text, statement.CauseProtocol)
 	}
@@ -25,6 +33,9 @@ func Read(text string) *statement.Judgement {
 		return unknown(text, statement.CauseSyntax)
 	}
 	r := &reader{text: text, raw: []byte(text)}
+	if splits(r.raw) {
+		return unknown(text, statement.CauseStrings)
+	}
 	j := &statement.Judgement{Sensitive: statement.Sensitive(r.raw)}
 	for i := range tree.Stmts {
 		s := r.statement(tree.Stmts[i])
@@ -34,6 +45,21 @@ func Read(text string) *statement.Judgement {
 	}
 	r.finish(j, tree.Stmts)
 	return j
+}
+
+// splits tells if a literal goes on behind a comment: 'a' -- b, end of line,
+// 'c'. PostgreSQL joins such segments, pg_query takes them for two literals, and
+// what one of them then says is not what is executed.
+func splits(raw []byte) bool {
+	if !bytes.Contains(raw, []byte("--")) {
+		return false
+	}
+	for l := sqllex.New(raw); ; {
+		t := l.Next()
+		if t.Kind == sqllex.End || t.Commented {
+			return t.Commented
+		}
+	}
 }
 
 func unknown(text string, cause statement.Cause) *statement.Judgement {
@@ -79,6 +105,9 @@ func (r *reader) finish(j *statement.Judgement, raws []*pg.RawStmt) {
 	}
 	for i := range j.Statements {
 		s, at := &j.Statements[i], bounds(r.text, raws[i])
+		if i == 0 {
+			at.start = 0
+		}
 		if i == len(raws)-1 {
 			at.end = len(r.text)
 		}

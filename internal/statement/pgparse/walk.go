@@ -13,8 +13,8 @@ type walker struct {
 	*reader
 	at      span // of the statement in the text
 	st      *statement.Statement
-	adds    statement.Class     // which classes count here: a definition is not executed
-	ctes    []string            // names that WITH gives, in scope
+	adds    statement.Class        // which classes count here: a definition is not executed
+	ctes    []string               // names that WITH gives, in scope
 	claimed map[proto.Message]bool // nodes whose object is already noted
 	noted   map[statement.Object]bool
 }
@@ -114,6 +114,8 @@ func (w *walker) leaf(m proto.Message) {
 		w.option(m)
 	case *pg.CopyStmt:
 		w.copy(m)
+	case *pg.PublicationObjSpec:
+		w.object("", m.Name, "schema", statement.UseRead)
 	case *pg.CreateSubscriptionStmt:
 		w.secretAt(int(m.ConninfoLocation))
 	case *pg.AlterSubscriptionStmt:
@@ -226,7 +228,7 @@ func message(n *pg.Node) proto.Message {
 }
 
 // partsOf remembers, per kind of node, the fields that hold nodes: most hold
-// none. Only the worker's one goroutine reads texts.
+// none. It is guarded by reading.
 var partsOf = map[protoreflect.FullName][]protoreflect.FieldDescriptor{}
 
 func parts(d protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {

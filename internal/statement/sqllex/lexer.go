@@ -109,9 +109,6 @@ func (l *Lexer) word(t *Token) {
 	case (c == 'b' || c == 'x') && next == '\'':
 		t.Kind = Bits
 		l.quoted(t, 2)
-	case c == 'n' && next == '\'':
-		t.Kind = String
-		l.quoted(t, 2)
 	case c == 'u' && next == '&' && l.peek(2) == '\'':
 		t.Kind = Unicode
 		l.quoted(t, 3)
@@ -163,7 +160,7 @@ func (l *Lexer) number() {
 // symbol moves behind an operator, which a comment ends, or one other byte.
 func (l *Lexer) symbol() {
 	if !isOperator(l.text[l.pos]) {
-		if l.text[l.pos] == ':' && l.peek(1) == '=' {
+		if two := l.peek(1); l.text[l.pos] == ':' && two == '=' || l.text[l.pos] == '.' && two == '.' {
 			l.pos++
 		}
 		l.pos++

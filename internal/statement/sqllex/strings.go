@@ -11,7 +11,7 @@ func (l *Lexer) quoted(t *Token, n int) {
 			t.Open = true
 			return
 		}
-		if !l.continues() {
+		if !l.continues(t) {
 			return
 		}
 	}
@@ -28,7 +28,7 @@ func (l *Lexer) segment(t *Token) bool {
 			t.Backslash = true
 			t.Shifts = t.Shifts || l.peek(1) == '\''
 			l.pos++
-		case c == '\'' && l.peek(1) == '\'':
+		case c == '\'' && l.peek(1) == '\'' && t.Kind != Bits:
 			l.pos += 2
 		case c == '\'':
 			l.pos++
@@ -42,8 +42,8 @@ func (l *Lexer) segment(t *Token) bool {
 
 // continues moves behind the quote that opens a further segment, if white space
 // with a line end, and nothing else but -- comments, stands before one.
-func (l *Lexer) continues() bool {
-	i, lineEnd := l.pos, false
+func (l *Lexer) continues(t *Token) bool {
+	i, lineEnd, comment := l.pos, false, false
 	for i < len(l.text) {
 		switch c := l.text[i]; {
 		case c == '\n' || c == '\r':
@@ -57,7 +57,9 @@ func (l *Lexer) continues() bool {
 				return false
 			}
 			i += n
+			comment = true
 		case c == '\'' && lineEnd:
+			t.Commented = t.Commented || comment
 			l.pos = i + 1
 			return true
 		default:

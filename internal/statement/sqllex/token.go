@@ -13,7 +13,7 @@ const (
 	Comment         // -- to the end of the line, or /* … */ with nesting
 	Word            // a keyword or an unquoted identifier
 	Identifier      // "…" and U&"…"
-	String          // '…', N'…', with its continuations on following lines
+	String          // '…', with its continuations on following lines
 	Escape          // E'…', with its continuations
 	Unicode         // U&'…', with its continuations
 	Bits            // B'…' and X'…', with their continuations
@@ -39,6 +39,8 @@ type Token struct {
 	// the token would mean something else, or end elsewhere, with
 	// standard_conforming_strings off.
 	Backslash bool
+	// Commented is set where a comment stands between the token's segments.
+	Commented bool
 	// Shifts is set where such a backslash stands directly before a quote, so
 	// that the token could end elsewhere.
 	Shifts bool

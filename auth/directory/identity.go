@@ -1,0 +1,112 @@
+package directory
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Bits of userAccountControl and msDS-User-Account-Control-Computed (MS-ADTS
+// sections 2.2.16 and 3.1.1.4.5.17).
+const (
+	uacDisabled        = 0x2
+	uacLockedOut       = 0x10
+	uacNeverExpires    = 0x10000 // the password
+	uacSmartcard       = 0x40000
+	uacPasswordExpired = 0x800000
+)
+
+// identity makes an Identity, without groups, of what was read. What the
+// directory does not let the reading account see refuses: an account whose
+// state is unknown is not in order.
+func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
+	f := fields{entry: e}
+	id := auth.Identity{
+		Account: f.text("sAMAccountName"),
+		UPN:     strings.ToLower(e.GetEqualFoldAttributeValue("userPrincipalName")),
+		Domain:  d.options.Domain,
+		DN:      e.DN,
+		SID:     f.binary("objectSid", sidText),
+		GUID:    f.binary("objectGUID", guidText),
+		Kind:    auth.Person,
+		USN:     uint64(f.number("uSNChanged")),
+	}
+	id.Expires = ntTime(f.number("accountExpires"))
+	id.State = f.state(id.Expires, d.now())
+	if service, declared := d.options.Services[strings.ToLower(id.Account)]; declared {
+		id.Kind, id.Owner = auth.Service, service.Owner
+	}
+	if f.err != nil {
+		return id, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": " + f.err.Error()), Err: f.err, Identity: id}
+	}
+	return id, nil
+}
+
+// fields reads attributes and keeps the first error.
+type fields struct {
+	entry *ldap.Entry
+	err   error
+}
+
+func (f *fields) text(attribute string) string {
+	value := f.entry.GetEqualFoldAttributeValue(attribute)
+	if value == "" && f.err == nil {
+		f.err = fmt.Errorf("%s is missing: may the reading account read it?", attribute)
+	}
+	return value
+}
+
+func (f *fields) number(attribute string) int64 {
+	text := f.text(attribute)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s is no number: %q", attribute, text)
+	}
+	return n
+}
+
+func (f *fields) binary(attribute string, decode func([]byte) (string, error)) string {
+	s, err := decode(f.entry.GetEqualFoldRawAttributeValue(attribute))
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s: %w", attribute, err)
+	}
+	return s
+}
+
+func (f *fields) state(expires, now time.Time) auth.State {
+	control := f.number("userAccountControl")
+	computed := f.number("msDS-User-Account-Control-Computed")
+	lastSet := f.number("pwdLastSet")
+	var s auth.State
+	for _, bit := range []struct {
+		set   bool
+		state auth.State
+	}{
+		{control&uacDisabled != 0, auth.Disabled},
+		{computed&uacLockedOut != 0, auth.LockedOut},
+		{computed&uacPasswordExpired != 0, auth.PasswordExpired},
+		{!expires.IsZero() && !expires.After(now), auth.AccountExpired},
+		{lastSet == 0 && control&(uacNeverExpires|uacSmartcard) == 0, auth.MustChange},
+	} {
+		if bit.set {
+			s |= bit.state
+		}
+	}
+	return s
+}
+
+// ntTime reads a number of 100 ns since 1601; 0 and the largest number, both of
+// which stand for never, become the zero time (MS-ADA1 section 2.4).
+func ntTime(ticks int64) time.Time {
+	const toUnix = 11644473600 // seconds from 1601 to 1970
+	if ticks <= 0 || ticks == math.MaxInt64 {
+		return time.Time{}
+	}
+	return time.Unix(ticks/1e7-toUnix, ticks%1e7*100).UTC()
+}

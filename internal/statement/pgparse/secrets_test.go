@@ -1,0 +1,138 @@
+package pgparse
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Invariant 8: no secret is stored. The secret is s3cr3t, in every spelling.
+func TestNoSecretIsStored(t *testing.T) {
+	for _, text := range []string{
+		"CREATE ROLE bob PASSWORD 's3cr3t'",
+		"CREATE USER bob WITH ENCRYPTED PASSWORD 's3cr3t' LOGIN",
+		"ALTER ROLE bob PASSWORD 's3cr3t' VALID UNTIL '2030-01-01'",
+		"ALTER USER bob /* x */ PASSWORD /* 'y' */ 's3cr3t'",
+		"CREATE GROUP g PASSWORD $$s3cr3t$$",
+		"ALTER ROLE bob PASSWORD $a$s3cr3t$a$",
+		"ALTER ROLE bob PASSWORD E'\\x73s3cr3t\\''",
+		"ALTER ROLE bob PASSWORD U&'s3cr3t'",
+		"ALTER ROLE bob PASSWORD 's3c'\n'r3t s3cr3t'",
+		"ALTER ROLE bob PASSWORD 'a''s3cr3t''b'",
+		"SELECT 1; ALTER ROLE bob PASSWORD 's3cr3t'; SELECT 2",
+		"ALTER ROLE é PASSWORD 's3cr3t'",
+		"CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'bob', password 's3cr3t')",
+		"ALTER USER MAPPING FOR bob SERVER s OPTIONS (SET password 's3cr3t')",
+		"CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (api_token 's3cr3t', \"Secret_Key\" 's3cr3t')",
+		"ALTER SERVER s OPTIONS (ADD sslpassword 's3cr3t')",
+		"CREATE FOREIGN DATA WRAPPER f OPTIONS (pass 's3cr3t')",
+		"CREATE FOREIGN TABLE t (a int OPTIONS (token 's3cr3t')) SERVER s OPTIONS (apikey 's3cr3t')",
+		"IMPORT FOREIGN SCHEMA r FROM SERVER s INTO x OPTIONS (password 's3cr3t')",
+		"CREATE SUBSCRIPTION s CONNECTION 'host=h password=s3cr3t' PUBLICATION p",
+		"CREATE SUBSCRIPTION s CONNECTION 's3cr3t' PUBLICATION p",
+		"ALTER SUBSCRIPTION s CONNECTION 's3cr3t'",
+		"SELECT dblink_connect('s3cr3t')",
+		"SELECT dblink_connect('c', 'host=h user=u password=s3cr3t')",
+		"SELECT * FROM public.dblink('host=s3cr3t', 'SELECT 1') AS t (a int)",
+		"SELECT dblink_exec('host=h ' || 'password' || '=s3cr3t', 'SELECT 1')",
+		"SELECT dblink_connect_u(connstr => 's3cr3t')",
+		"COPY t TO PROGRAM 'PGPASSWORD=s3cr3t psql'",
+		"COPY t FROM PROGRAM 'curl -u bob:s3cr3t http://h'",
+		"COPY t FROM PROGRAM 'mysql --password s3cr3t'",
+		"COPY t FROM PROGRAM E'curl https://bob:s3cr3t@h'",
+		"COPY t FROM PROGRAM $$curl -H \"Authorization: Bearer s3cr3t\" h$$",
+		"SELECT set_config('app.password', 's3cr3t', false)",
+		"SELECT set_config($1, 's3cr3t', false)",
+		"SET app.jwt_secret = 's3cr3t'",
+		"ALTER SYSTEM SET primary_conninfo = 'host=h password=s3cr3t'",
+		"ALTER ROLE bob SET app.token = 's3cr3t'",
+		"ALTER DATABASE d SET app.api_key TO 's3cr3t'",
+		"SELECT crypt('s3cr3t', gen_salt('bf'))",
+		"SELECT pgp_sym_encrypt(a, 's3cr3t') FROM t",
+		"INSERT INTO u VALUES ('bob', public.crypt('s3cr3t', gen_salt('bf')))",
+		"INSERT INTO log VALUES ('postgres://bob:s3cr3t@h/db')",
+		"SELECT 'host=h password=s3cr3t'",
+		"SELECT 'ALTER ROLE bob PASSWORD ''s3cr3t'''",
+		// In bodies and in what is prepared.
+		"DO $$BEGIN ALTER ROLE bob PASSWORD 's3cr3t'; END$$",
+		"DO 'BEGIN ALTER ROLE bob PASSWORD ''s3cr3t''; END'",
+		"DO $$BEGIN EXECUTE 'ALTER ROLE bob PASSWORD ''s3cr3t'''; END$$",
+		"DO $$BEGIN EXECUTE format('ALTER ROLE %I PASSWORD %L', 'bob', 's3cr3t'); END$$",
+		"DO $$BEGIN PERFORM dblink_connect('s3cr3t'); END$$",
+		"DO $$BEGIN EXECUTE 'SELECT dblink_connect(''s3cr3t'')'; END$$",
+		"DO $$BEGIN DO 'BEGIN ALTER ROLE bob PASSWORD ''s3cr3t''; END'; END$$",
+		"DO $$DECLARE r t := dblink_connect('s3cr3t'); BEGIN END$$",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ALTER ROLE bob PASSWORD 's3cr3t'$$",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$BEGIN CREATE USER MAPPING FOR x SERVER s OPTIONS (password 's3cr3t'); END$$",
+		"CREATE FUNCTION f() RETURNS text LANGUAGE plpython3u AS $$connect('postgres://a:s3cr3t@h')$$",
+		"CREATE FUNCTION f() RETURNS text LANGUAGE plperl AS 'my $password = \"s3cr3t\"'",
+		"CREATE FUNCTION f() RETURNS text LANGUAGE sql RETURN dblink_connect('s3cr3t')",
+		"PREPARE p AS SELECT dblink_connect('s3cr3t')",
+		"DECLARE c CURSOR FOR SELECT dblink_connect('s3cr3t')",
+		"EXPLAIN ANALYZE SELECT dblink_connect('s3cr3t')",
+		"CREATE VIEW v AS SELECT * FROM dblink('password=s3cr3t', 'SELECT 1') AS t (a int)",
+		// Not SQL, or not quite.
+		"ALTER ROLE bob PASWORD 's3cr3t'",
+		"ALTER ROLE bob PASSWORD \"s3cr3t\"",
+		"ALTER ROLE bob PASSWORD s3cr3t",
+		"ALTER ROLE bob PASSWORD 's3cr3t",
+		"ALTER ROLE bob PASSWORD $$s3cr3t",
+		"ALTER ROLE bob PASSWORD 'a\\'s3cr3t'",
+		"SELEC '\\' s3cr3t '",
+		"ALTER ROLE bob PASSWORD 's3cr3t\xff'",
+		"ALTER ROLE bob PASSWORD 's3cr3t'\x00",
+	} {
+		j := Read(text)
+		if j.Form == statement.Verbatim {
+			t.Errorf("%s: verbatim", text)
+		}
+		for i := range j.Statements {
+			s := &j.Statements[i]
+			noSecret(t, text, s)
+			if s.Effect.Inner != nil {
+				noSecret(t, text, s.Effect.Inner)
+			}
+		}
+	}
+}
+
+func noSecret(t *testing.T, text string, s *statement.Statement) {
+	t.Helper()
+	if strings.Contains(s.Text, "s3c") || strings.Contains(s.Text, "r3t") {
+		t.Errorf("%s\n\tis stored as %s", text, s.Text)
+	}
+	for _, o := range s.Objects {
+		if strings.Contains(o.Schema+o.Name, "s3cr3t") {
+			t.Errorf("%s\n\tnames %s", text, o.Name)
+		}
+	}
+	if s.Fingerprint != 0 {
+		t.Errorf("%s\n\thas a fingerprint", text)
+	}
+}
+
+// Redaction leaves the rest as it was.
+func TestRedaction(t *testing.T) {
+	for text, want := range map[string]string{
+		"ALTER ROLE bob PASSWORD 'x' VALID UNTIL '2030'":                          "ALTER ROLE bob PASSWORD '<redacted>' VALID UNTIL '2030'",
+		"CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (host 'h', password 'x')": "CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (host 'h', password '<redacted>')",
+		"SELECT dblink('host=h', 'SELECT a FROM t')":                              "SELECT dblink('<redacted>', 'SELECT a FROM t')",
+		"SELECT crypt('x', 'y') FROM t WHERE a = 'b' -- c":                        "SELECT crypt('<redacted>', '<redacted>') FROM t WHERE a = 'b' -- c",
+		"PREPARE p AS SELECT dblink_connect('x'), 'y'":                            "PREPARE p AS SELECT dblink_connect('<redacted>'), 'y'",
+	} {
+		if j := Read(text); j.Form != statement.Redacted || j.Statements[0].Text != want {
+			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)
+		}
+	}
+	for _, text := range []string{
+		"ALTER ROLE bob PASSWORD NULL", "SELECT password FROM users WHERE name = 'x'", "SET password_encryption = 'scram-sha-256'",
+		"COPY t TO PROGRAM 'gzip > /tmp/x.gz'", "SELECT * FROM t WHERE password = 'x'", "CREATE TABLE t (password text)",
+		"DO $$BEGIN UPDATE users SET password = crypt(password, gen_salt('bf')); END$$",
+		"DO $$BEGIN IF new.password = old.password THEN NULL; END IF; END$$", "SELECT 'https://example.com/a@b'",
+	} {
+		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
+			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)
+		}
+	}
+}

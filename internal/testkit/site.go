@@ -1,0 +1,336 @@
+package testkit
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+)
+
+// SiteOptions say how to start a site. The zero value will do.
+type SiteOptions struct {
+	// Binary is the proxy's; it is built where that is empty.
+	Binary string
+	// Detached lets everything outlive the program that started it.
+	Detached bool
+	// Port is the proxy's; a free one where it is 0.
+	Port uint16
+	// Fill changes what the configuration is made from before it is written.
+	Fill func(*SiteConfig)
+	// Progress hears of each step.
+	Progress func(step string)
+}
+
+// SiteConfig is what a site's configuration is made from.
+type SiteConfig struct {
+	Dir, Address, Admin                    string
+	Controller, ControllerCA, ControllerIP string
+	BackendAddress, BackendCA              string
+	SegmentSize, MaxMessage, PreAuth       string
+	ProxyProtocolFrom, Journal             string
+	Parser, Grace, ShutdownTimeout         string
+	Recheck                                string
+	Roles                                  []string
+	Limits                                 string // of the readers
+	ReaderMode, Durability                 string
+	ExtraRules, ExtraBackends              string // YAML, at the level of the list
+}
+
+// Site is a domain controller, a PostgreSQL with the orders database, and the
+// proxy between them, the real program as a process of its own.
+type Site struct {
+	Dir        string
+	Controller *Controller
+	Postgres   *Postgres
+	Binary     string
+	ConfigFile string
+	CAFile     string // of the proxy's certificate, PEM
+	Host       string // 127.0.0.1
+	Port       uint16
+	Admin      string // host:port
+	Journal    string // directory
+
+	options   SiteOptions
+	config    SiteConfig
+	temporary bool
+	proxy     *process
+}
+
+//go:embed site.yaml.tmpl
+var siteTemplate string
+
+// StartSite starts a site in dir, which must be empty or absent; an empty name
+// stands for a temporary directory that Stop removes.
+func StartSite(ctx context.Context, dir string, options SiteOptions) (*Site, error) {
+	dir, temporary, err := prepareDir(dir, "pgcs")
+	if err != nil {
+		return nil, err
+	}
+	// PostgreSQL runs as a user of its own and has to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, err
+	}
+	s := &Site{Dir: dir, Host: "127.0.0.1", options: options, temporary: temporary}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Site) start(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"build the proxy", s.build},
+		{"start the domain controller of " + Realm, s.startController},
+		{"start PostgreSQL and fill the orders database", s.startPostgres},
+		{"write certificates, passwords and the configuration", s.configure},
+		{"start the proxy", s.StartProxy},
+	} {
+		if s.options.Progress != nil {
+			s.options.Progress(step.name)
+		}
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Site) build(ctx context.Context) error {
+	var err error
+	s.Binary = s.options.Binary
+	if s.Binary == "" {
+		s.Binary, err = BuildProxy(ctx, s.Dir)
+	}
+	return err
+}
+
+func (s *Site) startController(ctx context.Context) (err error) {
+	s.Controller, err = StartController(ctx, filepath.Join(s.Dir, "dc"), Options{Detached: s.options.Detached})
+	return err
+}
+
+func (s *Site) startPostgres(ctx context.Context) (err error) {
+	s.Postgres, err = StartPostgres(ctx, filepath.Join(s.Dir, "pg"), PostgresOptions{Detached: s.options.Detached})
+	if err != nil {
+		return err
+	}
+	return s.Postgres.SetupOrders(ctx)
+}
+
+// configure writes all that the proxy reads.
+func (s *Site) configure(context.Context) error {
+	if err := s.writeCertificate(); err != nil {
+		return err
+	}
+	secrets := map[string]string{"bind": ReaderPassword}
+	c := SiteConfig{
+		Dir: s.Dir, Controller: s.Controller.URL, ControllerCA: s.Controller.CAFile, ControllerIP: s.Controller.Addr.String(),
+		BackendAddress: net.JoinHostPort(s.Postgres.Host, strconv.Itoa(int(s.Postgres.Port))), BackendCA: s.Postgres.CAFile,
+		SegmentSize: "16MiB", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
+		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
+		Limits: "{}", ReaderMode: "enforce", Durability: "process",
+		Journal: filepath.Join(s.Dir, "journal"),
+	}
+	for role, password := range OrdersRoles() {
+		c.Roles = append(c.Roles, role)
+		secrets[role] = password
+	}
+	for name, secret := range secrets {
+		if err := os.WriteFile(filepath.Join(s.Dir, name+".password"), []byte(secret+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := s.ports(&c); err != nil {
+		return err
+	}
+	s.config = c
+	return s.WriteConfig(s.options.Fill)
+}
+
+func (s *Site) writeCertificate() error {
+	ca, err := NewCA("pgcustos demo CA")
+	if err != nil {
+		return err
+	}
+	if s.CAFile, err = ca.Write(s.Dir, "ca"); err != nil {
+		return err
+	}
+	cert, err := ca.Issue(Leaf{CommonName: "localhost", Names: []string{"localhost"}, Addresses: []netip.Addr{netip.MustParseAddr(s.Host)}})
+	if err != nil {
+		return err
+	}
+	_, _, err = cert.Write(s.Dir, "server")
+	return err
+}
+
+func (s *Site) ports(c *SiteConfig) error {
+	var err error
+	if s.Port = s.options.Port; s.Port == 0 {
+		if s.Port, err = FreePort(); err != nil {
+			return err
+		}
+	}
+	admin, err := FreePort()
+	if err != nil {
+		return err
+	}
+	c.Address = net.JoinHostPort(s.Host, strconv.Itoa(int(s.Port)))
+	c.Admin = net.JoinHostPort(s.Host, strconv.Itoa(int(admin)))
+	s.Admin = c.Admin
+	return nil
+}
+
+// WriteConfig writes the configuration, with what fill changes in it from now
+// on; the proxy reads it at its next start or SIGHUP.
+func (s *Site) WriteConfig(fill func(*SiteConfig)) error {
+	if fill != nil {
+		fill(&s.config)
+	}
+	s.Journal = s.config.Journal
+	t, err := template.New("pgcustos.yaml").Parse(siteTemplate)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, s.config); err != nil {
+		return err
+	}
+	s.ConfigFile = filepath.Join(s.Dir, "pgcustos.yaml")
+	return os.WriteFile(s.ConfigFile, out.Bytes(), 0o644)
+}
+
+// StartProxy starts the proxy, and waits until it is ready.
+func (s *Site) StartProxy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(context.Background(), s.Binary, "serve", "--config", s.ConfigFile)
+	cmd.Dir = s.Dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=0 exitcode=66"}
+	var err error
+	if s.proxy, err = startProcess("pgcustos", s.proxyLog(), cmd, s.options.Detached); err != nil {
+		return err
+	}
+	err = WaitFor(ctx, func() error {
+		if err := s.proxy.alive(); err != nil {
+			return err
+		}
+		return s.Get(ctx, "/readyz", nil)
+	})
+	if err != nil {
+		return fmt.Errorf("the proxy is not ready: %w\n%s", err, s.proxy.logTail())
+	}
+	return nil
+}
+
+func (s *Site) proxyLog() string { return filepath.Join(s.Dir, "pgcustos.log") }
+
+// Get asks the admin server for a path. The answer, if it is 200, goes to out.
+func (s *Site) Get(ctx context.Context, path string, out *strings.Builder) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Admin+path, nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s: %s", path, res.Status, strings.TrimSpace(body.String()))
+	}
+	if out != nil {
+		out.Write(body.Bytes())
+	}
+	return nil
+}
+
+// DSN is a connection string for the proxy, with TLS that is verified. Without a
+// password, whoever connects is asked for one.
+func (s *Site) DSN(user, password, database string) string {
+	quote := func(v string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'" }
+	dsn := fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=verify-full sslrootcert=%s",
+		s.Host, s.Port, quote(user), quote(database), s.CAFile)
+	if password != "" {
+		dsn += " password=" + quote(password)
+	}
+	return dsn
+}
+
+// ProxyPID returns the process id of the proxy.
+func (s *Site) ProxyPID() int { return s.proxy.pid }
+
+// LogTail returns the end of the proxy's log.
+func (s *Site) LogTail() string { return s.proxy.logTail() }
+
+// LogFile returns the path of the proxy's log.
+func (s *Site) LogFile() string { return s.proxyLog() }
+
+// Signal sends the proxy a signal.
+func (s *Site) Signal(sig syscall.Signal) error { return s.proxy.signal(sig) }
+
+// KillProxy ends the proxy at once (SIGKILL).
+func (s *Site) KillProxy() error { return s.proxy.kill() }
+
+// StopProxy ends the proxy with SIGTERM and waits for it. The error tells of an
+// exit status other than 0, which a data race causes too.
+func (s *Site) StopProxy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.proxy.stop(ctx, syscall.SIGTERM); err != nil {
+		return err
+	}
+	if s.proxy.err != nil {
+		return fmt.Errorf("the proxy: %w\n%s", s.proxy.err, s.proxy.logTail())
+	}
+	return nil
+}
+
+// Stop ends everything, and removes the directory where that is temporary.
+func (s *Site) Stop() error {
+	var errs []error
+	if s.proxy != nil && s.proxy.alive() == nil {
+		errs = append(errs, s.StopProxy())
+	}
+	if s.Postgres != nil {
+		errs = append(errs, s.Postgres.Stop())
+	}
+	if s.Controller != nil {
+		errs = append(errs, s.Controller.Stop())
+	}
+	if s.temporary {
+		errs = append(errs, os.RemoveAll(s.Dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Processes names what a detached site runs, by process id, in the order in which
+// it is to be ended.
+func (s *Site) Processes() []int {
+	var pids []int
+	for _, p := range []*process{s.proxy, s.Postgres.process, s.Controller.process} {
+		if p != nil {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
