@@ -23,16 +23,34 @@ func (c *session) authenticate(ctx context.Context) bool {
 	defer password.Wipe()
 	c.request.Method = auth.Password
 	c.context.Method = string(auth.Password)
-	began := time.Now()
+	c.asked = time.Now()
 	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, password)
-	c.server.metrics.AuthenticationSeconds.Observe(time.Since(began).Seconds())
+	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
 	if err != nil {
 		c.refuseLogin(audit.Authentication, err)
 		return false
 	}
 	c.identify(identity)
 	c.server.metrics.Authentications.WithLabelValues("success", "").Inc()
-	return true
+	_, err = c.server.recorder.Record(&audit.Event{
+		Type: audit.Authentication, Decision: audit.Allowed, Context: &c.context, Claimed: c.hello.Request.User,
+	})
+	if err != nil {
+		c.unrecorded(err)
+	}
+	return err == nil
+}
+
+// refusalStep is what the time to a refusal is a multiple of: the directory takes
+// it for its own, and an account without a rule is to look like one of them.
+const refusalStep = 100 * time.Millisecond
+
+// hold waits until a refusal may be told, so that its time does not tell its
+// cause.
+func (c *session) hold(ctx context.Context) {
+	if over := time.Since(c.asked) % refusalStep; over > 0 {
+		pause(ctx, refusalStep-over)
+	}
 }
 
 // unanswered ends a client that did not answer the request for a password.

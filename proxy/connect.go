@@ -117,8 +117,10 @@ func (c *session) unrecorded(err error) {
 	if errors.Is(err, audit.ErrFull) {
 		e.Code, e.Message = pgwire.DiskFull, "the session was refused because the audit journal is full"
 	}
-	c.server.log.Error("record", "type", audit.SessionStart, "incident", e.Incident, "session", c.id, "error", err)
-	_ = c.backend.Close()
+	c.server.log.Error("record", "incident", e.Incident, "session", c.id, "error", err)
+	if c.backend != nil {
+		_ = c.backend.Close()
+	}
 	c.refuse(e)
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -12,9 +13,10 @@ import (
 
 // choose finds the rule that gives the session. Without one there is none
 // (invariant 1), and the client hears what it would hear for a wrong password.
-func (c *session) choose() bool {
+func (c *session) choose(ctx context.Context) bool {
 	grant, err := c.policy.Rules.Choose(c.identity, c.request)
 	if err != nil {
+		c.hold(ctx)
 		c.refuseLogin(audit.Authorization, err)
 		return false
 	}

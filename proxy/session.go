@@ -37,6 +37,7 @@ type session struct {
 	machine  *relay.Machine
 	relay    *driver.Relay
 	key      cancelKey
+	asked    time.Time // when the directory was asked
 	started  time.Time
 	usage    []usageKey
 
@@ -64,7 +65,7 @@ func (c *session) run() {
 		c.cancelRequest(ctx)
 		return
 	}
-	if !c.authenticate(ctx) || !c.choose() || !c.occupy() {
+	if !c.authenticate(ctx) || !c.choose(ctx) || !c.occupy() {
 		return
 	}
 	defer c.leave()

@@ -97,6 +97,8 @@ func (r *Relay) backendLoop() part {
 		switch {
 		case errors.Is(err, relay.ErrBackendFraming):
 			return part{BackendFraming, err}
+		case errors.Is(err, relay.ErrAdrift):
+			return part{ClientFraming, err}
 		case err != nil:
 			return part{Unrecorded, err}
 		case readErr != nil:

@@ -177,6 +177,13 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 			Message:  "the connection to the database server was lost",
 			Hint:     "What was running may or may not have taken effect. Connect again, and look.",
 		})
+	case ClientFraming:
+		r.say(&pgwire.Error{
+			Severity: pgwire.SeverityFatal,
+			Code:     pgwire.ProtocolViolation,
+			Message:  p.err.Error(),
+			Hint:     "Send Sync behind CopyDone or CopyFail only.",
+		})
 	case ClientGone:
 		if r.opt.Machine.Outstanding() {
 			r.cancel()

@@ -147,7 +147,7 @@ func (m *Machine) popFront() entry {
 		m.executing--
 	}
 	if m.queue.len() == 0 {
-		m.loose = false
+		m.loose, m.uncertain = false, false
 	}
 	return e
 }
@@ -215,41 +215,42 @@ func (m *Machine) onCopyIn() {
 	m.copyIn = true
 }
 
+// ErrAdrift says that a client sent Sync into the data of a COPY that then
+// failed, and work behind it. Whether the backend swallowed that Sync or answers
+// it nobody can tell, nor therefore what becomes of the work. SQLSTATE 08P01.
+var ErrAdrift = errors.New("the client sent more work behind a Sync inside a COPY that failed")
+
 // copyEnded settles the Syncs that were sent while COPY data was read: swallowed
 // when the COPY was completed, of uncertain fate when it failed.
 func (m *Machine) copyEnded(failed bool) {
 	m.copyIn = false
 	for i := m.queue.len() - 1; i >= 1; i-- {
-		q := m.queue.at(i)
-		switch {
-		case q.kind != kindSync || !q.inCopy:
-		case failed:
-			m.loose = true
-		default:
+		if q := m.queue.at(i); q.kind == kindSync && q.inCopy && !failed {
 			m.queue.removeAt(i)
+		}
+	}
+	if !failed {
+		return
+	}
+	for i := 1; i < m.queue.len(); i++ {
+		switch q := m.queue.at(i); {
+		case q.kind == kindSync:
+			m.uncertain = q.inCopy
+			m.loose = m.loose || q.inCopy
+		case q.kind != kindCopyEnd && m.uncertain:
+			m.broken = ErrAdrift
+			return
 		}
 	}
 }
 
 func (m *Machine) onReady(now int64, status byte) {
 	e := m.front(pgwire.ReadyForQuery)
-	if e == nil || (m.loose && e.kind == kindQuery && !e.answered()) {
-		m.ready(now, status) // of a Sync that was taken for swallowed
-		return
-	}
-	for m.queue.len() > 0 {
-		e := m.front(pgwire.ReadyForQuery)
-		if e == nil {
-			break
-		}
+	if e != nil && (e.kind == kindSync || e.answered()) {
 		m.skip(e)
-		last := e.kind == kindSync || (!m.skipping && (e.kind == kindQuery || e.kind == kindFunctionCall))
 		m.popFront()
-		if last {
-			break
-		}
 	}
-	m.skipping = false
+	// Otherwise it is of a Sync that was taken for swallowed.
 	m.ready(now, status)
 }
 

@@ -29,6 +29,7 @@ const (
 	discard               // nothing goes in its place
 	park                  // its text has to be judged first
 	brake                 // the queue is full
+	adrift                // nobody can tell what the backend makes of it, see ErrAdrift
 )
 
 // Client takes bytes that the client sent, adds to out what may go to the
@@ -69,7 +70,7 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 			}
 			pos += have
 			run = pos
-		case park, brake:
+		case park, brake, adrift:
 		}
 	}
 	out.forward(in[run:pos])
@@ -139,6 +140,9 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		return 0, pass, JudgeText, false
 	case act == brake:
 		return 0, pass, Full, false
+	case act == adrift:
+		m.client.dead = true
+		return 0, pass, Broken, false
 	}
 	return size, act, More, true
 }
@@ -146,7 +150,10 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 // dispatch handles a message of which b has come so far. need is the number of
 // bytes that must be there first, 0 where they are.
 func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output) (act action, need int) {
-	if m.queue.len() >= maxOutstanding && typ != pgwire.CopyData {
+	if m.uncertain && works(typ) {
+		return adrift, 0
+	}
+	if (m.queue.len() >= maxOutstanding || m.executing >= maxExecuting) && typ != pgwire.CopyData {
 		return brake, 0
 	}
 	if need := m.needs(typ, size); need > len(b) {
@@ -181,6 +188,16 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	return act, 0
 }
 
+// works tells which messages ask for something to be done.
+func works(typ byte) bool {
+	switch typ {
+	case pgwire.CopyData, pgwire.CopyDone, pgwire.CopyFail, pgwire.Sync, pgwire.Flush, pgwire.Terminate:
+		return false
+	default:
+		return true
+	}
+}
+
 // needs returns how much of a message must have come before it is handled.
 func (m *Machine) needs(typ byte, size int) int {
 	const functionOID = 4
@@ -199,14 +216,20 @@ func (m *Machine) needs(typ byte, size int) int {
 	}
 }
 
-// push adds a message to those that wait for an answer.
-func (m *Machine) push(now int64, e entry) *entry {
+// push adds a message to those that wait for an answer, unless the server passes
+// over it: then it is settled already.
+func (m *Machine) push(now int64, e entry) {
 	e.sent, e.copied = now, m.copied
+	if m.skipping && e.kind != kindSync {
+		m.skip(&e)
+		return
+	}
+	m.skipping = false
 	if e.kind.executes() {
 		m.executing++
 	}
 	m.started(now)
-	return m.queue.push(e)
+	m.queue.push(e)
 }
 
 // id makes an id for an entry's or a run's definition.
@@ -217,6 +240,7 @@ func (m *Machine) id() uint64 {
 
 func (m *Machine) onSync(now int64) {
 	m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
+	m.uncertain = m.uncertain && m.copyIn
 	m.segment++
 }
 

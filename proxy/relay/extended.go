@@ -74,7 +74,7 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 		return pass // refused by the server: 08P01
 	}
 	c := m.portals.lookup(portal, m.segment)
-	if c.skipped {
+	if c.skipped || m.skipping {
 		m.push(now, entry{kind: kindExecute})
 		return pass
 	}

@@ -62,9 +62,19 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		// Its ReadyForQuery ends it.
 	default:
 		m.discardDefinition(e)
-		m.skipping = true
+		m.popFront()
+		m.skipToSync()
+	}
+}
+
+// skipToSync settles what the server passes over behind an error in the extended
+// protocol, up to the next Sync, whether that has been sent yet or not.
+func (m *Machine) skipToSync() {
+	for m.queue.len() > 0 && m.queue.front().kind != kindSync {
+		m.skip(m.queue.front())
 		m.popFront()
 	}
+	m.skipping = m.queue.len() == 0
 }
 
 // failure keeps the error that the statements behind it are skipped for.
@@ -82,7 +92,7 @@ func (f *failure) note(res result) {
 // skip settles what the server passed over in a message: all of it behind an
 // error, or the statements of a Query behind the one that failed.
 func (m *Machine) skip(e *entry) {
-	if e.unknown && !e.failed && !m.skipping && e.runs > 0 {
+	if e.unknown && e.settled && !e.failed && e.runs > 0 {
 		m.completeUnknown(e)
 	}
 	for ; e.runs > 0; e.runs-- {

@@ -38,9 +38,13 @@ type Options struct {
 }
 
 // maxOutstanding bounds the messages that wait for an answer, and so what a
-// pipeline may hold. PostgreSQL flushes its answers every 8 KB, so reading
-// further than this is never needed for the backend to go on.
-const maxOutstanding = 16384
+// pipeline may hold; maxExecuting those of them that run something, for each of
+// which the journal keeps room. PostgreSQL flushes its answers every 8 KB, and the
+// shortest has 5 bytes: a backend never needs to read on before it can answer.
+const (
+	maxOutstanding = 16384
+	maxExecuting   = 2048
+)
 
 // Machine is the state of one session's relay. Client and Backend may be called
 // from one goroutine each; all other methods from any.
@@ -63,6 +67,7 @@ type Machine struct {
 	segment    uint32
 	executing  int  // outstanding messages that run something
 	loose      bool // Syncs whose answer is uncertain may stand in the queue
+	uncertain  bool // no Sync was sent behind those
 
 	want        int                  // bytes that Client needs to go on
 	text        []byte               // what Client asks its driver to have judged

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -367,5 +368,42 @@ func TestFinishTellsWhatNobodyKnows(t *testing.T) {
 	h.notes.lines = nil
 	h.m.Finish()
 	h.recorded(`2 outcome of 1 unknown rows=-1 tx=1`)
+	h.settledAll()
+}
+
+// Work behind a Sync that a failing COPY may have swallowed: whether it runs
+// nobody can tell, so the session ends rather than record what may not be true.
+func TestWorkBehindAnUncertainSyncEndsTheSession(t *testing.T) {
+	start := func() *harness {
+		h := newHarness(t)
+		h.client(parse("", "COPY t"), bind("", ""), execute("", 0))
+		h.backend(parseOK, bindOK, msg('G', byte(0), int16(0)))
+		h.client(msg('d', []byte("x\n")), syncMsg)
+		return h
+	}
+	h := start()
+	h.client(query("SELECT 1"))
+	h.out.Reset()
+	if _, err := h.m.Backend(1, failed("22P02", "bad input"), &h.out); !errors.Is(err, ErrAdrift) {
+		t.Errorf("sent before the error was known: %v", err)
+	}
+	h = start()
+	h.backend(failed("22P02", "bad input"))
+	h.out.Reset()
+	if _, next := h.m.Client(1, query("SELECT 1"), &h.out); next != Broken {
+		t.Errorf("sent after the error was known: next %d", next)
+	}
+}
+
+func TestWhatIsSentBehindAnErrorIsSkipped(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("", "SELECT x"))
+	h.backend(failed("42703", "no column"))
+	h.notes.lines = nil
+	h.client(bind("", ""), execute("", 0), query("INSERT a"))
+	h.recorded(
+		`3 statement allowed WRITE "INSERT a"`, `4 outcome of 3 skipped rows=-1 tx=1 42703`)
+	h.client(syncMsg)
+	h.backend(ready('I'))
 	h.settledAll()
 }

@@ -58,22 +58,20 @@ func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 }
 
 // body follows the source of a function or DO block. A body with a secret in it
-// is redacted whole.
+// is redacted whole, and so is one that cannot be read.
 func (w *walker) body(language, source string, at int) {
 	secret := false
 	switch language {
 	case "sql":
 		secret = w.embedded(source, false)
 	case "plpgsql":
-		if splits([]byte(source)) {
-			w.unreadable()
-		}
-		secret = w.plpgsql()
+		secret = w.plpgsql(source)
 		secret = w.defaults([]byte(source)) || secret
 	case "c":
 		w.tag(tExternal)
 	default:
 		w.tag(tDynamic)
+		secret = tellingLiteral.MatchString(source)
 	}
 	if secret {
 		w.secretAt(at)
@@ -86,12 +84,12 @@ func (w *walker) body(language, source string, at int) {
 func (w *walker) embedded(sql string, expression bool) bool {
 	if w.depth >= maxDepth || splits([]byte(sql)) {
 		w.unreadable()
-		return false
+		return true
 	}
 	tree, err := pg.Parse(sql)
 	if err != nil {
 		w.unreadable()
-		return false
+		return true
 	}
 	r := &reader{text: sql, raw: []byte(sql), depth: w.depth + 1}
 	for _, raw := range tree.Stmts {
@@ -103,12 +101,17 @@ func (w *walker) embedded(sql string, expression bool) bool {
 		}
 		in.walk(m)
 	}
+	r.suspicious()
 	return len(r.secrets) > 0 || r.lost
 }
 
 // plpgsql follows the PL/pgSQL body of the walker's own statement, and tells if
 // there is a secret in it.
-func (w *walker) plpgsql() bool {
+func (w *walker) plpgsql(source string) bool {
+	if splits([]byte(source)) {
+		w.unreadable()
+		return true
+	}
 	out, err := pg.ParsePlPgSqlToJSON(w.text[w.at.start:w.at.end])
 	var tree any
 	if err == nil {
@@ -116,7 +119,7 @@ func (w *walker) plpgsql() bool {
 	}
 	if err != nil || !hasBlock(tree) {
 		w.unreadable()
-		return false
+		return true
 	}
 	return w.plNode(tree)
 }
@@ -133,7 +136,8 @@ func hasBlock(tree any) bool {
 	return f["action"] != nil
 }
 
-// unreadable notes a body, or a part of one, that the parser refuses.
+// unreadable notes a body, or a part of one, that the parser refuses. It may hold
+// a secret.
 func (w *walker) unreadable() {
 	w.class(statement.Unknown)
 	w.tag(tDynamic)

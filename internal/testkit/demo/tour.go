@@ -159,7 +159,7 @@ func (t *tour) evidence(ctx context.Context) error {
 		expect []string
 	}{
 		{nil, []string{"alice", "bob", "svc-orders", "DENIED", "migrate_orders"}},
-		{[]string{"--decision", "denied"}, []string{"wrong_password", "disabled", "no_matching_rule", "destructive"}},
+		{[]string{"--decision", "denied"}, []string{"wrong password", "disabled", "no matching rule", "destructive"}},
 	} {
 		fmt.Fprintf(t.out, "$ pgcustos audit query %s\n", strings.Join(q.args, " "))
 		args := append([]string{"audit", "query", "--config", t.site.ConfigFile}, q.args...)
