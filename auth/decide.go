@@ -89,7 +89,7 @@ func touched(s *statement.Statement) string {
 	var names []string
 	for _, readOnly := range []bool{false, true} {
 		for _, o := range s.Objects {
-			if (o.Use == statement.UseRead) == readOnly && o.Use != statement.UseExecute {
+			if (o.Use == statement.UseRead) == readOnly && o.Use != statement.UseExecute && o.Kind != "setting" {
 				names = append(names, qualified(o))
 			}
 		}

@@ -29,6 +29,9 @@ func NewPattern(s string) (Pattern, error) {
 // to search_path is taken to be in the schema public while path is PathDefault,
 // and protected in doubt otherwise; so it is where the pattern gives a name.
 func (p Pattern) Matches(o statement.Object, path Path) bool {
+	if o.Kind == "setting" {
+		return false // no object of the database
+	}
 	if o.Kind == "schema" {
 		// DROP SCHEMA and GRANT … ON SCHEMA touch all that is in it.
 		return match(p.schema, o.Name) && (p.schema != "*" || match(p.name, o.Name))

@@ -407,3 +407,30 @@ func TestWhatIsSentBehindAnErrorIsSkipped(t *testing.T) {
 	h.backend(ready('I'))
 	h.settledAll()
 }
+
+// A rule that keeps the session from a schema does so for names without one too,
+// once something may have put that schema into search_path.
+func TestSearchPathPutsNamesInDoubt(t *testing.T) {
+	private, err := auth.NewPattern("private.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t)
+	g := reader()
+	g.Objects = []auth.Pattern{private}
+	h.m.SetGrant(g)
+	table := statement.Object{Name: "salaries", Kind: "relation", Use: statement.UseRead}
+	path := statement.Object{Name: "search_path", Kind: "setting", Use: statement.UseAlter}
+	for text, o := range map[string]statement.Object{"SELECT salaries": table, "SET search_path": path} {
+		j := phrase(text)
+		j.Statements[0].Objects = []statement.Object{o}
+		h.judge.known[text] = j
+	}
+	for i, want := range []string{"allowed", "allowed", "denied"} {
+		text := []string{"SELECT salaries", "SET search_path", "SELECT salaries"}[i]
+		h.client(query(text))
+		if got := h.notes.lines[len(h.notes.lines)-1]; !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -157,7 +157,7 @@ func (m *Machine) followPath(st *statement.Statement, v *verdict) {
 		return
 	}
 	for i := range st.Objects {
-		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "") {
+		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "*") {
 			m.path = auth.PathUnknown
 		}
 	}

@@ -22,6 +22,7 @@ func (w *walker) update(m *pg.UpdateStmt) {
 		// The view's rule calls set_config().
 		w.class(miscSet)
 		w.tag(tSession | tRoleChange)
+		w.object("", anySetting, settingKind, statement.UseAlter)
 	}
 	w.everyRow("UPDATE", m.WhereClause, m.Relation)
 	w.query(m, m.WithClause, m.Relation)

@@ -198,6 +198,11 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	if !ok || isRoleSetting(name.text) {
 		w.tag(tRoleChange)
 	}
+	if ok {
+		w.object("", lower(name.text), settingKind, statement.UseAlter)
+	} else {
+		w.object("", anySetting, settingKind, statement.UseAlter)
+	}
 	if w.depth > 0 {
 		w.bodySetting(name.text)
 	}
@@ -263,6 +268,9 @@ func identifiers(s string) []string {
 // ALTER SYSTEM, CREATE FUNCTION.
 func (w *walker) setting(s *pg.VariableSetStmt) {
 	name := lower(s.Name)
+	if name != "" {
+		w.object("", name, settingKind, statement.UseAlter)
+	}
 	switch {
 	case isRoleSetting(name):
 		w.tag(tRoleChange)
@@ -278,6 +286,13 @@ func (w *walker) setting(s *pg.VariableSetStmt) {
 		}
 	}
 }
+
+// settingKind is the kind of a run-time parameter among a statement's objects, and
+// anySetting the name of one that the text does not tell.
+const (
+	settingKind = "setting"
+	anySetting  = "*"
+)
 
 func isRoleSetting(name string) bool {
 	name = lower(name)

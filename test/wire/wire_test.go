@@ -1,0 +1,156 @@
+// Package wire plays scripts of the frontend/backend protocol against PostgreSQL
+// directly and through the proxy, and demands the same answers, byte for byte.
+// What PostgreSQL says is the oracle: there are no expectations to keep.
+package wire
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+
+// modes are how each script is played through the proxy, against which direct
+// mode.
+var modes = []struct {
+	direct  mode
+	proxied []mode
+}{
+	{mode{name: "direct"}, []mode{
+		{name: "proxied", proxied: true},
+		{name: "split1", proxied: true, piece: 1},
+		{name: "split2", proxied: true, piece: 2},
+		{name: "split3", proxied: true, piece: 3},
+		{name: "split7", proxied: true, piece: 7},
+	}},
+	{mode{name: "direct whole", whole: true}, []mode{{name: "whole", proxied: true, whole: true}}},
+}
+
+// largest is how many bytes a script may send to be split in small pieces: each
+// is a TLS record of its own.
+const largest = 16 << 10
+
+func TestScripts(t *testing.T) {
+	site := testkit.SharedSite(t)
+	prepare(t, site)
+	scripts := readScripts(t)
+	t.Run("play", func(t *testing.T) {
+		for _, s := range scripts {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				playAll(t, site, s)
+			})
+		}
+	})
+}
+
+func playAll(t *testing.T, site *testkit.Site, s *script) {
+	t.Helper()
+	other := second(t, site, "wire second "+s.name)
+	for _, sql := range s.header.setup {
+		if _, err := other.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatalf("setup: %s: %v", sql, err)
+		}
+	}
+	for _, pair := range modes {
+		if pair.direct.whole && s.header.onceOnly {
+			continue
+		}
+		want := start(t, site, s, pair.direct, other)
+		for _, m := range pair.proxied {
+			if m.piece > 0 && s.size() > largest {
+				continue
+			}
+			got := start(t, site, s, m, other)
+			compare(t, s, m, want, got)
+		}
+	}
+}
+
+func (s *script) size() (n int) {
+	for i := range s.steps {
+		n += len(s.steps[i].data)
+	}
+	return n
+}
+
+// compare demands that both transcripts agree.
+func compare(t *testing.T, s *script, m mode, want, got *transcript) {
+	t.Helper()
+	a, b := show(s, want), show(s, got)
+	if !slices.Equal(a, b) {
+		t.Errorf("%s differs from direct:\n%s", m.name, diff(a, b))
+	}
+	if s.header.greeting {
+		delete(want.greeting, "application_name")
+		delete(got.greeting, "application_name")
+		if !maps.Equal(want.greeting, got.greeting) {
+			t.Errorf("%s: log-in reports %v, directly %v", m.name, got.greeting, want.greeting)
+		}
+	}
+}
+
+// show is what of a transcript is compared. Of a script about denial that is the
+// shape: the types of messages, the transaction's status, the SQLSTATE.
+func show(s *script, t *transcript) []string {
+	out := make([]string, 0, len(t.frames)+1)
+	for _, f := range t.frames {
+		if s.header.role == "" {
+			f = f.masked(s.header.mask)
+			out = append(out, f.String()+"\x00"+string(f.body))
+			continue
+		}
+		line := typeNames[f.typ]
+		if f.typ == pgwire.ReadyForQuery {
+			line += " " + string(f.body)
+		}
+		out = append(out, line)
+	}
+	if len(t.tail) > 0 {
+		out = append(out, "cut off: "+short(t.tail))
+	}
+	return out
+}
+
+// diff lists both, with a mark where they part.
+func diff(want, got []string) string {
+	var s strings.Builder
+	same := 0
+	for same < min(len(want), len(got)) && want[same] == got[same] {
+		same++
+	}
+	write := func(mark string, lines []string) {
+		for i, line := range lines {
+			line, _, _ = strings.Cut(line, "\x00")
+			if i > 40 {
+				s.WriteString(mark + "...\n")
+				break
+			}
+			s.WriteString(mark + line + "\n")
+		}
+	}
+	write("  ", want[max(0, same-10):same])
+	write("- ", want[same:])
+	write("+ ", got[same:])
+	return s.String()
+}
+
+// prepare makes what scripts read.
+func prepare(t *testing.T, site *testkit.Site) {
+	t.Helper()
+	for _, sql := range []string{
+		"DROP TABLE IF EXISTS numbers, notes",
+		"CREATE TABLE numbers (n int PRIMARY KEY, name text)",
+		"INSERT INTO numbers SELECT g, 'number ' || g FROM generate_series(1, 100) g",
+	} {
+		if _, err := second(t, site, "wire prepare").Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
