@@ -181,7 +181,11 @@ func (p *probe) connect(ctx context.Context, role, database string) (*pgx.Conn, 
 }
 
 func (p *probe) secret(role string) (*auth.Secret, error) {
-	return p.options.Credentials[role]()
+	read, ok := p.options.Credentials[role].(backend.Password)
+	if !ok {
+		return nil, fmt.Errorf("role %s does not log in with a password", role)
+	}
+	return read()
 }
 
 func (p *probe) tls() *tls.Config {

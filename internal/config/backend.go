@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 )
 
@@ -159,7 +158,7 @@ func (o *object) clientTLS(hosts []backend.Host) *tls.Config {
 	return config
 }
 
-func (c *Config) readCredentials(o *object, name string) map[string]func() (*auth.Secret, error) {
+func (c *Config) readCredentials(o *object, name string) map[string]backend.Credential {
 	v, ok := o.need("credentials", "how the proxy logs in as each role that rules name")
 	if !ok {
 		return nil
@@ -168,7 +167,7 @@ func (c *Config) readCredentials(o *object, name string) map[string]func() (*aut
 	if !ok {
 		return nil
 	}
-	out := map[string]func() (*auth.Secret, error){}
+	out := map[string]backend.Credential{}
 	for _, role := range m.order {
 		entry, ok := m.get(role)
 		if !ok {
@@ -185,7 +184,7 @@ func (c *Config) readCredentials(o *object, name string) map[string]func() (*aut
 		// that name the role are right.
 		out[role] = nil
 		if read, from, ok := e.secret("password"); ok {
-			out[role] = read
+			out[role] = backend.Password(read)
 			c.origins[credential{name, role}] = from
 		}
 		e.done()

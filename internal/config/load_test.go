@@ -166,9 +166,9 @@ func TestSecretsAreReadAtEachUse(t *testing.T) {
 		want string
 	}{
 		{"bind", c.Directory.BindPassword, "bind-secret"},
-		{"file", c.Backends[0].Credentials["app_ro_orders"], "ro-secret"},
-		{"file without newline", c.Backends[0].Credentials["app_rw_orders"], "rw-secret"},
-		{"environment", c.Backends[0].Credentials["migrate_orders"], "migrate-secret"},
+		{"file", c.Backends[0].Credentials["app_ro_orders"].(backend.Password), "ro-secret"},
+		{"file without newline", c.Backends[0].Credentials["app_rw_orders"].(backend.Password), "rw-secret"},
+		{"environment", c.Backends[0].Credentials["migrate_orders"].(backend.Password), "migrate-secret"},
 	}
 	for _, tt := range tests {
 		s, err := tt.read()

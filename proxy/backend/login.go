@@ -89,15 +89,10 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 
 // config makes pgconn's configuration, field by field.
 func (b *Backend) config(login Login) (*pgconn.Config, error) {
-	read, ok := b.opt.Credentials[login.Role]
+	credential, ok := b.opt.Credentials[login.Role]
 	if !ok {
 		return nil, fmt.Errorf("backend %s has no credentials for role %s", b.opt.Name, login.Role)
 	}
-	password, err := read()
-	if err != nil {
-		return nil, fmt.Errorf("credentials of role %s: %w", login.Role, err)
-	}
-	defer password.Wipe()
 	c := b.template.Copy()
 	first := b.opt.Hosts[0]
 	c.Host, c.Port, c.TLSConfig = first.Host, first.Port, b.tls(first)
@@ -105,19 +100,18 @@ func (b *Backend) config(login Login) (*pgconn.Config, error) {
 	for _, h := range b.opt.Hosts[1:] {
 		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: h.Host, Port: h.Port, TLSConfig: b.tls(h)})
 	}
-	c.Database, c.User, c.Password = login.Database, login.Role, password.Reveal()
+	c.Database, c.User = login.Database, login.Role
 	c.RuntimeParams = login.Settings
 	c.ConnectTimeout = b.opt.ConnectTimeout
 	c.KerberosSrvName, c.KerberosSpn = "", ""
 	c.SSLNegotiation, c.SSLCertMode, c.ChannelBinding = "postgres", "allow", "prefer"
-	c.RequireAuth = "scram-sha-256"
 	c.MinProtocolVersion, c.MaxProtocolVersion = "3.0", "3.0"
 	c.MaxProtocolMessageBodyLen = maxLoginMessage
 	c.OAuthTokenProvider = nil
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}}
 	c.DialFunc = dialer.DialContext
 	c.LookupFunc = (&net.Resolver{}).LookupHost
-	return c, nil
+	return c, credential.apply(c, &login)
 }
 
 // tls returns the verify-full configuration for a host; nil for a Unix socket,

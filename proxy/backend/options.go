@@ -3,8 +3,6 @@ package backend
 import (
 	"crypto/tls"
 	"time"
-
-	"github.com/pgcustos/pgcustos/auth"
 )
 
 // Options describe one PostgreSQL server, or several that are one service.
@@ -19,8 +17,8 @@ type Options struct {
 	ConnectTimeout     time.Duration
 	// Connections bounds the sessions on this backend at once; 0 is no bound.
 	Connections int
-	// Credentials give the password of a role, read at each log-in.
-	Credentials map[string]func() (*auth.Secret, error)
+	// Credentials are how to log in as a role, by its name.
+	Credentials map[string]Credential
 }
 
 // Host is one address: a name or IP with a port, or the directory of a Unix

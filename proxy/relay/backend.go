@@ -162,7 +162,9 @@ func (m *Machine) onParseComplete() {
 		m.runs.pop()
 		m.opt.Recorder.Release(1) // nothing ran: there is no outcome to tell
 	}
-	m.statements.confirm(done.slot, done.id)
+	if done.slot != nil {
+		m.statements.confirm(done.slot, done.id)
+	}
 }
 
 func (m *Machine) onBindComplete() {

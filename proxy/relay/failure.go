@@ -51,9 +51,9 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 			res.fate = "" // nothing ran
 		}
 		m.settle(&r, res)
-	} else if b := e.bound(); b != nil {
-		b.suspended = false
+	} else if b := e.bound(); b != nil && b.suspended {
 		res.tally.add(b.tally)
+		b.finish()
 		m.write(e.seq, res)
 	}
 	m.failure.note(res)
@@ -131,6 +131,7 @@ func (m *Machine) Finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.flushHeld()
+	outstanding := m.queue.len() > 0
 	for m.queue.len() > 0 {
 		e := m.queue.front()
 		for ; e.runs > 0; e.runs-- {
@@ -144,5 +145,5 @@ func (m *Machine) Finish() {
 		m.popFront()
 	}
 	m.portals.forgetAll(m.leave)
-	m.tx.lost(m)
+	m.lost(outstanding)
 }

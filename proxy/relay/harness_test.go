@@ -21,6 +21,7 @@ type notes struct {
 	seq      uint64
 	promised int
 	quiet    bool
+	allowed  []string // the texts of what may go on; "" for one that was masked
 }
 
 func (*notes) Prepare(*audit.Context) audit.Prepared { return audit.Prepared{} }
@@ -37,6 +38,9 @@ func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
 	switch {
 	case (e.Type == audit.Statement || e.Type == audit.Prepare) && (e.Decision == audit.Allowed || e.Decision == audit.WouldDeny):
 		n.promised++
+		if !n.quiet {
+			n.allowed = append(n.allowed, recordedText(e))
+		}
 	case e.Type == audit.Outcome:
 		n.promised--
 	}
@@ -44,6 +48,13 @@ func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
 		n.lines = append(n.lines, describeEvent(n.seq, e))
 	}
 	return audit.Receipt{Sequence: n.seq, Position: int64(n.seq)}, nil
+}
+
+func recordedText(e *audit.Event) string {
+	if e.Form == statement.Masked {
+		return ""
+	}
+	return strings.Clone(e.Text)
 }
 
 func describeEvent(seq uint64, e *audit.Event) string {

@@ -87,22 +87,29 @@ func (m *Machine) clock(now int64, e *entry) {
 }
 
 // completeExecute ends a portal's statement, together with what earlier Executes
-// of the portal gave.
+// of the portal gave. A portal that was at its end already answers once more,
+// without rows, and has had its outcome.
 func (m *Machine) completeExecute(now int64, e *entry, tag []byte) {
 	done := m.popFront()
 	t := m.tally
-	if b := done.bound(); b != nil && b.suspended {
-		t.add(b.tally)
-		b.suspended = false
+	resumed := false
+	if b := done.bound(); b != nil {
+		if resumed = b.suspended; resumed {
+			t.add(b.tally)
+		}
+		b.finish()
 	}
-	if done.runs > 0 {
+	switch {
+	case done.runs > 0:
 		m.complete(m.runs.pop(), tag, t)
-		return
-	}
-	if done.seq != 0 {
+	case resumed:
 		m.complete(run{seq: done.seq, st: &emptyText}, tag, t)
 	}
 }
+
+// finish forgets which statement a portal ran: that has its outcome, and an
+// Execute that comes later is a statement of its own.
+func (b *binding) finish() { b.seq, b.suspended, b.tally = 0, false, tally{} }
 
 // bound returns the portal that an Execute ran, while it is still the same.
 func (e *entry) bound() *binding {
@@ -199,6 +206,9 @@ func (m *Machine) write(seq uint64, res result) {
 	}
 	if _, err := m.opt.Recorder.Record(ev); err != nil && m.broken == nil {
 		m.broken = err
+	}
+	if res.fate != "" {
+		m.tx.undecided = 0
 	}
 	if m.opt.OnOutcome != nil {
 		m.opt.OnOutcome(res.kind, res.took)

@@ -22,7 +22,8 @@ type transaction struct {
 	explicit bool
 	failed   bool
 	used     bool // a statement ran in it
-	// undecided counts the outcomes that were written without the fate.
+	// undecided counts the outcomes that were written without the fate, and since
+	// the last one that told it.
 	undecided int
 }
 
@@ -69,7 +70,7 @@ func (m *Machine) readyForQuery(status byte) {
 	case m.held.set:
 		m.held.res.fate = fate
 		m.flushHeld()
-	case t.undecided > 0 && !t.failed:
+	case t.undecided > 0:
 		m.recordFate(fate)
 	}
 	if t.used {
@@ -98,8 +99,12 @@ func (m *Machine) recordFate(fate audit.Fate) {
 
 // lost tells the fate of a transaction whose connection went away: the server
 // rolls it back, unless its end was outstanding.
-func (t *transaction) lost(m *Machine) {
-	if t.undecided > 0 {
+func (m *Machine) lost(outstanding bool) {
+	switch {
+	case m.tx.undecided == 0:
+	case outstanding:
 		m.recordFate(audit.FateLost)
+	default:
+		m.recordFate(audit.RolledBack)
 	}
 }

@@ -121,7 +121,7 @@ func (r *Request) parameter(name, value string) error {
 			return err
 		}
 		for _, s := range settings {
-			if err := r.setting(s.Name, s.Value); err != nil {
+			if err := r.option(s); err != nil {
 				return err
 			}
 		}
@@ -129,6 +129,24 @@ func (r *Request) parameter(name, value string) error {
 		return r.setting(name, value)
 	}
 	return nil
+}
+
+// option takes a run-time parameter out of options. The words of a StartupMessage
+// are none: the backend, where settings stand in the StartupMessage, would take
+// one for its own.
+func (r *Request) option(s Setting) error {
+	switch s.Name {
+	case "user", "database", "options", "replication":
+		return unrecognized(s.Name)
+	}
+	if strings.HasPrefix(s.Name, "_pq_.") {
+		return unrecognized(s.Name)
+	}
+	return r.setting(s.Name, s.Value)
+}
+
+func unrecognized(name string) error {
+	return fatal("42704", fmt.Sprintf("unrecognized configuration parameter %s", printable(name)))
 }
 
 // setting takes a run-time parameter: the proxy's own ones are kept here, those
@@ -142,7 +160,7 @@ func (r *Request) setting(name, value string) error {
 	case lower == "pgcustos.auth":
 		r.Auth = value
 	case strings.HasPrefix(lower, "pgcustos."):
-		return fatal("42704", fmt.Sprintf("unrecognized configuration parameter %q", name))
+		return unrecognized(name)
 	case lower == "role", lower == "session_authorization":
 		e := fatal(pgwire.InsufficientPrivilege, fmt.Sprintf("permission denied to set parameter %q at start-up", lower))
 		e.Hint = "Ask for a role of yours with options='-c pgcustos.role=NAME'."

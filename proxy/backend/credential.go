@@ -1,0 +1,32 @@
+package backend
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// Credential is how the proxy proves to a backend that it may log in as a role.
+// Password is one kind; a client certificate, signed at each log-in for one
+// principal and role, is to be another.
+type Credential interface {
+	// apply sets what proves it for one log-in, and what the server has to ask for:
+	// one that asks for anything else, or for nothing, is refused.
+	apply(*pgconn.Config, *Login) error
+}
+
+// Password is a Credential that is read at each log-in, so that a rotation needs
+// no restart. The server has to speak SCRAM: it never sees the password.
+type Password func() (*auth.Secret, error)
+
+func (read Password) apply(c *pgconn.Config, login *Login) error {
+	password, err := read()
+	if err != nil {
+		return fmt.Errorf("credentials of role %s: %w", login.Role, err)
+	}
+	defer password.Wipe()
+	c.Password, c.RequireAuth = password.Reveal(), "scram-sha-256"
+	return nil
+}

@@ -1,0 +1,198 @@
+package startup
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+func TestParseOptions(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []Setting
+		fail bool
+	}{
+		{in: "", want: nil},
+		{in: "-c work_mem=1MB", want: []Setting{{"work_mem", "1MB"}}},
+		{in: "-cwork_mem=1MB --jit=off", want: []Setting{{"work_mem", "1MB"}, {"jit", "off"}}},
+		{in: "--search-path=a", want: []Setting{{"search_path", "a"}}},
+		{in: `-c search_path=a\ b\\c`, want: []Setting{{"search_path", `a b\c`}}},
+		{in: "  -c\tx.y=1\n", want: []Setting{{"x.y", "1"}}},
+		{in: "-c a=b=c", want: []Setting{{"a", "b=c"}}},
+		{in: "-c a=", want: []Setting{{"a", ""}}},
+		{in: "-c", fail: true},
+		{in: "-c name", fail: true},
+		{in: "-c =1", fail: true},
+		{in: "--", fail: true},
+		{in: "-e", fail: true},
+		{in: "-d 5", fail: true},
+		{in: "stray", fail: true},
+	} {
+		got, err := parseOptions(c.in)
+		if (err != nil) != c.fail || !slices.Equal(got, c.want) {
+			t.Errorf("%q: %v %v", c.in, got, err)
+		}
+	}
+}
+
+func startupBody(pairs ...string) []byte {
+	var b []byte
+	for _, s := range pairs {
+		b = append(append(b, s...), 0)
+	}
+	return append(b, 0)
+}
+
+func TestRoleIsRefusedInEverySpelling(t *testing.T) {
+	for _, pairs := range [][]string{
+		{"role", "dba"}, {"ROLE", "dba"}, {"session_authorization", "dba"},
+		{"options", "-c role=dba"}, {"options", "-crole=dba"}, {"options", "--role=dba"},
+		{"options", "-c Role=dba"}, {"options", "--session-authorization=dba"},
+		{"options", "-c jit=off -c session_authorization=dba"}, {"options", `-c r\ole=dba`},
+		{"replication", "true"}, {"replication", "database"}, {"replication", "on"}, {"replication", "bogus"},
+	} {
+		_, err := readRequest(3<<16, startupBody(append([]string{"user", "alice"}, pairs...)...))
+		var told *pgwire.Error
+		if !errors.As(err, &told) || told.Severity != pgwire.SeverityFatal {
+			t.Errorf("%v: %v", pairs, err)
+		}
+	}
+}
+
+func TestReadRequest(t *testing.T) {
+	r, err := readRequest(3<<16|2, startupBody("user", "bob", "user", "alice", "application_name", "x",
+		"options", "-c pgcustos.role=r -c pgcustos.reason=CHG-7 -c search_path=s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.User != "alice" || r.Database != "alice" || r.Role != "r" || r.Reason != "CHG-7" || r.Get("SEARCH_PATH") != "s" || r.KeyLength() != 32 {
+		t.Errorf("read %+v", r)
+	}
+	long := strings.Repeat("d", 100)
+	if r, err := readRequest(3<<16, startupBody("user", "u", "database", long)); err != nil || r.Database != long[:63] || r.KeyLength() != 4 {
+		t.Errorf("read %+v, %v", r, err)
+	}
+}
+
+func TestNegotiation(t *testing.T) {
+	for _, c := range []struct {
+		minor, speaks uint16
+		extension     bool
+		answered      bool
+	}{
+		{0, 0, false, false}, {1, 0, false, true}, {2, 2, false, false}, {3, 2, false, true}, {9999, 2, false, true},
+		{0, 0, true, true}, {2, 2, true, true},
+	} {
+		pairs := []string{"user", "alice"}
+		if c.extension {
+			pairs = append(pairs, "_pq_.test_protocol_negotiation", "on")
+		}
+		r, err := readRequest(3<<16|uint32(c.minor), startupBody(pairs...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Minor != c.speaks || (r.Negotiation() != nil) != c.answered {
+			t.Errorf("3.%d: speaks 3.%d, answers %q", c.minor, r.Minor, r.Negotiation())
+		}
+		if c.answered && binary.BigEndian.Uint32(r.Negotiation()[5:]) != 3<<16|uint32(c.speaks) {
+			t.Errorf("3.%d: answers %q", c.minor, r.Negotiation())
+		}
+	}
+}
+
+// FuzzRequest: a StartupMessage is read or refused, and what is read asks for no
+// role and no replication.
+func FuzzRequest(f *testing.F) {
+	f.Add(uint32(3<<16), startupBody("user", "alice", "options", "-c role=x"))
+	f.Add(uint32(3<<16|9999), startupBody("user", "alice", "_pq_.x", ""))
+	f.Add(uint32(2<<16), []byte{0})
+	f.Fuzz(func(t *testing.T, code uint32, body []byte) {
+		r, err := readRequest(code, body)
+		if err != nil {
+			var told *pgwire.Error
+			if !errors.As(err, &told) || told.Code == "" {
+				t.Fatalf("an error that cannot be told: %v", err)
+			}
+			return
+		}
+		if r.User == "" || r.Database == "" || len(r.Database) > 63 || walsender(r.Replication) {
+			t.Fatalf("read %+v", r)
+		}
+		for _, s := range r.Settings {
+			if strings.EqualFold(s.Name, "role") || strings.EqualFold(s.Name, "session_authorization") {
+				t.Fatalf("a role came through: %+v", r)
+			}
+		}
+	})
+}
+
+// FuzzPackets: what strangers send is read without a panic, and never more than
+// a packet's bound is kept.
+func FuzzPackets(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 8, 4, 210, 22, 47})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		p := &packets{conn: &script{Reader: bytes.NewReader(in)}}
+		for {
+			_, body, err := p.next()
+			if len(body) > maxPacket {
+				t.Fatalf("%d bytes were kept", len(body))
+			}
+			if err != nil {
+				if !errors.Is(err, ErrSilent) {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
+	})
+}
+
+// script is a connection that says what it was given.
+type script struct {
+	net.Conn
+	io.Reader
+}
+
+func (s *script) Read(b []byte) (int, error) { return s.Reader.Read(b) }
+
+func TestLimiter(t *testing.T) {
+	l := NewLimiter(2, 1)
+	one, ok1 := l.Enter()
+	_, ok2 := l.Enter()
+	_, ok3 := l.Enter()
+	if !ok1 || !ok2 || ok3 {
+		t.Fatalf("entered %v %v %v of 2", ok1, ok2, ok3)
+	}
+	one()
+	one() // gives back once only
+	if _, ok := l.Enter(); !ok || l.Pending() != 2 {
+		t.Errorf("the place was not given back once: %d", l.Pending())
+	}
+	addr := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	free, ok := l.Admit(addr("2001:db8::1"))
+	if !ok {
+		t.Fatal("the first of a source was refused")
+	}
+	if _, ok := l.Admit(addr("2001:db8::2")); ok {
+		t.Error("a neighbour in the same /64 counts as another source")
+	}
+	if _, ok := l.Admit(addr("192.0.2.1")); !ok {
+		t.Error("another source was refused")
+	}
+	if _, ok := l.Admit(addr("::ffff:192.0.2.1")); ok {
+		t.Error("the same address in another form counts as another source")
+	}
+	free()
+	if _, ok := l.Admit(addr("2001:db8::2")); !ok {
+		t.Error("the place was not given back")
+	}
+}
