@@ -1,0 +1,352 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nothing is a recorder that keeps nothing. What is recorded is the relay's test.
+type nothing struct{ seq atomic.Uint64 }
+
+func (*nothing) Prepare(*audit.Context) audit.Prepared     { return nil }
+func (*nothing) Release(int)                               {}
+func (*nothing) Wait(context.Context, audit.Receipt) error { return nil }
+func (n *nothing) Record(*audit.Event) (audit.Receipt, error) {
+	return audit.Receipt{Sequence: n.seq.Add(1)}, nil
+}
+
+// reads is a judge to whom every text is a SELECT.
+type reads struct{}
+
+var selects = &statement.Judgement{
+	Class:      statement.Read,
+	Statements: []statement.Statement{{Command: "SELECT", Class: statement.Read}},
+}
+
+func (reads) Cached([]byte, statement.Encoding) (*statement.Judgement, bool) { return selects, true }
+func (reads) Judge(context.Context, []byte, statement.Encoding) *statement.Judgement {
+	return selects
+}
+
+// ends are a session's two peers, in the test's hands, and the driver between.
+type ends struct {
+	client, backend *net.TCPConn
+	relay           *Relay
+	cancelled       atomic.Int32
+	cause           chan Cause
+}
+
+func start(tb testing.TB) *ends {
+	tb.Helper()
+	clientOut, clientIn := tcpPair(tb)
+	backendOut, backendIn := tcpPair(tb)
+	e := &ends{client: clientOut, backend: backendOut, cause: make(chan Cause, 1)}
+	machine := relay.New(relay.Options{
+		Judge: reads{}, Recorder: &nothing{}, Grant: &auth.Grant{Classes: statement.Read, Mode: auth.Enforce},
+		MaxMessage: 1 << 20, Parameters: map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"},
+	})
+	began := time.Now()
+	e.relay = New(Options{
+		Client: clientIn, Backend: backendIn, Machine: machine, Judge: reads{}, Recorder: &nothing{},
+		Cancel:          func(context.Context) error { e.cancelled.Add(1); return nil },
+		Now:             func() int64 { return int64(time.Since(began)) },
+		ClientGoneGrace: 50 * time.Millisecond, MaxMessage: 1 << 20,
+	})
+	go func() {
+		cause, _ := e.relay.Run(context.Background())
+		e.cause <- cause
+	}()
+	tb.Cleanup(func() {
+		_ = e.client.Close()
+		_ = e.backend.Close()
+		select {
+		case <-e.cause:
+		case <-time.After(10 * time.Second):
+			tb.Error("the driver does not end")
+		}
+	})
+	return e
+}
+
+func tcpPair(tb testing.TB) (a, b *net.TCPConn) {
+	tb.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := l.AcceptTCP()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c.(*net.TCPConn), s
+}
+
+// ended waits for the end, and checks its cause.
+func (e *ends) ended(t *testing.T, want Cause) {
+	t.Helper()
+	select {
+	case got := <-e.cause:
+		e.cause <- got
+		if got != want {
+			t.Errorf("ended by %s, want %s", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the session does not end")
+	}
+}
+
+func send(t testing.TB, c net.Conn, b []byte) {
+	t.Helper()
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t testing.TB, c net.Conn, n int) []byte {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b := make([]byte, n)
+	if _, err := io.ReadFull(c, b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func rest(t *testing.T, c net.Conn) []byte {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b, err := io.ReadAll(c)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection stays open")
+	}
+	return b
+}
+
+var (
+	query     = pgwire.AppendMessage(nil, pgwire.Query, []byte("SELECT 1\x00"))
+	terminate = []byte{pgwire.Terminate, 0, 0, 0, 4}
+	row       = pgwire.AppendMessage(nil, pgwire.DataRow, []byte("\x00\x01\x00\x00\x00\x01x"))
+	answer    = bytes.Join([][]byte{
+		row, pgwire.AppendMessage(nil, pgwire.CommandComplete, []byte("SELECT 1\x00")), pgwire.AppendMessage(nil, pgwire.ReadyForQuery, []byte("I")),
+	}, nil)
+)
+
+func TestClientLeavesWithNothingOutstanding(t *testing.T) {
+	e := start(t)
+	_ = e.client.Close()
+	if got := rest(t, e.backend); !bytes.Equal(got, terminate) {
+		t.Errorf("the backend got %q", got)
+	}
+	_ = e.backend.Close()
+	e.ended(t, ClientClosed)
+	if n := e.cancelled.Load(); n != 0 {
+		t.Errorf("%d cancels", n)
+	}
+}
+
+func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
+	e := start(t)
+	send(t, e.client, query)
+	_ = e.client.CloseWrite()
+	receive(t, e.backend, len(query)+len(terminate))
+	send(t, e.backend, answer)
+	_ = e.backend.Close()
+	if got := rest(t, e.client); !bytes.Equal(got, answer) {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, ClientClosed)
+}
+
+func TestStatementOfAClientThatLeftIsCancelled(t *testing.T) {
+	e := start(t)
+	send(t, e.client, query)
+	receive(t, e.backend, len(query))
+	_ = e.client.Close()
+	e.ended(t, ClientClosed)
+	if n := e.cancelled.Load(); n != 1 {
+		t.Errorf("%d cancels", n)
+	}
+}
+
+func TestQueryAndGoodbyeInOneWrite(t *testing.T) {
+	e := start(t)
+	send(t, e.client, append(append([]byte(nil), query...), terminate...))
+	receive(t, e.backend, len(query)+len(terminate))
+	send(t, e.backend, answer)
+	_ = e.backend.Close()
+	if got := rest(t, e.client); !bytes.Equal(got, answer) {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, ClientTerminated)
+}
+
+func TestBackendThatGoesAwayWithoutAWord(t *testing.T) {
+	e := start(t)
+	send(t, e.client, query)
+	receive(t, e.backend, len(query))
+	_ = e.backend.Close()
+	got := rest(t, e.client)
+	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.ConnectionFailure {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, BackendLost)
+}
+
+func TestBackendThatSaysWhyIsNotSpokenFor(t *testing.T) {
+	e := start(t)
+	fatal := (&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "bye"}).Append(nil)
+	send(t, e.backend, fatal)
+	_ = e.backend.Close()
+	if got := rest(t, e.client); !bytes.Equal(got, fatal) {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, BackendClosed)
+}
+
+func TestEndTellsTheClientAndCancels(t *testing.T) {
+	e := start(t)
+	send(t, e.client, query)
+	receive(t, e.backend, len(query))
+	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+	got := rest(t, e.client)
+	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.AdminShutdown {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, Ended)
+	if n := e.cancelled.Load(); n != 1 {
+		t.Errorf("%d cancels", n)
+	}
+}
+
+// In the middle of a message there is no place for another.
+func TestEndInTheMiddleOfAMessageSaysNothing(t *testing.T) {
+	e := start(t)
+	send(t, e.backend, row[:7])
+	receive(t, e.client, 7)
+	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+	if got := rest(t, e.client); len(got) != 0 {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, Ended)
+}
+
+// A client that does not read and a backend that goes on sending: the session
+// can be ended all the same.
+func TestEndOfASlowReader(t *testing.T) {
+	e := start(t)
+	go func() {
+		for {
+			if _, err := e.backend.Write(bytes.Repeat(row, 1000)); err != nil {
+				return
+			}
+		}
+	}()
+	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+	e.ended(t, Ended)
+}
+
+// A pipeline that is longer than the queue: the client is held back, and goes on.
+func TestLongPipeline(t *testing.T) {
+	e := start(t)
+	const n = 10_000
+	go func() {
+		for range n / 100 {
+			if _, err := e.client.Write(bytes.Repeat(query, 100)); err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		b := make([]byte, len(query))
+		for range n {
+			if _, err := io.ReadFull(e.backend, b); err != nil {
+				return
+			}
+			if _, err := e.backend.Write(answer); err != nil {
+				return
+			}
+		}
+	}()
+	for range n {
+		if got := receive(t, e.client, len(answer)); !bytes.Equal(got, answer) {
+			t.Fatalf("the client got %q", got)
+		}
+	}
+}
+
+func TestBufferGrowsAndShrinks(t *testing.T) {
+	var b buffer
+	defer b.free()
+	sizes := func(n int) int {
+		r, w := net.Pipe()
+		defer r.Close()
+		go func() { _, _ = w.Write(make([]byte, n)); _ = w.Close() }()
+		for got := 0; got < n; {
+			before := b.len()
+			if err := b.fill(r); err != nil {
+				t.Fatal(err)
+			}
+			got += b.len() - before
+		}
+		return len(*b.mem)
+	}
+	if got := sizes(100); got != smallBuffer {
+		t.Errorf("%d bytes for a small message", got)
+	}
+	b.take(b.len())
+	if got := sizes(1 << 20); got < 1<<20 {
+		t.Errorf("%d bytes for what is to be there whole", got)
+	}
+	b.take(b.len())
+	sizes(10)
+	b.take(b.len())
+	if got := sizes(10); got != smallBuffer {
+		t.Errorf("%d bytes after the rush", got)
+	}
+}
+
+// BenchmarkBulk sees a driver that does not keep its large buffer.
+func BenchmarkBulk(b *testing.B) {
+	e := start(b)
+	const rows = 1000
+	result := append(bytes.Repeat(row, rows), answer[len(row):]...)
+	go func() {
+		q := make([]byte, len(query))
+		for {
+			if _, err := io.ReadFull(e.backend, q); err != nil {
+				return
+			}
+			if _, err := e.backend.Write(result); err != nil {
+				return
+			}
+		}
+	}()
+	b.SetBytes(int64(len(result)))
+	b.ReportAllocs()
+	for b.Loop() {
+		send(b, e.client, query)
+		receive(b, e.client, len(result))
+	}
+}
