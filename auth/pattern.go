@@ -45,10 +45,14 @@ func (p Pattern) Matches(o statement.Object, path Path) bool {
 	return path == PathUnknown || p.name != "*" || match(p.schema, "public")
 }
 
+// match is path.Match for names, where a slash is a character like any other.
 func match(pattern, s string) bool {
-	ok, _ := path.Match(pattern, s)
+	ok, _ := path.Match(slashless(pattern), slashless(s))
 	return ok
 }
+
+// slashless puts a byte that no name can hold in the place of slashes.
+func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
 // String returns the pattern as it was written.
 func (p Pattern) String() string { return p.schema + "." + p.name }

@@ -17,6 +17,8 @@ func TestPattern(t *testing.T) {
 	}{
 		{"private.*", object("private", "x", "table"), true},
 		{"private.*", object("public", "x", "table"), false},
+		{"private.*", object("private", "x/y", "table"), true},
+		{"private.x/?", object("private", "x/y", "table"), true},
 		{"private.*", object("", "x", "table"), false}, // see TestPatternInDoubt
 		{"public.*", object("", "x", "table"), true},
 		{"private.*", object("", "private", "schema"), true},

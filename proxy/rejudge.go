@@ -68,6 +68,14 @@ func (s *Server) recheckOnce(ctx context.Context) {
 	}
 }
 
+// catchUp judges a session again whose log-in took longer than its policy lasted:
+// Apply found it not live yet.
+func (c *session) catchUp() {
+	if p := c.server.policy.Load(); p != c.policy {
+		c.rejudge(p, c.currentIdentity(), "configuration", time.Now())
+	}
+}
+
 func (c *session) currentIdentity() auth.Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,6 +35,7 @@ func (c *session) relayBytes() {
 	live.Inc()
 	defer live.Dec()
 	s.enliven(c)
+	c.catchUp()
 	cause, err := c.relay.Run(context.Background())
 	s.deaden(c)
 	c.end(string(cause), err)

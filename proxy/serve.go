@@ -91,6 +91,9 @@ func (c *session) contain() {
 		c.server.log.Error("record", "incident", incident, "error", err)
 	}
 	_ = c.conn.Close()
+	if c.hello != nil {
+		c.hello.Release()
+	}
 	if c.backend != nil {
 		_ = c.backend.Close()
 	}

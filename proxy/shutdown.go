@@ -32,8 +32,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			err = ErrForced
 		}
 	}
-	for _, c := range s.live() {
-		c.terminate("shutdown_forced", shutdownError())
+	// Again and again: a session may come to life only now.
+	for s.Sessions() > 0 {
+		for _, c := range s.live() {
+			c.terminate("shutdown_forced", shutdownError())
+		}
+		<-tick.C
 	}
 	s.work.Wait()
 	return err

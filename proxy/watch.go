@@ -85,13 +85,22 @@ func (c *session) keepLimits(now int64) {
 	}
 }
 
+// cancelPatience is how long a statement may outlive its cancel.
+const cancelPatience = 10 * time.Second
+
 // keepStatementLimit cancels a statement once; PostgreSQL answers it with 57014.
+// Where it does not, the session ends: a cancel does nothing while the backend
+// waits for a client that does not read, or that never sends the rest of a
+// pipeline.
 func (c *session) keepStatementLimit(l *auth.Limits, since int64, took time.Duration) {
-	if !exceeded(took, l.Statement) || c.watched.cancelled == since {
-		return
+	switch {
+	case !exceeded(took, l.Statement):
+	case c.watched.cancelled != since:
+		c.watched.cancelled = since
+		c.server.work.Go(func() { c.cancelOwn("statement_limit") })
+	case took > l.Statement+cancelPatience:
+		c.terminate("statement_limit", limitError(pgwire.QueryCanceled, "terminating connection due to the statement limit of its rule"))
 	}
-	c.watched.cancelled = since
-	c.server.work.Go(func() { c.cancelOwn("statement_limit") })
 }
 
 func exceeded(took, limit time.Duration) bool { return limit > 0 && took > limit }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
@@ -23,6 +24,10 @@ var errLoginMessage = errors.New("a message of the log-in has an impossible leng
 // message at hand, so that nothing behind the first ReadyForQuery is swallowed,
 // and keeps the messages that the client is to see as the server sent them:
 // parameters and notices.
+//
+// Behind a ReadyForQuery it holds every reader back until something is written:
+// where a write takes long, pgconn begins to read in the background, and does not
+// end that with the log-in. What came next would be lost to it.
 type gate struct {
 	net.Conn
 	head  [pgwire.HeaderSize]byte
@@ -33,6 +38,59 @@ type gate struct {
 	done  bool // the first ReadyForQuery has come
 
 	greeting []byte
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	resting bool // guarded by mu: a ReadyForQuery was given
+	over    bool // guarded by mu: nothing more is given
+}
+
+func newGate(conn net.Conn) *gate {
+	g := &gate{Conn: conn}
+	g.changed = sync.NewCond(&g.mu)
+	return g
+}
+
+// Write implements net.Conn.
+func (g *gate) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	g.resting = false
+	g.mu.Unlock()
+	g.changed.Broadcast()
+	return g.Conn.Write(b)
+}
+
+// Close implements net.Conn.
+func (g *gate) Close() error {
+	g.shut()
+	return g.Conn.Close()
+}
+
+// shut sends whoever reads through the gate away. The connection goes on.
+func (g *gate) shut() {
+	g.mu.Lock()
+	g.over = true
+	g.mu.Unlock()
+	g.changed.Broadcast()
+}
+
+// await returns when the next message may be read.
+func (g *gate) await() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.resting && !g.over {
+		g.changed.Wait()
+	}
+	if g.over {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+func (g *gate) rest() {
+	g.mu.Lock()
+	g.resting = true
+	g.mu.Unlock()
 }
 
 // Read implements net.Conn.
@@ -60,6 +118,9 @@ func (g *gate) Read(b []byte) (int, error) {
 
 // next reads the header of the next message.
 func (g *gate) next() error {
+	if err := g.await(); err != nil {
+		return err
+	}
 	g.n, g.given, g.keep = 0, 0, false
 	if _, err := io.ReadFull(g.Conn, g.head[:]); err != nil {
 		return err
@@ -72,6 +133,7 @@ func (g *gate) next() error {
 	switch g.head[0] {
 	case pgwire.ReadyForQuery:
 		g.done = true
+		g.rest()
 	case pgwire.ParameterStatus, pgwire.NoticeResponse, pgwire.NotificationResponse:
 		if g.keep = !g.done; g.keep {
 			g.greeting = append(g.greeting, g.head[:]...)

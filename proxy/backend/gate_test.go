@@ -33,7 +33,7 @@ func TestGateStopsBehindReadyForQuery(t *testing.T) {
 		"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "halves": iotest.HalfReader,
 	} {
 		under := wrap(bytes.NewReader(append(append([]byte(nil), login...), behind...)))
-		g := &gate{Conn: &server{r: under}}
+		g := newGate(&server{r: under})
 		got := make([]byte, 0, len(login))
 		for !g.done || len(got) < len(login) {
 			b := make([]byte, 4096)
@@ -57,9 +57,60 @@ func TestGateStopsBehindReadyForQuery(t *testing.T) {
 
 func TestGateRefusesImpossibleLengths(t *testing.T) {
 	for _, head := range []string{"E\x00\x00\x00\x03", "E\xff\xff\xff\xff", "N\x7f\xff\xff\xff"} {
-		g := &gate{Conn: &server{r: bytes.NewReader([]byte(head))}}
+		g := newGate(&server{r: bytes.NewReader([]byte(head))})
 		if _, err := g.Read(make([]byte, 64)); !errors.Is(err, errLoginMessage) {
 			t.Errorf("%q: %v", head, err)
 		}
+	}
+}
+
+// pgconn may still be reading in the background when the log-in is over. What the
+// server says next is not for it.
+func TestGateHoldsReadersBackBehindReadyForQuery(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	g := newGate(near)
+	ready := message('Z', "I")
+	go func() { _, _ = far.Write(ready) }()
+	if _, err := io.ReadFull(g, make([]byte, len(ready))); err != nil {
+		t.Fatal(err)
+	}
+	background := make(chan error)
+	go func() {
+		_, err := g.Read(make([]byte, 64))
+		background <- err
+	}()
+	next := message('1', "")
+	go func() { _, _ = far.Write(next) }()
+	got := make([]byte, len(next))
+	if _, err := io.ReadFull(near, got); err != nil || !bytes.Equal(got, next) {
+		t.Errorf("read %q (%v), want %q", got, err, next)
+	}
+	g.shut()
+	if err := <-background; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the reader in the background ended with %v", err)
+	}
+}
+
+// What pgconn asks behind a log-in, for target_session_attrs, is answered.
+func TestGateOpensForARequest(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	g := newGate(near)
+	ready := message('Z', "I")
+	go func() {
+		_, _ = far.Write(ready)
+		_, _ = far.Read(make([]byte, 1))
+		_, _ = far.Write(ready)
+	}()
+	got := make([]byte, len(ready))
+	if _, err := io.ReadFull(g, got); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Write([]byte{'x'}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(g, got); err != nil || !bytes.Equal(got, ready) {
+		t.Errorf("read %q: %v", got, err)
 	}
 }

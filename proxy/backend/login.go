@@ -68,7 +68,7 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 	}
 	var last *gate
 	config.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
-		last = &gate{Conn: conn}
+		last = newGate(conn)
 		return last, nil
 	}
 	pc, err := pgconn.ConnectConfig(ctx, config)
@@ -80,6 +80,7 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 	if err != nil {
 		return nil, failure(err)
 	}
+	last.shut()
 	hc.Conn, hc.Frontend, hc.Config.Password = last.Conn, nil, ""
 	if err := hc.Conn.SetDeadline(time.Time{}); err != nil {
 		return nil, failure(err)

@@ -59,8 +59,11 @@ func (b *buffer) fill(c net.Conn) error {
 func (b *buffer) fit() {
 	size := smallBuffer
 	switch {
-	case b.have+1 > largeBuffer || b.needed > largeBuffer && b.have > largeBuffer/2:
-		size = max(largeBuffer, 2*b.have)
+	case b.have >= largeBuffer:
+		// It doubles when it is full, not at each read.
+		if size = len(*b.mem); b.have == size {
+			size *= 2
+		}
 	case b.last >= smallBuffer/2 || b.have > smallBuffer/2 || b.needed > smallBuffer:
 		size = largeBuffer
 	}

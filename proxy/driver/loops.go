@@ -41,14 +41,17 @@ func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
 			buf.take(buf.len())
 			return part{}, false
 		}
+		if next == relay.JudgeText {
+			// The text is a range of the buffer, which take moves: invariant 6.
+			text, encoding := m.Text()
+			m.Judged(r.opt.Judge.Judge(r.judging, text, encoding))
+		}
 		buf.take(n)
 		switch next {
+		case relay.JudgeText:
 		case relay.More:
 			buf.want(min(m.Want(), r.opt.MaxMessage))
 			return part{}, false
-		case relay.JudgeText:
-			text, encoding := m.Text()
-			m.Judged(r.opt.Judge.Judge(r.judging, text, encoding))
 		case relay.Full:
 			if !r.awaitDrain() {
 				return part{ClientClosed, nil}, true

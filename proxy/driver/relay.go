@@ -2,7 +2,9 @@ package driver
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +46,7 @@ const (
 	BackendFraming   Cause = "backend_framing"   // it sent what is no message
 	Ended            Cause = "ended"             // by End
 	Unrecorded       Cause = "unrecorded"        // something could not be written down
+	Fault            Cause = "fault"             // the proxy met a fault of its own
 )
 
 // Relay drives one session. Run is called once; End may be called from anywhere.
@@ -57,6 +60,8 @@ type Relay struct {
 	judging context.Context // ends with Run
 	drained chan struct{}   // a token: the backend answered something
 	braking atomic.Bool     // the client's direction waits for that
+
+	fault atomic.Pointer[fault] // the first
 }
 
 // New makes a driver. It starts nothing.
@@ -82,8 +87,8 @@ func (r *Relay) Run(ctx context.Context) (Cause, error) {
 	r.judging = ctx
 	client, backend := make(chan part, 1), make(chan part, 1)
 	var wg sync.WaitGroup
-	wg.Go(func() { client <- r.clientLoop() })
-	wg.Go(func() { backend <- r.backendLoop() })
+	wg.Go(func() { client <- r.contained(r.clientLoop) })
+	wg.Go(func() { backend <- r.contained(r.backendLoop) })
 
 	cause, err := r.await(client, backend)
 
@@ -93,8 +98,33 @@ func (r *Relay) Run(ctx context.Context) (Cause, error) {
 	closeClient(r.opt.Client)
 	wg.Wait()
 	_ = r.opt.Client.Close()
+	if f := r.fault.Load(); f != nil {
+		defer panic(f)
+	}
 	r.opt.Machine.Finish()
 	return cause, err
+}
+
+// fault is a panic of a direction. Run raises it again where its caller can
+// recover, when both connections are closed: it ends this session alone
+// (invariant 9).
+type fault struct {
+	value any
+	stack []byte
+}
+
+// Error implements error.
+func (f *fault) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) }
+
+func (r *Relay) contained(loop func() part) (p part) {
+	defer func() {
+		if v := recover(); v != nil {
+			f := &fault{value: v, stack: debug.Stack()}
+			r.fault.CompareAndSwap(nil, f)
+			p = part{Fault, f}
+		}
+	}()
+	return loop()
 }
 
 // part is how one direction ended.
@@ -121,6 +151,7 @@ func (r *Relay) clientEnded(p part, backend chan part) (Cause, error) {
 	m := r.opt.Machine
 	if p.cause == ClientClosed || p.cause == ClientTerminated {
 		if p.cause == ClientClosed && m.MayTerminate() {
+			_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
 			_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
 		} else if m.InCopy() {
 			return p.cause, p.err
@@ -160,7 +191,8 @@ func (r *Relay) waitFor(backend chan part, d time.Duration) bool {
 }
 
 // backendEnded tells the client where the backend went away without a word. A
-// second goodbye would confuse it.
+// second goodbye would confuse it. What runs is cancelled where nobody is left to
+// see its end.
 func (r *Relay) backendEnded(p part) (Cause, error) {
 	switch {
 	case p.cause != BackendClosed:
@@ -184,7 +216,7 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 			Message:  p.err.Error(),
 			Hint:     "Send Sync behind CopyDone or CopyFail only.",
 		})
-	case ClientGone:
+	case ClientGone, Fault:
 		if r.opt.Machine.Outstanding() {
 			r.cancel()
 		}

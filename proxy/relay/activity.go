@@ -36,10 +36,18 @@ func (m *Machine) started(now int64) {
 	}
 }
 
+// paused notes that a client has had all its answers behind a Flush: the
+// transaction that its next Sync would end is open.
+func (m *Machine) paused(now int64) {
+	if m.queue.len() == 0 && !m.copyIn && Phase(m.activity.phase.Load()) == PhaseActive {
+		m.activity.enter(PhaseIdleInTransaction, now)
+	}
+}
+
 // rested notes what the session does after the backend answered.
 func (m *Machine) rested(now int64) {
 	switch {
-	case m.queue.len() > 0:
+	case !m.resting():
 		m.activity.enter(PhaseActive, now)
 	case m.tx.status == txIdle:
 		m.activity.enter(PhaseIdle, now)

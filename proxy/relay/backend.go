@@ -50,6 +50,7 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 		pos += have
 	}
 	m.flushHeld()
+	m.paused(now)
 	out.forward(in[run:pos])
 	m.totals.ToClient += uint64(pos)
 	return pos, m.broken
@@ -217,14 +218,17 @@ func (m *Machine) onCopyIn() {
 	m.copyIn = true
 }
 
-// ErrAdrift says that a client sent Sync into the data of a COPY that then
-// failed, and work behind it. Whether the backend swallowed that Sync or answers
-// it nobody can tell, nor therefore what becomes of the work. SQLSTATE 08P01.
+// ErrAdrift says that a client sent Sync into the data of a COPY by Execute that
+// then failed, and work behind it. Whether the backend swallowed that Sync or
+// answers it nobody can tell, nor therefore whether it skips the work. SQLSTATE
+// 08P01.
 var ErrAdrift = errors.New("the client sent more work behind a Sync inside a COPY that failed")
 
 // copyEnded settles the Syncs that were sent while COPY data was read: swallowed
-// when the COPY was completed, of uncertain fate when it failed.
-func (m *Machine) copyEnded(failed bool) {
+// when the COPY was completed, of uncertain fate when it failed. That holds even
+// for one that stands before the first of the data: a COPY can fail behind its
+// CopyInResponse before it reads anything, into a view or by a trigger.
+func (m *Machine) copyEnded(e *entry, failed bool) {
 	m.copyIn = false
 	for i := m.queue.len() - 1; i >= 1; i-- {
 		if q := m.queue.at(i); q.kind == kindSync && q.inCopy && !failed {
@@ -237,13 +241,26 @@ func (m *Machine) copyEnded(failed bool) {
 	for i := 1; i < m.queue.len(); i++ {
 		switch q := m.queue.at(i); {
 		case q.kind == kindSync:
-			m.uncertain = q.inCopy
+			// Behind a Query nothing is skipped: work runs, whichever Syncs are
+			// answered.
+			m.uncertain = q.inCopy && e.kind == kindExecute
 			m.loose = m.loose || q.inCopy
 		case q.kind != kindCopyEnd && m.uncertain:
 			m.broken = ErrAdrift
 			return
 		}
 	}
+}
+
+// resting reports whether no work is outstanding: nothing at all, or Syncs that a
+// COPY may have swallowed, whose answers may never come.
+func (m *Machine) resting() bool {
+	for i := range m.queue.len() {
+		if !m.loose || m.queue.at(i).kind != kindSync {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *Machine) onReady(now int64, status byte) {
@@ -257,6 +274,8 @@ func (m *Machine) onReady(now int64, status byte) {
 }
 
 func (m *Machine) ready(now int64, status byte) {
+	m.skipping = false // the server answers no Sync while it skips
+	m.unreported = !m.resting()
 	m.readyForQuery(status)
 	m.tally = tally{started: now}
 	m.rested(now)

@@ -184,6 +184,9 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	case pgwire.Terminate:
 		m.client.dead, m.goodbye = true, true
 	case pgwire.Flush:
+		if size != pgwire.HeaderSize {
+			act = m.onMalformedFlush(now)
+		}
 	}
 	return act, 0
 }
@@ -228,6 +231,8 @@ func (m *Machine) push(now int64, e entry) {
 	if e.kind.executes() {
 		m.executing++
 	}
+	// A Bind plans its statement, which may run functions.
+	m.unreported = m.unreported || e.kind.executes() || e.kind == kindBind
 	m.started(now)
 	m.queue.push(e)
 }
@@ -252,7 +257,22 @@ func (m *Machine) onCopyEnd(now int64) {
 		m.copyIn = false
 		return
 	}
+	if m.executing == 0 {
+		return // nothing is outstanding that could ask for it
+	}
 	m.push(now, entry{kind: kindCopyEnd})
+}
+
+// onMalformedFlush puts a Describe of the same fault in the place of a Flush that
+// has a body: the server refuses that with 08P01 and skips to Sync, and a Flush
+// has no place in the queue that the error could belong to.
+func (m *Machine) onMalformedFlush(now int64) action {
+	if m.uncertain {
+		return adrift
+	}
+	m.push(now, entry{kind: kindDescribe})
+	m.replacement = pgwire.AppendMessage(m.replacement[:0], pgwire.Describe, []byte{'S', 0, 'x'})
+	return replace
 }
 
 func (m *Machine) onClose(now int64, body []byte) {
@@ -291,7 +311,7 @@ func (m *Machine) onBind(now int64, b []byte, size int) (act action, need int) {
 	}
 	c := m.statements.lookup(name, m.segment)
 	e := entry{kind: kindBind, id: m.id()}
-	e.slot = m.portals.define(portal, e.id, m.segment, binding{def: c.merged(), refused: c.skipped})
+	e.slot = m.portals.define(portal, e.id, m.segment, c.bound())
 	m.push(now, e)
 	return pass, 0
 }
@@ -316,7 +336,7 @@ func (m *Machine) onFunctionCall(now int64, body []byte, out *Output) action {
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindFunctionCall, refusal: ref}
 	if ref == nil {
-		m.followPath(st, &v)
+		m.followPath(&v)
 		e.runs = 1
 		m.runs.push(run{seq: seq, st: st})
 	} else {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
@@ -35,7 +36,7 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}
-	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, refused: ref != nil})
+	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, form: j.Form, from: seq, refused: ref != nil})
 	if ref == nil {
 		m.runs.push(run{seq: seq, st: st, parse: true})
 		e.runs = 1
@@ -95,20 +96,26 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
 	var c candidates
 	if m.resolve(st, &c) != nil {
-		*v = m.weigh(st, &c)
+		named := m.weigh(st, &c)
+		named.class |= v.class
+		named.tags |= v.tags
+		named.path = named.path || v.path
+		named.doubt = strings.TrimSpace(v.doubt + " " + named.doubt)
+		*v = named
 	}
 }
 
 func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *candidates, v *verdict, out *Output) action {
-	r := record{typ: audit.Statement, st: st, protocol: "extended", name: portal}
+	r := record{typ: audit.Statement, st: st, form: c.form(), protocol: "extended", name: portal}
 	if v.decision == audit.Denied {
 		r.refusal = m.refuse(v)
 	}
 	seq, ref := m.record(v, r, out)
 	e := entry{kind: kindExecute, slot: m.portals.find(portal), seq: seq, refusal: ref}
 	if ref == nil {
-		m.followPath(st, v)
-		m.predefine(st, v)
+		m.followPath(v)
+		m.predefine(st, r.form, v)
+		v.sign(seq)
 		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: st})
 		e.runs = 1
 		if c.newest != nil {

@@ -29,7 +29,7 @@ func (m *Machine) onError(now int64, f pgwire.Fields) *refusal {
 // with it.
 func (m *Machine) fail(now int64, e *entry, res result) {
 	if e.copying {
-		m.copyEnded(true)
+		m.copyEnded(e, true)
 		e.copying = false
 	}
 	m.clock(now, e)
@@ -50,9 +50,11 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		if r.parse {
 			res.fate = "" // nothing ran
 		}
+		res.message = discreet(r.st, res.message)
 		m.settle(&r, res)
 	} else if b := e.bound(); b != nil && b.suspended {
 		res.tally.add(b.tally)
+		res.message = discreet(b.def, res.message)
 		b.finish()
 		m.write(e.seq, res)
 	}

@@ -22,6 +22,8 @@ type notes struct {
 	promised int
 	quiet    bool
 	allowed  []string // the texts of what may go on; "" for one that was masked
+	detail   string   // of the newest record
+	form     statement.Form
 }
 
 func (*notes) Prepare(*audit.Context) audit.Prepared { return audit.Prepared{} }
@@ -35,6 +37,7 @@ func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
 		return audit.Receipt{}, audit.ErrFull
 	}
 	n.seq++
+	n.detail, n.form = strings.Clone(e.Detail), e.Form
 	switch {
 	case (e.Type == audit.Statement || e.Type == audit.Prepare) && (e.Decision == audit.Allowed || e.Decision == audit.WouldDeny):
 		n.promised++

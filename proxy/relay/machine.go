@@ -65,12 +65,17 @@ type Machine struct {
 	portals    table
 	nextID     uint64
 	segment    uint32
-	executing  int  // outstanding messages that run something
+	executing  int // outstanding messages that run something
+	// unreported is set while something ran whose changes of settings the
+	// backend has not told: it does so with ReadyForQuery only, not with the
+	// statement's end (ReportChangedGUCOptions, since PostgreSQL 14).
+	unreported bool
 	loose      bool // Syncs whose answer is uncertain may stand in the queue
 	uncertain  bool // no Sync was sent behind those
 
 	want        int                  // bytes that Client needs to go on
 	text        []byte               // what Client asks its driver to have judged
+	asked       statement.Encoding   // what that text was taken to be in
 	judged      *statement.Judgement // what it got
 	verdicts    []verdict            // scratch, one for each statement of a text
 	replacement []byte               // scratch, the message that goes in another's place
@@ -112,7 +117,8 @@ type Totals struct {
 
 // New makes a machine for a session that has just been told ReadyForQuery.
 func New(opt Options) *Machine {
-	m := &Machine{opt: opt, standardStrings: true, path: opt.Path}
+	// What the backend does not report is not trusted.
+	m := &Machine{opt: opt, encoding: statement.Other, path: opt.Path}
 	m.grant.Store(opt.Grant)
 	m.tx = transaction{number: 1, status: txIdle}
 	for name, value := range opt.Parameters {
@@ -137,7 +143,7 @@ func (m *Machine) Totals() Totals {
 func (m *Machine) Outstanding() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.queue.len() > 0 || m.client.left > 0 || m.copyIn
+	return !m.resting() || m.client.left > 0 || m.copyIn
 }
 
 // InCopy reports whether the backend is reading COPY data.
@@ -156,7 +162,7 @@ func (m *Machine) IdlePoint() bool {
 }
 
 func (m *Machine) atIdlePoint() bool {
-	return m.queue.len() == 0 && m.client.left == 0 && m.backend.left == 0 && m.tx.status == txIdle
+	return m.resting() && m.client.left == 0 && m.backend.left == 0 && m.tx.status == txIdle
 }
 
 // Quiesce ends the client's direction if the session is at an idle point, so that
@@ -222,5 +228,6 @@ func (m *Machine) follow(name, value string) {
 }
 
 // settled reports whether the settings that the reading of a text rests on are
-// known, and cannot be changed by what is still outstanding.
-func (m *Machine) settled() bool { return m.standardStrings && m.executing == 0 }
+// known, and cannot be changed by what is still outstanding, nor were by what
+// has run unreported.
+func (m *Machine) settled() bool { return m.standardStrings && m.executing == 0 && !m.unreported }

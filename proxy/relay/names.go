@@ -1,6 +1,10 @@
 package relay
 
-import "github.com/pgcustos/pgcustos/internal/statement"
+import (
+	"unicode/utf8"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
 
 // nameSize is NAMEDATALEN-1: the server cuts names of statements and portals
 // there, so two that agree so far are one.
@@ -10,6 +14,11 @@ const nameSize = 63
 // portal the statement that it was bound from, also after that was closed.
 type binding struct {
 	def *statement.Statement
+	// form is that of def's text, from the number of the record that tells of the
+	// definition; others are those of what it may be instead, see candidates.
+	form   statement.Form
+	from   uint64
+	others []uint64
 	// refused is set where the definition was denied: the server never sees it,
 	// so what refers to it before the next Sync is skipped.
 	refused bool
@@ -97,6 +106,25 @@ func (t *table) drop(s *slot, id uint64) {
 	t.sweep(s)
 }
 
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// sign notes which record tells of the pending definition with that id.
+func (s *slot) sign(id, record uint64) {
+	for i := range s.later {
+		if s.later[i].id == id {
+			s.later[i].b.from = record
+			return
+		}
+	}
+}
+
 func (s *slot) remove(i int) {
 	copy(s.later[i:], s.later[i+1:])
 	s.later[len(s.later)-1] = pending{}
@@ -112,7 +140,7 @@ func (t *table) forget(s *slot) binding {
 }
 
 func (t *table) sweep(s *slot) {
-	if s != &t.unnamed && s.unused() {
+	if s != &t.unnamed && s.unused() && t.named[s.name] == s {
 		delete(t.named, s.name)
 	}
 }
@@ -141,12 +169,20 @@ type candidates struct {
 	skipped bool
 	// newest is the binding that was made last; nil where there is none.
 	newest *binding
+	// others are the records of what the name stands for where the server does
+	// not accept the newest.
+	others []uint64
 }
 
 func (c *candidates) add(b *binding) {
 	if c.newest == nil {
 		c.newest = b
+	} else {
+		c.others = append(c.others, b.from)
+		// Of the newest alone it is followed what it does to names.
+		c.unknown = c.unknown || b.def.Effect.Kind != statement.EffectNone
 	}
+	c.others = append(c.others, b.others...)
 	if c.n == len(c.defs) {
 		c.unknown = true
 		return
@@ -156,10 +192,12 @@ func (c *candidates) add(b *binding) {
 }
 
 // lookup lists what the name may stand for. A pending definition of the same
-// segment is certain: had it failed, its user would be skipped with it.
+// segment is certain: had it failed, its user would be skipped with it. A name
+// outside ASCII is never certain: which one it is, and where it is cut, depends on
+// both encodings at the time.
 func (t *table) lookup(name []byte, segment uint32) (c candidates) {
 	s := t.find(name)
-	if s == nil {
+	if s == nil || !isASCII(name) {
 		c.unknown = true
 		return c
 	}

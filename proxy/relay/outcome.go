@@ -54,9 +54,9 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 		return
 	}
 	if e.copying {
-		m.copyEnded(false)
+		m.copyEnded(e, false)
 		m.tally.bytes += m.copied - e.copied
-		e.copying = false
+		e.copying, e.copied = false, m.copied
 	}
 	e.settled = true
 	if e.unknown {

@@ -30,10 +30,14 @@ func (m *Machine) onQuery(now int64, body []byte, size int, out *Output) action 
 func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
 	j := m.judged
 	m.judged = nil
+	if j != nil && m.asked != m.encoding && !isASCII(text) {
+		// client_encoding changed while the parser was at it.
+		return statement.UnknownText(text, statement.CauseEncoding), true
+	}
 	if j == nil {
 		cached, ok := m.opt.Judge.Cached(text, m.encoding)
 		if !ok {
-			m.text = text
+			m.text, m.asked = text, m.encoding
 			return nil, false
 		}
 		j = cached
@@ -51,8 +55,9 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	if len(statements) == 0 {
 		statements = emptyStatements
 	}
-	denied := m.weighAll(statements, j.Cause)
-	e := entry{kind: kindQuery, unknown: j.Class&statement.Unknown != 0}
+	path := m.path
+	denied := m.weighAll(statements, j)
+	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
 	runs := m.runs.len()
 	for i := range statements {
 		v := &m.verdicts[i]
@@ -66,6 +71,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		seq, ref := m.record(v, r, out)
 		e.refusal = ref
 		if ref == nil {
+			v.sign(seq)
 			m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: r.st})
 			e.runs++
 		} else if denied < 0 {
@@ -73,6 +79,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		}
 	}
 	if e.refusal != nil {
+		m.path = path // nothing of it runs
 		m.retract(&e, runs)
 		m.undefineAll(statements)
 		m.replacement = e.refusal.query(m.replacement[:0])
@@ -81,22 +88,28 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	return e.refusal
 }
 
+// keptVerdicts bounds the memory that a session keeps from one text to the next.
+const keptVerdicts = 256
+
 var emptyStatements = []statement.Statement{emptyText}
 
 // weighAll fills m.verdicts, and returns the index of the first statement that
 // is denied, or -1. Where one is, all are: the text is refused whole.
-func (m *Machine) weighAll(statements []statement.Statement, cause statement.Cause) int {
+func (m *Machine) weighAll(statements []statement.Statement, j *statement.Judgement) int {
 	m.verdicts = m.verdicts[:0]
+	if cap(m.verdicts) > keptVerdicts {
+		m.verdicts = nil
+	}
 	denied := -1
 	var c candidates
 	for i := range statements {
 		st := &statements[i]
 		v := m.weigh(st, m.resolve(st, &c))
-		m.followPath(st, &v)
-		if cause != statement.CauseNone {
-			v.cause = string(cause)
+		m.followPath(&v)
+		if j.Cause != statement.CauseNone {
+			v.cause = string(j.Cause)
 		}
-		m.predefine(st, &v)
+		m.predefine(st, j.Form, &v)
 		if v.decision == audit.Denied && denied < 0 {
 			denied = i
 		}
@@ -116,11 +129,10 @@ func (m *Machine) weighAll(statements []statement.Statement, cause statement.Cau
 // retract settles the statements of a Query that were recorded before the
 // journal had no more room: they do not run.
 func (m *Machine) retract(e *entry, runs int) {
-	for m.runs.len() > runs {
-		r := m.runs.at(runs)
-		m.settle(r, result{kind: audit.Skipped, code: e.refusal.err.Code, message: e.refusal.err.Message})
-		m.runs.removeAt(runs)
+	for i := runs; i < m.runs.len(); i++ {
+		m.settle(m.runs.at(i), result{kind: audit.Skipped, code: e.refusal.err.Code, message: e.refusal.err.Message})
 	}
+	m.runs.truncate(runs)
 	e.runs = 0
 }
 

@@ -109,6 +109,15 @@ func (r *ring[T]) pop() T {
 	return v
 }
 
+// truncate takes all but the first n out.
+func (r *ring[T]) truncate(n int) {
+	var zero T
+	for r.n > n {
+		r.n--
+		*r.at(r.n) = zero
+	}
+}
+
 // removeAt takes the i-th from the front out.
 func (r *ring[T]) removeAt(i int) {
 	for ; i < r.n-1; i++ {

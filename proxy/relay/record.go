@@ -41,8 +41,13 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 	if r.refusal != nil {
 		ev.Incident = r.refusal.err.Incident
 	}
+	ev.Detail = v.doubt
 	if v.batch {
 		ev.Detail = "another statement of the same message is denied"
+	}
+	g := m.grant.Load()
+	if v.rule == "" && g.Rule != m.opt.Grant.Rule {
+		ev.Rule = g.Rule // a reload gave the session another
 	}
 	receipt, err := m.opt.Recorder.Record(ev)
 	if r.typ == audit.Statement {
@@ -51,7 +56,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 	if err != nil {
 		return 0, m.unrecorded(err)
 	}
-	if g := m.grant.Load(); g.Durability == auth.DurableDisk {
+	if g.Durability == auth.DurableDisk {
 		out.Receipt, out.Durable = receipt, true
 	}
 	return receipt.Sequence, r.refusal

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"fmt"
+
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -17,22 +19,28 @@ type verdict struct {
 	what     string
 	missing  string
 	kept     string
+	// doubt tells what else a name in it may stand for.
+	doubt string
 	// batch is set for a statement that is denied only because another one of
 	// its text is.
 	batch bool
-	id    uint64 // of the definition that the statement makes
-	slot  *slot
+	// path is set where the statement may change search_path.
+	path bool
+	id   uint64 // of the definition that the statement makes
+	slot *slot
 }
 
 // weigh judges a statement, and with it what the names in it may stand for.
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.grant.Load()
-	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags}
+	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: setsPath(st)}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
+		v.doubt = c.doubt()
 		for _, def := range c.defs[:c.n] {
 			v.class |= def.Class
 			v.tags |= def.Tags
+			v.path = v.path || setsPath(def)
 			if d.Allowed {
 				d = g.DecideStatement(def, m.path)
 			}
@@ -70,6 +78,32 @@ var unknownName = statement.Statement{Class: statement.Unknown}
 // emptyText stands for a text without a statement, which the server answers
 // with EmptyQueryResponse.
 var emptyText = statement.Statement{}
+
+// doubt says which statements a name stands for besides the one that is taken for
+// it, "" where that is certain.
+func (c *candidates) doubt() string {
+	if len(c.others) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("if its definition was not accepted, it is the statement of record %d", c.others)
+}
+
+// form returns the form of the text that a name most likely stands for.
+func (c *candidates) form() statement.Form {
+	if c.newest == nil {
+		return statement.Verbatim
+	}
+	return c.newest.form
+}
+
+// bound returns what a portal of the name is.
+func (c *candidates) bound() binding {
+	b := binding{def: c.merged(), form: c.form(), refused: c.skipped, others: c.others}
+	if c.newest != nil {
+		b.from = c.newest.from
+	}
+	return b
+}
 
 // def returns the statement that a name most likely stands for.
 func (c *candidates) def() *statement.Statement {
@@ -110,20 +144,32 @@ func (m *Machine) resolve(st *statement.Statement, c *candidates) *candidates {
 	default:
 		return nil
 	}
+	// A Parse gives names to statements that PREPARE does not take: what they do
+	// to names or the transaction when they are executed is not followed.
+	for _, def := range c.defs[:c.n] {
+		c.unknown = c.unknown || def.Effect.Kind != statement.EffectNone
+	}
 	return c
 }
 
 // predefine enters the names that a statement makes, should it succeed.
-func (m *Machine) predefine(st *statement.Statement, v *verdict) {
+func (m *Machine) predefine(st *statement.Statement, form statement.Form, v *verdict) {
 	e := &st.Effect
 	switch e.Kind {
 	case statement.EffectPrepare:
 		v.id = m.id()
-		v.slot = m.statements.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st)})
+		v.slot = m.statements.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), form: form})
 	case statement.EffectDeclare:
 		v.id = m.id()
-		v.slot = m.portals.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), hold: e.Hold})
+		v.slot = m.portals.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), form: form, hold: e.Hold})
 	default:
+	}
+}
+
+// sign notes which record tells of what the statement defines.
+func (v *verdict) sign(record uint64) {
+	if v.slot != nil {
+		v.slot.sign(v.id, record)
 	}
 }
 
@@ -146,19 +192,19 @@ func inner(st *statement.Statement) *statement.Statement {
 	return st.Effect.Inner
 }
 
-// follow notes what a statement that is about to run may do to search_path: names
-// without a schema can be anywhere from then on.
-func (m *Machine) followPath(st *statement.Statement, v *verdict) {
-	if m.path == auth.PathUnknown {
-		return
-	}
-	if v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0 {
+// followPath notes what a statement that is about to run may do to search_path:
+// names without a schema can be anywhere from then on.
+func (m *Machine) followPath(v *verdict) {
+	if v.path || v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0 {
 		m.path = auth.PathUnknown
-		return
 	}
+}
+
+func setsPath(st *statement.Statement) bool {
 	for i := range st.Objects {
 		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "*") {
-			m.path = auth.PathUnknown
+			return true
 		}
 	}
+	return false
 }

@@ -1,0 +1,56 @@
+package driver
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// faulty is a judge that a text makes panic.
+type faulty struct{ reads }
+
+func (faulty) Cached([]byte, statement.Encoding) (*statement.Judgement, bool) {
+	panic("a fault of ours")
+}
+
+// TestInvariant9FaultEndsItsSession: a panic in a direction closes both
+// connections, and comes out of Run, where the session's owner recovers.
+func TestInvariant9FaultEndsItsSession(t *testing.T) {
+	client, clientIn := tcpPair(t)
+	backend, backendIn := tcpPair(t)
+	began := time.Now()
+	r := New(Options{
+		Client: clientIn, Backend: backendIn, Judge: faulty{}, Recorder: &nothing{},
+		Machine: relay.New(relay.Options{
+			Judge: faulty{}, Recorder: &nothing{}, Grant: &auth.Grant{Classes: statement.Read}, MaxMessage: 1 << 20,
+		}),
+		Cancel:     func(context.Context) error { return nil },
+		Now:        func() int64 { return int64(time.Since(began)) },
+		MaxMessage: 1 << 20,
+	})
+	caught := make(chan any, 1)
+	go func() {
+		defer func() { caught <- recover() }()
+		_, _ = r.Run(context.Background())
+	}()
+	if _, err := client.Write([]byte("Q\x00\x00\x00\x0dSELECT 1\x00")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case v := <-caught:
+		if err, ok := v.(error); !ok || !strings.Contains(err.Error(), "a fault of ours") || !strings.Contains(err.Error(), "clientLoop") {
+			t.Errorf("recovered %v", v)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the session goes on")
+	}
+	_ = backend.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := backend.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Error("the backend's connection is open")
+	}
+}

@@ -1,0 +1,218 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Each test is a way to have the server do something else than the record says.
+
+// last returns the newest record.
+func (h *harness) last() string {
+	h.t.Helper()
+	if len(h.notes.lines) == 0 {
+		h.t.Fatal("nothing was recorded")
+	}
+	return h.notes.lines[len(h.notes.lines)-1]
+}
+
+func (h *harness) wantLast(parts ...string) {
+	h.t.Helper()
+	for _, part := range parts {
+		if got := h.last(); !strings.Contains(got, part) {
+			h.t.Errorf("recorded %s, want %s", got, part)
+		}
+	}
+}
+
+// Since PostgreSQL 14 a change of standard_conforming_strings is reported with
+// ReadyForQuery only: behind a Flush it is in force, and nobody was told.
+func TestTextIsUnknownWhileSettingsAreUnreported(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("", "SET scs"), bind("", ""), execute("", 0), msg('H'))
+	h.backend(parseOK, bindOK, complete("SET"))
+	h.client(parse("", `SELECT '\' , ' FROM salaries --'`))
+	h.wantLast("denied UNKNOWN", "strings")
+	h.client(syncMsg)
+	h.backend(failed("42601", `syntax error at or near ""pgcustos incident 0123456789abcdef""`), ready('I'))
+	h.client(query(`SELECT '\'`))
+	h.wantLast("allowed READ")
+	h.backend(complete("SELECT 1"), ready('I'))
+	h.settledAll()
+}
+
+// client_encoding changes while the parser reads a text as UTF-8.
+func TestTextIsUnknownWhenItsEncodingChangesMeanwhile(t *testing.T) {
+	h := newHarness(t)
+	h.client(query("SET client_encoding"))
+	h.judge.missing = true
+	h.out.Reset()
+	in := query(`SELECT 'é'`)
+	if _, next := h.m.Client(h.now, in, &h.out); next != JudgeText {
+		t.Fatalf("next %d", next)
+	}
+	h.backend(complete("SET"), msg('S', "client_encoding", "SJIS"), ready('I'))
+	text, _ := h.m.Text()
+	h.m.Judged(phrase(string(text)))
+	h.out.Reset()
+	h.m.Client(h.now, in, &h.out)
+	h.wantLast("denied UNKNOWN", "encoding")
+}
+
+// The server refuses a Flush with a body and skips to Sync: the error belongs to
+// no message, unless another goes in its place.
+func TestMalformedFlushSkipsToSync(t *testing.T) {
+	h := newHarness(t)
+	sent := h.client(msg('H', []byte("x")), parse("", "SELECT 1"), bind("", ""), execute("", 0), syncMsg)
+	if sent[0] != pgwire.Describe {
+		t.Errorf("forwarded %q", sent)
+	}
+	h.backend(failed("08P01", "invalid message format"), ready('I'))
+	h.settledAll()
+	h.client(msg('H', []byte("x")))
+	h.backend(failed("08P01", "invalid message format"))
+	h.notes.lines = nil
+	h.client(query("INSERT a"))
+	h.wantLast("skipped")
+}
+
+// EXECUTE of a SET that a Parse gave a name to.
+func TestSearchPathChangesThroughExecute(t *testing.T) {
+	private, err := auth.NewPattern("private.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(*harness){
+		"SQL":  func(h *harness) { h.client(query("EXECUTE s")) },
+		"wire": func(h *harness) { h.client(parse("", "EXECUTE s"), bind("", ""), execute("", 0)) },
+	} {
+		h := newHarness(t)
+		g := reader()
+		g.Objects = []auth.Pattern{private}
+		h.m.SetGrant(g)
+		for text, o := range map[string]statement.Object{
+			"SELECT salaries": {Name: "salaries", Kind: "relation", Use: statement.UseRead},
+			"SET search_path": {Name: "search_path", Kind: "setting", Use: statement.UseAlter},
+		} {
+			j := phrase(text)
+			j.Statements[0].Objects = []statement.Object{o}
+			h.judge.known[text] = j
+		}
+		h.client(parse("s", "SET search_path"), syncMsg)
+		h.backend(parseOK, ready('I'))
+		h.client(query("SELECT salaries"))
+		h.wantLast("allowed")
+		run(h)
+		h.client(query("SELECT salaries"))
+		if got := h.last(); !strings.Contains(got, "denied") {
+			t.Errorf("%s: recorded %s", name, got)
+		}
+	}
+}
+
+// EXECUTE of an EXECUTE, or of what makes another name, is not followed.
+func TestExecuteOfWhatUsesNamesIsUnknown(t *testing.T) {
+	for _, hidden := range []string{"EXECUTE s", "FETCH c", "PREPARE s AS SELECT 2", "DEALLOCATE s", "DECLARE c AS SELECT 2", "BEGIN"} {
+		h := newHarness(t)
+		h.client(parse("s", "SELECT 1"), parse("t", hidden), syncMsg)
+		h.backend(parseOK, parseOK, ready('I'))
+		h.client(query("EXECUTE t"))
+		h.wantLast("denied", "UNKNOWN", "name")
+	}
+}
+
+// A definition that fails leaves the old one in force, and the client need not
+// wait to see that: the record says what else may have run.
+func TestUncertainNameTellsOfTheOtherRecord(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("s", "SELECT salaries"), syncMsg)
+	h.recorded(`1 statement.prepare allowed READ "SELECT salaries"`)
+	h.backend(parseOK, ready('I'))
+	h.client(parse("s", "SELECT 1"), syncMsg, bind("", "s"), execute("", 0), syncMsg)
+	h.wantLast(`allowed READ "SELECT 1"`)
+	if got := h.notes.detail; !strings.Contains(got, "record [1]") {
+		t.Errorf("the record says %q", got)
+	}
+	h.backend(failed("42P05", "exists"), ready('I'), bindOK, complete("SELECT 1"), ready('I'))
+	h.client(query("PREPARE s AS SELECT 3"), query("EXECUTE s"))
+	if got := h.notes.detail; !strings.Contains(got, "record [1]") {
+		t.Errorf("the record says %q", got)
+	}
+}
+
+// Which name bytes outside ASCII are depends on client_encoding at the time.
+func TestNamesOutsideASCIIAreUnknown(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("é", "SELECT 1"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(query("EXECUTE é"))
+	h.wantLast("denied", "UNKNOWN", "name")
+	h.client(bind("é", ""), execute("é", 0))
+	h.wantLast("denied", "UNKNOWN", "name")
+}
+
+// Of two Closes of one name, the second must not take what was defined since.
+func TestSecondCloseLeavesTheNewDefinition(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("s", "SELECT 1"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(closeName('S', "s"), closeName('S', "s"), msg('H'))
+	h.backend(closeOK)
+	h.client(parse("s", "SELECT 2"))
+	h.backend(closeOK, parseOK)
+	h.client(bind("", "s"), execute("", 0), syncMsg)
+	h.wantLast(`allowed READ "SELECT 2"`)
+}
+
+// COPY into a view fails behind its CopyInResponse and before it reads: the Sync
+// that was sent ahead of the data is answered, and what follows is not skipped.
+func TestCopyThatFailsBeforeItReadsLeavesTheSync(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("", "COPY v"), bind("", ""), execute("", 0), syncMsg)
+	h.backend(parseOK, bindOK, msg('G', byte(0), int16(0)), failed("42809", "cannot copy to view"), ready('I'))
+	h.settledAll()
+	h.client(parse("", "SELECT 1"), bind("", ""), execute("", 0), syncMsg)
+	h.wantLast(`statement allowed READ "SELECT 1"`)
+	h.backend(parseOK, bindOK, complete("SELECT 1"), ready('I'))
+	h.wantLast("completed")
+	h.settledAll()
+}
+
+// A CopyDone that nothing asked for, and a Flush without a Sync, do not make a
+// session that waits for its client an active one.
+func TestActivityOfASessionThatWaits(t *testing.T) {
+	h := newHarness(t)
+	h.client(msg('c'))
+	if phase, _ := h.m.Activity(); phase != PhaseIdle || !h.m.IdlePoint() {
+		t.Errorf("phase %d behind a CopyDone", phase)
+	}
+	h.client(parse("", "SELECT 1"), bind("", ""), execute("", 0), msg('H'))
+	if phase, _ := h.m.Activity(); phase != PhaseActive {
+		t.Errorf("phase %d while a statement runs", phase)
+	}
+	h.backend(parseOK, bindOK, complete("SELECT 1"))
+	if phase, _ := h.m.Activity(); phase != PhaseIdleInTransaction {
+		t.Errorf("phase %d behind a Flush", phase)
+	}
+	h.client(syncMsg)
+	h.backend(ready('I'))
+	if phase, _ := h.m.Activity(); phase != PhaseIdle {
+		t.Errorf("phase %d behind a Sync", phase)
+	}
+}
+
+// What is executed has the form of the text that was prepared.
+func TestExecutedTextKeepsItsForm(t *testing.T) {
+	h := newHarness(t)
+	j := phrase("SELECT secret")
+	j.Form = statement.Redacted
+	h.judge.known["SELECT secret"] = j
+	h.client(parse("", "SELECT secret"), bind("", ""), execute("", 0), syncMsg)
+	if h.notes.form != statement.Redacted {
+		t.Errorf("recorded as %s", h.notes.form)
+	}
+}
