@@ -434,3 +434,14 @@ func TestSearchPathPutsNamesInDoubt(t *testing.T) {
 		}
 	}
 }
+
+func TestTooManyStatementsAreRefused(t *testing.T) {
+	h := newHarness(t)
+	h.m.opt.MaxMessage = 1 << 20
+	same(t, "to the backend", h.client(query(strings.Repeat("SELECT 1;", maxStatements+1))), query(`"pgcustos incident 0123456789abcdef"`))
+	got := h.backend(failed("42601", `syntax error at or near ""pgcustos incident 0123456789abcdef""`), ready('I'))
+	if f := pgwire.ReadFields(got[pgwire.HeaderSize:]); string(f.Code) != "54000" {
+		t.Errorf("the client was told %q", got)
+	}
+	h.settledAll()
+}

@@ -20,11 +20,18 @@ func (m *Machine) onQuery(now int64, body []byte, size int, out *Output) action 
 	if !ok {
 		return park
 	}
+	if len(j.Statements) > maxStatements {
+		return m.tooMany(now, len(j.Statements), size, out)
+	}
 	m.segment++
 	ref := m.admit(now, j, out)
 	m.segment++
 	return ref.action()
 }
+
+// maxStatements bounds the statements of one Query: each has a record, and room
+// that is kept for its outcome.
+const maxStatements = 10_000
 
 // judgement returns what is known of a text, or asks the driver to find out.
 func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {

@@ -45,17 +45,28 @@ func (m *Machine) refuse(v *verdict) *refusal {
 // tooLarge refuses a message that is larger than what is judged. Its body is
 // passed over as it comes.
 func (m *Machine) tooLarge(now int64, k kind, size int, out *Output) action {
+	return m.exceeds(now, k, size, pgwire.Error{
+		Message: fmt.Sprintf("a message of %d bytes is too large to be judged", size),
+		Detail:  fmt.Sprintf("The limit is %d bytes.", m.opt.MaxMessage),
+		Hint:    "Send the data as parameters or with COPY, which have no such limit.",
+	}, out)
+}
+
+// tooMany refuses a Query of more statements than are judged.
+func (m *Machine) tooMany(now int64, n, size int, out *Output) action {
+	return m.exceeds(now, kindQuery, size, pgwire.Error{
+		Message: fmt.Sprintf("a message of %d statements is too long to be judged", n),
+		Detail:  fmt.Sprintf("The limit is %d statements.", maxStatements),
+		Hint:    "Send fewer statements at once.",
+	}, out)
+}
+
+// exceeds refuses a message that is beyond a bound, with 54000.
+func (m *Machine) exceeds(now int64, k kind, size int, e pgwire.Error, out *Output) action {
+	e.Severity, e.Code, e.Incident = pgwire.SeverityError, pgwire.ProgramLimitExceeded, m.opt.Incident()
 	v := verdict{decision: audit.Unavailable, class: statement.Unknown, cause: string(statement.CauseSize)}
-	ref := &refusal{err: pgwire.Error{
-		Severity: pgwire.SeverityError,
-		Code:     pgwire.ProgramLimitExceeded,
-		Message:  fmt.Sprintf("a message of %d bytes is too large to be judged", size),
-		Detail:   fmt.Sprintf("The limit is %d bytes.", m.opt.MaxMessage),
-		Hint:     "Send the data as parameters or with COPY, which have no such limit.",
-		Incident: m.opt.Incident(),
-	}}
-	_, ref = m.record(&v, record{
-		typ: audit.Statement, st: &unknownName, form: statement.Masked, protocol: protocolOf(k), size: size, refusal: ref,
+	_, ref := m.record(&v, record{
+		typ: audit.Statement, st: &unknownName, form: statement.Masked, protocol: protocolOf(k), size: size, refusal: &refusal{err: e},
 	}, out)
 	if k == kindQuery {
 		m.replacement = ref.query(m.replacement[:0])
