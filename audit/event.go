@@ -26,6 +26,7 @@ const (
 	Configuration  Type = "configuration"     // start, reload, refused reload, stop
 	ParserDied     Type = "parser.died"       // a worker was lost to a text
 	JournalOpened  Type = "journal.opened"    // what recovery found
+	Checkpoint     Type = "checkpoint"        // the journal's own: how far its hash chain has come, signed
 )
 
 // Decision is what was made of a statement or a log-in.

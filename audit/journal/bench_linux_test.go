@@ -29,7 +29,12 @@ func TestRecordAllocatesNothing(t *testing.T) {
 
 // BenchmarkStatement records a statement and its outcome, from 8 writers.
 func BenchmarkStatement(b *testing.B) {
-	j := open(b, Options{Path: b.TempDir(), Node: "n", SegmentSize: 512 << 20})
+	_, signer := testKey(1)
+	writeStatements(b, open(b, Options{Path: b.TempDir(), Node: "n", SegmentSize: 512 << 20, Signer: signer}))
+}
+
+func writeStatements(b *testing.B, j *Journal) {
+	b.Helper()
 	b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -79,6 +84,30 @@ func BenchmarkWait(b *testing.B) {
 			close(work)
 			wg.Wait()
 		})
+	}
+}
+
+// BenchmarkSustained is BenchmarkStatement for as long as a segment of 4 GiB
+// lasts, so that making segments has no part in it.
+func BenchmarkSustained(b *testing.B) {
+	_, signer := testKey(1)
+	j := open(b, Options{Path: b.TempDir(), Node: "n", SegmentSize: 4 << 30, Signer: signer})
+	writeStatements(b, j)
+}
+
+// BenchmarkVerify verifies a stream of 256 MB, on one core.
+func BenchmarkVerify(b *testing.B) {
+	path := b.TempDir()
+	o := signedOptions(b, path)
+	o.SegmentSize, o.Reserve = 64<<20, 1<<20
+	writeStream(b, o, 256<<20/700)
+	b.ResetTimer()
+	for b.Loop() {
+		v := verifyAll(b, path)
+		if len(v.Findings) > 0 {
+			b.Fatal(v.Findings[0].String())
+		}
+		b.SetBytes(v.Streams[0].Bytes)
 	}
 }
 

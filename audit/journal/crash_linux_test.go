@@ -41,7 +41,8 @@ func crashText(round string, w, n int) string {
 // crashChild records until it is killed, and tells each sequence after its
 // Record has returned.
 func crashChild(path, round string) error {
-	j, err := Open(Options{Path: path, Node: "crash", SegmentSize: 256 << 10, Reserve: 16 << 10})
+	_, signer := testKey(1)
+	j, err := Open(Options{Path: path, Node: "crash", SegmentSize: 256 << 10, Reserve: 16 << 10, Signer: signer})
 	if err != nil {
 		return err
 	}
@@ -92,15 +93,27 @@ func TestCrash(t *testing.T) {
 	for round := range crashRounds {
 		all = append(all, killOneWriter(t, path, fmt.Sprint(round), 1+rand.IntN(4000)))
 		checkAcks(t, path, all)
+		mustVerify(t, path)
 		if t.Failed() {
 			t.Fatalf("round %d", round)
 		}
 	}
+	kept := keep(t, path)
 	// Recovery of the last one changes nothing.
-	if err := open(t, Options{Path: path, Node: "last", SegmentSize: 256 << 10}).Close(); err != nil {
+	public, signer := testKey(1)
+	if err := open(t, Options{Path: path, Node: "last", SegmentSize: 256 << 10, Signer: signer}).Close(); err != nil {
 		t.Fatal(err)
 	}
 	checkAcks(t, path, all)
+	v := mustVerify(t, path, func(o *VerifyOptions) { o.Kept = kept })
+	for _, s := range v.Streams {
+		if !s.Finished || s.Unsigned != 0 || s.Covered.IsZero() {
+			t.Errorf("%+v", s)
+		}
+	}
+	if _, _, err := verifyIndependently(path, public); err != nil {
+		t.Errorf("the independent verifier: %v", err)
+	}
 	total := 0
 	for _, a := range all {
 		total += len(a.texts) + len(a.outcomes)

@@ -25,7 +25,7 @@ func killed(t *testing.T) *image {
 	t.Helper()
 	j := open(t, small(t))
 	p := j.Prepare(&audit.Context{Session: "01JD8Z3V9M4Q7T2X5B6C8D9E0F"}) // short: each byte is cut and flipped
-	for range 3 {
+	for range 2 {
 		record(t, j, testStatement(p))
 	}
 	last := j.cur.pos
@@ -210,6 +210,10 @@ func TestOpenTellsOfATornTail(t *testing.T) {
 	}
 	all := readAll(t, i.path)
 	last := all[len(all)-1]
+	for last.Type == audit.Checkpoint {
+		all = all[:len(all)-1]
+		last = all[len(all)-1]
+	}
 	if last.Type != audit.JournalOpened || last.Cause != "recovered" || !strings.Contains(last.Detail, "bytes behind record 4 set aside") {
 		t.Errorf("%s %s %s", last.Type, last.Cause, last.Detail)
 	}
@@ -251,9 +255,9 @@ func TestMissingSegment(t *testing.T) {
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	i := killed(t)
-	i.content[offVersion] = 2
+	i.content[offVersion] = 3
 	i.write(t, i.content)
-	if _, err := tryReadAll(i.path); err == nil || !strings.Contains(err.Error(), "format version 2") {
+	if _, err := tryReadAll(i.path); err == nil || !strings.Contains(err.Error(), "format version 3") {
 		t.Error(err)
 	}
 }

@@ -240,3 +240,14 @@ func cutString(s string, bound int) string {
 	}
 	return s[:bound]
 }
+
+func (f *fields) bytes(id uint16, v []byte) {
+	if len(v) == 0 {
+		return
+	}
+	if f.b != nil {
+		f.head(id, len(v))
+		copy(f.b[f.n+6:], v)
+	}
+	f.n += 6 + len(v)
+}

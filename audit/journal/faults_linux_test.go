@@ -122,7 +122,7 @@ func waitForRoom(t *testing.T, j *Journal) {
 func checkFullDisk(t *testing.T, path string, statements []uint64) {
 	t.Helper()
 	outcomes := map[uint64]int{}
-	all := readAll(t, path)
+	all := readEvents(t, path)
 	for _, r := range all {
 		if r.Type == audit.Outcome {
 			outcomes[r.Statement]++

@@ -109,34 +109,50 @@ func (j *Journal) flushOnce() {
 	j.mu.Unlock()
 
 	end := cur.base + pos
-	if end == j.flush.synced.Load() {
+	if end == j.flush.synced.Load() && len(retired) == 0 {
 		j.flush.done(end, nil)
 		return
 	}
 	left, err := syncSegments(retired, cur, pos)
+	j.mu.Lock()
+	j.retired = append(left, j.retired...)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", audit.ErrBroken, err)
-		j.mu.Lock()
-		j.retired = append(left, j.retired...)
 		j.fail(err)
-		j.mu.Unlock()
 	}
+	j.mu.Unlock()
 	j.flush.done(end, err)
 }
 
-// syncSegments syncs the retired segments and gives them up, then the current
-// one up to pos. It returns the retired ones that it has not come to.
+// syncSegments syncs the retired segments and gives up those that the chain has
+// passed, then syncs the current one up to pos. It returns the retired ones that
+// are still mapped.
 func syncSegments(retired []*segment, cur *segment, pos int64) ([]*segment, error) {
-	for i, s := range retired {
-		if err := s.sync(); err != nil {
-			return retired[i:], err
-		}
-		if err := s.retire(); err != nil {
-			return retired[i+1:], err
-		}
+	left, err := retireSegments(retired)
+	if err != nil {
+		return left, err
 	}
 	if err := cur.sync(); err != nil {
-		return nil, err
+		return left, err
 	}
-	return nil, guard(func() { cur.mark(pos) })
+	return left, guard(func() { cur.mark(pos) })
+}
+
+func retireSegments(retired []*segment) (left []*segment, err error) {
+	for i, s := range retired {
+		if !s.synced {
+			if err := s.sync(); err != nil {
+				return append(left, retired[i:]...), err
+			}
+			s.synced = true
+		}
+		if !s.hashed.Load() {
+			left = append(left, s)
+			continue
+		}
+		if err := s.retire(); err != nil {
+			return append(left, retired[i+1:]...), err
+		}
+	}
+	return left, nil
 }

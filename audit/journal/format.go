@@ -7,7 +7,7 @@ import (
 // The layout of audit/FORMAT.md as the writer uses it. The reader has its own.
 const (
 	magic         = "PGCUSTOS"
-	formatVersion = 1
+	formatVersion = 2
 	headerSize    = 4096 // of a segment
 
 	offVersion    = 8
@@ -55,6 +55,15 @@ const (
 	outcomeString  = 128
 
 	maxKind = 255 // of an object
+
+	checkpointType = 15
+	chainedHeader  = 1024 // bytes of a segment's header that the chain covers
+	maxSums        = 1024 // records that one checkpoint lists
+	// closeRoom is kept in each segment for the checkpoint that Close writes.
+	closeRoom = 512
+
+	startDomain  = "pgcustos journal 2\n"
+	signedDomain = "pgcustos checkpoint 2\n"
 )
 
 // align rounds up to the alignment of records.
@@ -72,6 +81,8 @@ const (
 	fName, fFingerprint, fIndex, fOf, fTx, fProtocol                                 = 56, 57, 58, 59, 60, 61
 	fStatement, fResult, fFate, fSQLSTATE, fMessage, fMessageLen, fRows, fBytes, fNS = 80, 81, 82, 83, 84, 85, 86, 87, 88
 	fDigest, fChange                                                                 = 96, 97
+
+	fAtSegment, fAtOffset, fAtSequence, fChain, fSums, fKey, fSignature, fEarlier = 112, 113, 114, 115, 116, 117, 118, 119
 )
 
 // typeNumber returns the number of a type, 0 for one that has none.
@@ -105,6 +116,8 @@ func typeNumber(t audit.Type) uint16 {
 		return 13
 	case audit.JournalOpened:
 		return 14
+	case audit.Checkpoint:
+		return checkpointType
 	}
 	return 0
 }

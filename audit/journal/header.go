@@ -23,6 +23,10 @@ type segmentHeader struct {
 	opened time.Time
 
 	mark int64 // what had reached the disk
+
+	version uint32
+	start   [32]byte   // of the chain, in segment 1
+	chained [1024]byte // what the chain covers
 }
 
 // sum is the CRC32C over the parts, one behind the other.
@@ -68,8 +72,8 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 	if string(b[:8]) != "PGCUSTOS" {
 		return nil, &headerFault{0, "not a segment of a journal"}
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != 1 {
-		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads version 1", v)}
+	if v := binary.LittleEndian.Uint32(b[8:]); v < 1 || v > 2 {
+		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads versions 1 and 2", v)}
 	}
 	if binary.LittleEndian.Uint32(b[508:]) != sum(b[:508]) {
 		return nil, &headerFault{508, "the header's checksum is wrong"}
@@ -79,12 +83,14 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 		number:  binary.LittleEndian.Uint64(b[24:]),
 		created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[32:]))).UTC(),
 	}
+	h.version = binary.LittleEndian.Uint32(b[8:])
+	copy(h.chained[:], b)
 	copy(h.stream[:], b[48:64])
 	copy(h.boot[:], b[64:80])
 	n := int(binary.LittleEndian.Uint16(b[80:]))
 	if binary.LittleEndian.Uint32(b[12:]) != 4096 || h.size < 4096 || n > 255 ||
 		!allZero(b[40:48]) || !allZero(b[82+n:508]) {
-		return nil, &headerFault{12, "the header holds what version 1 does not know"}
+		return nil, &headerFault{12, "the header holds what this program does not know"}
 	}
 	h.node = string(b[82 : 82+n])
 	h.seed = sum(h.stream[:], u64le(h.number))
@@ -105,8 +111,13 @@ func (h *segmentHeader) parseBeginning(b []byte) *headerFault {
 	if binary.LittleEndian.Uint32(b[1016:]) != h.sum(b[512:1016]) {
 		return &headerFault{1016, "the checksum of the segment's beginning is wrong"}
 	}
-	if !allZero(b[528:1016]) {
-		return &headerFault{528, "the header holds what version 1 does not know"}
+	if h.version == 2 && h.number == 1 {
+		copy(h.start[:], b[528:560])
+	} else if !allZero(b[528:560]) {
+		return &headerFault{528, "the header holds what this program does not know"}
+	}
+	if !allZero(b[560:1016]) {
+		return &headerFault{560, "the header holds what this program does not know"}
 	}
 	h.begun = true
 	h.first = binary.LittleEndian.Uint64(b[512:])
@@ -116,7 +127,7 @@ func (h *segmentHeader) parseBeginning(b []byte) *headerFault {
 
 func (h *segmentHeader) parseMark(b []byte) *headerFault {
 	if !allZero(b[1032:4096]) {
-		return &headerFault{1032, "the header holds what version 1 does not know"}
+		return &headerFault{1032, "the header holds what this program does not know"}
 	}
 	word := b[1024:1032]
 	if bytes.Equal(word, make([]byte, 8)) {

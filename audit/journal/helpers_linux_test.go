@@ -40,7 +40,7 @@ func record(t testing.TB, j *Journal, ev *audit.Event) audit.Receipt {
 	return r
 }
 
-// readAll reads a journal to its end.
+// readAll reads a journal to its end, checkpoints and all.
 func readAll(t testing.TB, path string) []*Record {
 	t.Helper()
 	records, err := tryReadAll(path)
@@ -48,6 +48,18 @@ func readAll(t testing.TB, path string) []*Record {
 		t.Fatalf("read: %v", err)
 	}
 	return records
+}
+
+// readEvents is readAll without what the journal writes of itself as it goes.
+func readEvents(t testing.TB, path string) []*Record {
+	t.Helper()
+	var events []*Record
+	for _, r := range readAll(t, path) {
+		if r.Type != audit.Checkpoint {
+			events = append(events, r)
+		}
+	}
+	return events
 }
 
 func tryReadAll(path string) ([]*Record, error) {

@@ -28,11 +28,13 @@ type Journal struct {
 	promised int64  // outcomes that room is kept for
 	failure  error  // sticky: why nothing can be written any more
 	retired  []*segment
+	unhashed []*segment // begun, and the chain has not come to them
 	scratch  [4]byte
 	spare    spare
 
 	tail  atomic.Int64 // position behind the last record
 	flush flusher
+	chain chain
 
 	stop chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -58,16 +60,22 @@ func Open(o Options) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, stop: make(chan struct{})}
-	if err := j.start(&o); err != nil {
+	j.chain.init(o.Signer)
+	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err
 	}
-	if _, err := j.Record(found.event()); err != nil {
+	_, err = j.Record(found.event())
+	if err == nil {
+		err = j.firstCheckpoint()
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
+	j.wg.Go(j.chainLoop)
 	return j, nil
 }
 
-func (j *Journal) start(o *Options) error {
+func (j *Journal) start(o *Options, from [32]byte) error {
 	if err := j.createStream(o); err != nil {
 		return err
 	}
@@ -80,7 +88,8 @@ func (j *Journal) start(o *Options) error {
 		_ = j.lock.Close()
 		return err
 	}
-	j.cur.begin(1, time.Now().UnixNano())
+	j.cur.begin(1, time.Now().UnixNano(), from)
+	j.chain.begin(j.cur, from)
 	j.tail.Store(headerSize)
 	j.spare.init(&j.mu)
 	j.flush.init()
@@ -138,7 +147,7 @@ func (j *Journal) finish(broken error) error {
 		}
 		return nil // whoever wrote has been told
 	}
-	err := guard(func() { j.cur.seal(sealClosed, j.seq) })
+	err := guard(func() { j.cur.seal(sealClosed, j.seq, j.lastCheckpoint()) })
 	j.retired = append(j.retired, j.cur)
 	for i, s := range j.retired {
 		if err == nil {

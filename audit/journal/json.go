@@ -14,54 +14,56 @@ const timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
 
 // jsonRecord is a record as JSON. The names stay.
 type jsonRecord struct {
-	Time          string         `json:"time"`
-	Type          string         `json:"type"`
-	Stream        string         `json:"stream"`
-	Sequence      uint64         `json:"sequence"`
-	Node          string         `json:"node"`
-	Decision      string         `json:"decision,omitempty"`
-	Incident      string         `json:"incident,omitempty"`
-	Cause         string         `json:"cause,omitempty"`
-	Detail        string         `json:"detail,omitempty"`
-	Count         uint64         `json:"count,omitempty"`
-	Session       string         `json:"session,omitempty"`
-	Principal     *jsonPrincipal `json:"principal,omitempty"`
-	Claimed       *jsonClaimed   `json:"claimed,omitempty"`
-	Source        *jsonSource    `json:"source,omitempty"`
-	Method        string         `json:"method,omitempty"`
-	Rule          string         `json:"rule,omitempty"`
-	Group         string         `json:"group,omitempty"`
-	Backend       string         `json:"backend,omitempty"`
-	Database      string         `json:"database,omitempty"`
-	Role          string         `json:"role,omitempty"`
-	BackendPID    uint64         `json:"backend_pid,omitempty"`
-	DecisionRule  string         `json:"decision_rule,omitempty"`
-	Missing       string         `json:"missing,omitempty"`
-	Command       string         `json:"command,omitempty"`
-	Class         []string       `json:"class,omitempty"`
-	Tags          []string       `json:"tags,omitempty"`
-	Objects       []jsonObject   `json:"objects,omitempty"`
-	Text          *string        `json:"text,omitempty"`
-	TextBase64    string         `json:"text_base64,omitempty"`
-	Form          string         `json:"form,omitempty"`
-	Name          string         `json:"name,omitempty"`
-	Fingerprint   string         `json:"fingerprint,omitempty"`
-	Index         uint64         `json:"index,omitempty"`
-	Of            uint64         `json:"of,omitempty"`
-	Transaction   uint64         `json:"transaction,omitempty"`
-	Protocol      string         `json:"protocol,omitempty"`
-	Statement     uint64         `json:"statement,omitempty"`
-	Result        string         `json:"result,omitempty"`
-	Fate          string         `json:"fate,omitempty"`
-	SQLSTATE      string         `json:"sqlstate,omitempty"`
-	Message       string         `json:"message,omitempty"`
-	MessageLength uint64         `json:"message_length,omitempty"`
-	Rows          *int64         `json:"rows,omitempty"`
-	Bytes         *int64         `json:"bytes,omitempty"`
-	Duration      *int64         `json:"duration_ns,omitempty"`
-	Digest        string         `json:"digest,omitempty"`
-	Change        string         `json:"change,omitempty"`
-	Cut           bool           `json:"cut,omitempty"`
+	Time          string          `json:"time"`
+	Type          string          `json:"type"`
+	Stream        string          `json:"stream"`
+	Sequence      uint64          `json:"sequence"`
+	Node          string          `json:"node"`
+	Decision      string          `json:"decision,omitempty"`
+	Incident      string          `json:"incident,omitempty"`
+	Cause         string          `json:"cause,omitempty"`
+	Detail        string          `json:"detail,omitempty"`
+	Count         uint64          `json:"count,omitempty"`
+	Session       string          `json:"session,omitempty"`
+	Principal     *jsonPrincipal  `json:"principal,omitempty"`
+	Claimed       *jsonClaimed    `json:"claimed,omitempty"`
+	Source        *jsonSource     `json:"source,omitempty"`
+	Method        string          `json:"method,omitempty"`
+	Rule          string          `json:"rule,omitempty"`
+	Group         string          `json:"group,omitempty"`
+	Backend       string          `json:"backend,omitempty"`
+	Database      string          `json:"database,omitempty"`
+	Role          string          `json:"role,omitempty"`
+	BackendPID    uint64          `json:"backend_pid,omitempty"`
+	DecisionRule  string          `json:"decision_rule,omitempty"`
+	Missing       string          `json:"missing,omitempty"`
+	Command       string          `json:"command,omitempty"`
+	Class         []string        `json:"class,omitempty"`
+	Tags          []string        `json:"tags,omitempty"`
+	Objects       []jsonObject    `json:"objects,omitempty"`
+	Text          *string         `json:"text,omitempty"`
+	TextBase64    string          `json:"text_base64,omitempty"`
+	Form          string          `json:"form,omitempty"`
+	Name          string          `json:"name,omitempty"`
+	Fingerprint   string          `json:"fingerprint,omitempty"`
+	Index         uint64          `json:"index,omitempty"`
+	Of            uint64          `json:"of,omitempty"`
+	Transaction   uint64          `json:"transaction,omitempty"`
+	Protocol      string          `json:"protocol,omitempty"`
+	Statement     uint64          `json:"statement,omitempty"`
+	Result        string          `json:"result,omitempty"`
+	Fate          string          `json:"fate,omitempty"`
+	SQLSTATE      string          `json:"sqlstate,omitempty"`
+	Message       string          `json:"message,omitempty"`
+	MessageLength uint64          `json:"message_length,omitempty"`
+	Rows          *int64          `json:"rows,omitempty"`
+	Bytes         *int64          `json:"bytes,omitempty"`
+	Duration      *int64          `json:"duration_ns,omitempty"`
+	Digest        string          `json:"digest,omitempty"`
+	Change        string          `json:"change,omitempty"`
+	Checkpoint    *jsonCheckpoint `json:"checkpoint,omitempty"`
+	Earlier       []jsonEarlier   `json:"earlier,omitempty"`
+	Cut           bool            `json:"cut,omitempty"`
 }
 
 type jsonPrincipal struct {
@@ -151,6 +153,7 @@ func (r *Record) json() jsonRecord {
 		SQLSTATE: valid(r.SQLSTATE), Message: valid(r.Message), MessageLength: r.MessageLength,
 		Digest: valid(r.Digest), Change: valid(r.Change), Cut: r.Cut,
 	}
+	j.Checkpoint, j.Earlier = r.jsonChain()
 	r.jsonPeers(&j)
 	r.jsonNumbers(&j)
 	if r.Form != "" || r.Text != "" {

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 )
@@ -14,6 +16,9 @@ type Options struct {
 	// in bytes; 1 MiB where it is 0, or an eighth of the segment where that is
 	// less. Statements cannot use it, and the records of denied ones only half.
 	Reserve int64
+	// Signer signs the checkpoints, with an Ed25519 key; nil leaves them unsigned.
+	// It is called by one goroutine at a time, and never while a statement waits.
+	Signer crypto.Signer
 }
 
 const (
@@ -43,6 +48,11 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Reserve < 0 || o.Reserve > o.SegmentSize/2 {
 		return fmt.Errorf("journal: a reserve of %d bytes: it must be at most half a segment", o.Reserve)
+	}
+	if o.Signer != nil {
+		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {
+			return fmt.Errorf("journal: checkpoints are signed with an Ed25519 key, not with %T", o.Signer.Public())
+		}
 	}
 	o.SegmentSize = align(o.SegmentSize)
 	o.Reserve = align(o.Reserve)

@@ -67,6 +67,9 @@ type Record struct {
 	Digest string
 	Change string
 
+	Checkpoint *Checkpoint // of a checkpoint
+	Earlier    []Earlier   // of journal.opened: the streams that this one follows
+
 	Unknown []Field // what a newer version wrote, in its order
 }
 
@@ -129,6 +132,8 @@ func (r *Record) field(id uint16, value []byte) error {
 			return fmt.Errorf("field %s has %d bytes instead of 8", known.name, len(value))
 		}
 		r.setNumber(id, binary.LittleEndian.Uint64(value))
+	case kindBytes:
+		return r.setBytes(id, value)
 	case kindString:
 		if to := r.stringField(id); to != nil {
 			*to = string(value)
@@ -213,6 +218,8 @@ func (r *Record) eventString(id uint16) *string {
 		return &r.SQLSTATE
 	case 84:
 		return &r.Message
+	case 117:
+		return &r.checkpoint().Key
 	case 96:
 		return &r.Digest
 	case 97:
@@ -261,6 +268,12 @@ func (r *Record) setNumber(id uint16, v uint64) {
 		r.Bytes = int64(v)
 	case 88:
 		r.Duration = time.Duration(v)
+	case 112:
+		r.checkpoint().Segment = v
+	case 113:
+		r.checkpoint().Offset = v
+	case 114:
+		r.checkpoint().Sequence = v
 	}
 }
 

@@ -15,13 +15,14 @@ type claim struct {
 	spare   int64 // that must stay free behind it
 	promise bool  // one more outcome is promised
 	outcome bool
+	try     bool // do not wait for a segment to be made
 }
 
 // Record implements audit.Recorder. Errors wrap audit.ErrFull or
 // audit.ErrBroken; an event of no known type, or beyond 2 GiB, is an error too.
 func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 	number := typeNumber(ev.Type)
-	if number == 0 {
+	if number == 0 || number == checkpointType {
 		return audit.Receipt{}, fmt.Errorf("journal: no such type of event: %q", ev.Type)
 	}
 	var size fields
@@ -92,6 +93,9 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int) {
 	s.pos = align(s.pos + int64(length))
 	s.records++
 	j.seq++
+	if j.seq%maxSums == 0 {
+		j.chain.kick()
+	}
 }
 
 // settle keeps the account of promised outcomes.
@@ -142,6 +146,9 @@ func (j *Journal) admit(c *claim, at int64) error {
 		if c.spare < j.reserve && j.fits(j.cur, c, c.spare) {
 			return nil
 		}
+		if c.try {
+			return errNoRoom
+		}
 		if err := j.await(j.room(c)); err != nil {
 			return err
 		}
@@ -150,7 +157,7 @@ func (j *Journal) admit(c *claim, at int64) error {
 
 // room is the size of a segment in which c would fit, and be no exception.
 func (j *Journal) room(c *claim) int64 {
-	need := int64(headerSize + sealSize)
+	need := int64(headerSize + sealSize + closeRoom)
 	need += c.size + (j.promised+1)*outcomeRoom + j.reserve
 	if need <= j.size {
 		return j.size
@@ -162,10 +169,12 @@ func (j *Journal) room(c *claim) int64 {
 // rotate seals the current segment and begins the next. mu is held.
 func (j *Journal) rotate(at int64) {
 	done, next := j.cur, j.spare.next
-	done.seal(sealNext, j.seq)
+	done.seal(sealNext, j.seq, [32]byte{})
 	next.base = done.base + done.pos
-	next.begin(j.seq+1, at)
+	next.begin(j.seq+1, at, [32]byte{})
 	j.retired = append(j.retired, done)
+	j.unhashed = append(j.unhashed, next)
+	j.chain.kick()
 	j.cur, j.spare.next = next, nil
 	j.spare.kick()
 	j.flush.kick()

@@ -25,11 +25,16 @@ type findings struct {
 	torn    uint64
 
 	lastSeal uint32 // of the stream that is looked at
+
+	ends   []head            // of the streams with a chain
+	listed map[[16]byte]bool // those that another one tells of
+	heads  []head            // the rest
 }
 
 // event is the first record of the new stream.
 func (f *findings) event() *audit.Event {
-	ev := &audit.Event{Type: audit.JournalOpened, Cause: "clean", Count: f.torn}
+	// What is prepared is taken as it is.
+	ev := &audit.Event{Type: audit.JournalOpened, Cause: "clean", Count: f.torn, Prepared: earlierFields(f.heads)}
 	parts := []string{fmt.Sprintf("%d earlier streams, %d being written", f.streams, f.live)}
 	if f.torn > 0 {
 		ev.Cause = "recovered"
@@ -44,7 +49,7 @@ func recoverStreams(path string) (*findings, error) {
 	if err != nil {
 		return nil, diskError(err)
 	}
-	f := &findings{}
+	f := &findings{listed: map[[16]byte]bool{}}
 	for _, e := range entries {
 		if !e.IsDir() || streamName.FindString(e.Name()) == "" {
 			continue
@@ -53,18 +58,23 @@ func recoverStreams(path string) (*findings, error) {
 		lock, err := lockDir(dir)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			f.live++
+			f.lookForEarlier(dir)
 			continue
 		}
 		if err != nil {
 			return nil, diskError(err)
 		}
 		err = f.recoverStream(dir)
+		if err == nil {
+			err = f.lookForEnd(dir)
+		}
 		_ = lock.Close()
 		if err != nil {
 			return nil, diskError(err)
 		}
 		f.streams++
 	}
+	f.pickHeads()
 	return f, nil
 }
 
@@ -271,7 +281,17 @@ func (f *findings) repair(s *streamReader, hole *gap, last bool) error {
 		}
 	}
 	f.lastSeal = sealRecover
-	return writeSeal(seg, size)
+	var chain [32]byte
+	if seg.head.version > 1 {
+		numbers, err := segmentNumbers(s.dir)
+		if err != nil {
+			return err
+		}
+		if chain, err = chainAtEnd(s.dir, numbers); err != nil {
+			return err
+		}
+	}
+	return writeSeal(seg, size, chain)
 }
 
 // setAside copies a part of a segment to a file of its own.
@@ -295,7 +315,7 @@ func setAside(seg *segmentReader, off, size int64) error {
 
 // writeSeal seals a segment where its records end, over size bytes of a torn
 // tail, and cuts it there. It may be cut short at any point and done again.
-func writeSeal(seg *segmentReader, size int64) error {
+func writeSeal(seg *segmentReader, size int64, chain [32]byte) error {
 	file, err := os.OpenFile(seg.path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -306,7 +326,7 @@ func writeSeal(seg *segmentReader, size int64) error {
 	}
 	if err == nil {
 		r := make([]byte, sealSize)
-		fillSeal(r, seg.head.seed, sealRecover, seg.next-1, seg.records, uint64(size))
+		fillSeal(r, seg.head.seed, sealRecover, seg.next-1, seg.records, uint64(size), chain)
 		binary.LittleEndian.PutUint32(r, sealSize)
 		_, err = file.WriteAt(r, seg.off)
 	}

@@ -8,6 +8,7 @@ const (
 	kindUint
 	kindInt
 	kindObject
+	kindBytes
 )
 
 // knownField is one line of the registry in audit/FORMAT.md, section 4.
@@ -71,6 +72,15 @@ var knownFields = map[uint16]knownField{
 	88: {"duration", kindInt},
 	96: {"digest", kindString},
 	97: {"change", kindString},
+
+	112: {"checkpoint_segment", kindUint},
+	113: {"checkpoint_offset", kindUint},
+	114: {"checkpoint_sequence", kindUint},
+	115: {"chain", kindBytes},
+	116: {"sums", kindBytes},
+	117: {"key", kindString},
+	118: {"signature", kindBytes},
+	119: {"earlier", kindBytes},
 }
 
 // knownTypes is the registry of section 5.
@@ -89,6 +99,7 @@ var knownTypes = map[uint16]string{
 	12: "configuration",
 	13: "parser.died",
 	14: "journal.opened",
+	15: "checkpoint",
 }
 
 // TypeNames lists the types of record that this version knows, in the order of

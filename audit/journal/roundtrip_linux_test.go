@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{},
 	}
 	receipt := record(t, j, &ev)
-	got := readAll(t, j.pathForTest())[1]
+	got := readEvents(t, j.pathForTest())[1]
 
 	c := ev.Context
 	want := &Record{
@@ -82,7 +83,7 @@ func TestPreparedEqualsContext(t *testing.T) {
 	at := time.Now()
 	record(t, j, &audit.Event{Type: audit.SessionStart, Time: at, Prepared: j.Prepare(testContext())})
 	record(t, j, &audit.Event{Type: audit.SessionStart, Time: at, Context: testContext()})
-	all := readAll(t, j.pathForTest())
+	all := readEvents(t, j.pathForTest())
 	a, b := all[1], all[2]
 	b.Sequence, b.Offset = a.Sequence, a.Offset
 	if !reflect.DeepEqual(a, b) {
@@ -92,16 +93,17 @@ func TestPreparedEqualsContext(t *testing.T) {
 
 func TestEveryTypeComesBack(t *testing.T) {
 	j := open(t, small(t))
-	for _, name := range TypeNames() {
+	names := slices.DeleteFunc(TypeNames(), func(name string) bool { return name == string(audit.Checkpoint) })
+	for _, name := range names {
 		record(t, j, &audit.Event{Type: audit.Type(name)})
 	}
-	all := readAll(t, j.pathForTest())
+	all := readEvents(t, j.pathForTest())
 	if all[0].Type != audit.JournalOpened || all[0].Cause != "clean" || all[0].Detail == "" {
 		t.Errorf("the first record is %+v", all[0])
 	}
-	for i, name := range TypeNames() {
+	for i, name := range names {
 		r := all[i+1]
-		if string(r.Type) != name || r.Sequence != uint64(i+2) || time.Since(r.Time) > time.Minute {
+		if string(r.Type) != name || r.Sequence != uint64(i+3) || time.Since(r.Time) > time.Minute {
 			t.Errorf("record %d: %s %d %v, want %s", i, r.Type, r.Sequence, r.Time, name)
 		}
 	}
@@ -132,7 +134,7 @@ func TestOutcomeIsBounded(t *testing.T) {
 			if used := j.cur.pos - before; used > outcomeRoom {
 				t.Errorf("an outcome took %d bytes, %d are kept", used, outcomeRoom)
 			}
-			all := readAll(t, j.pathForTest())
+			all := readEvents(t, j.pathForTest())
 			r := all[len(all)-1]
 			if r.Session != test.context.Session || !r.Cut || r.MessageLength != 10000 || r.Message != long[:2048] || r.Text != "" {
 				t.Errorf("read %+v", r)
@@ -159,7 +161,7 @@ func TestLargerThanASegment(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	all := readAll(t, j.pathForTest())
+	all := readEvents(t, j.pathForTest())
 	if len(all) != 7 {
 		t.Fatalf("%d records", len(all))
 	}
@@ -192,7 +194,7 @@ func TestRotationAndReopening(t *testing.T) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		all := readAll(t, o.Path)
+		all := readEvents(t, o.Path)
 		if len(all) != total {
 			t.Fatalf("round %d: %d records, want %d", round, len(all), total)
 		}
@@ -201,7 +203,13 @@ func TestRotationAndReopening(t *testing.T) {
 	last := time.Time{}
 	for _, r := range readAll(t, o.Path) {
 		next[r.Stream]++
-		if r.Sequence != next[r.Stream] || r.Time.Before(last) {
+		if r.Sequence != next[r.Stream] {
+			t.Fatalf("record %d of %s", r.Sequence, r.Stream)
+		}
+		if r.Type == audit.Checkpoint {
+			continue // its time is that of its signature, a moment before
+		}
+		if r.Time.Before(last) {
 			t.Fatalf("record %d of %s at %v", r.Sequence, r.Stream, r.Time)
 		}
 		last = r.Time

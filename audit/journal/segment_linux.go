@@ -24,15 +24,19 @@ type segment struct {
 	number uint64
 	base   int64 // position of the segment's first byte in the stream
 	size   int64
-	seed   uint32 // CRC32C of stream id and number
+	seed   uint32      // CRC32C of stream id and number
+	hashed atomic.Bool // the chain is behind its seal: nobody reads the mapping any more
 
 	// Guarded by Journal.mu.
 	pos     int64 // behind the last record
 	records uint64
+
+	synced bool // sealed and on the disk; owned by whoever holds flusher.idle
 }
 
-// limit is where records end, so that a seal always fits behind them.
-func (s *segment) limit() int64 { return s.size - sealSize }
+// limit is where records end, so that a last checkpoint and a seal always fit
+// behind them.
+func (s *segment) limit() int64 { return s.size - sealSize - closeRoom }
 
 // identity is what all segments of a stream have in common.
 type identity struct {
@@ -148,30 +152,33 @@ func staticHeader(id *identity, number uint64, size int64) []byte {
 }
 
 // begin writes the header's second part: from now on the segment has records.
-func (s *segment) begin(first uint64, at int64) {
+// start is what the chain starts from in a stream's first segment, zero in others.
+func (s *segment) begin(first uint64, at int64, start [32]byte) {
 	binary.LittleEndian.PutUint64(s.m[offFirst:], first)
 	binary.LittleEndian.PutUint64(s.m[offBegun:], uint64(at))
+	copy(s.m[offChain:], start[:])
 	sum := crc32.Update(s.seed, castagnoli, s.m[offFirst:offOpenSum])
 	binary.LittleEndian.PutUint32(s.m[offOpenSum:], sum)
 	publish(s.m[offState:], 1)
 }
 
 // seal ends the segment. It counts on the room that limit keeps.
-func (s *segment) seal(why uint32, last uint64) {
+func (s *segment) seal(why uint32, last uint64, chain [32]byte) {
 	r := s.m[s.pos : s.pos+sealSize]
-	fillSeal(r, s.seed, why, last, s.records, 0)
+	fillSeal(r, s.seed, why, last, s.records, 0, chain)
 	publish(r[offLength:], sealSize)
 	s.pos += sealSize
 }
 
 // fillSeal writes all of a seal but its length.
-func fillSeal(r []byte, seed, why uint32, last, records, aside uint64) {
+func fillSeal(r []byte, seed, why uint32, last, records, aside uint64, chain [32]byte) {
 	binary.LittleEndian.PutUint64(r[offSequence:], last)
 	binary.LittleEndian.PutUint64(r[offTime:], uint64(time.Now().UnixNano()))
 	binary.LittleEndian.PutUint16(r[offType:], sealType)
 	binary.LittleEndian.PutUint32(r[40:], why)
 	binary.LittleEndian.PutUint64(r[48:], records)
 	binary.LittleEndian.PutUint64(r[56:], aside)
+	copy(r[64:], chain[:])
 	var length [4]byte
 	sums(r, seed, &length)
 }

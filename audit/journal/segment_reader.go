@@ -35,6 +35,7 @@ type rawRecord struct {
 	number   uint16
 	flags    uint16
 	body     []byte
+	whole    []byte // header, body and padding
 }
 
 // seal is the last record of a segment.
@@ -43,6 +44,8 @@ type seal struct {
 	last     uint64
 	records  uint64
 	setAside uint64
+	chain    [32]byte
+	whole    [96]byte
 }
 
 // gap is a place where no valid record begins.
@@ -164,9 +167,10 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 		number:   binary.LittleEndian.Uint16(b[24:]),
 		flags:    binary.LittleEndian.Uint16(b[26:]),
 		body:     b[40:length],
+		whole:    b,
 	}
 	if !allZero(b[32:40]) || r.flags > 1 || !allZero(b[length:]) {
-		return r, &gap{reason: "the record holds what version 1 does not know", hard: true}, nil
+		return r, &gap{reason: "the record holds what this program does not know", hard: true}, nil
 	}
 	return r, nil, nil
 }
@@ -196,7 +200,11 @@ func (s *segmentReader) expect(r *rawRecord) *gap {
 		want--
 	}
 	if r.sequence != want {
-		return &gap{reason: fmt.Sprintf("record %d where %d must be", r.sequence, want), hard: true}
+		what := "a record was put in, repeated or moved"
+		if r.sequence > want {
+			what = "a record was removed or moved"
+		}
+		return &gap{reason: fmt.Sprintf("record %d where %d must be: %s", r.sequence, want, what), hard: true}
 	}
 	return nil
 }
@@ -204,8 +212,8 @@ func (s *segmentReader) expect(r *rawRecord) *gap {
 // sealed reads a seal, and proves that nothing is behind it.
 func (s *segmentReader) sealed(r *rawRecord) error {
 	b := r.body
-	if len(b) != 56 || !allZero(b[4:8]) || !allZero(b[24:]) {
-		return s.corrupt(r.offset, "the seal holds what version 1 does not know")
+	if len(b) != 56 || !allZero(b[4:8]) || (s.head.version == 1 || b[0] == 1) && !allZero(b[24:]) {
+		return s.corrupt(r.offset, "the seal holds what this program does not know")
 	}
 	found := &seal{
 		why:      binary.LittleEndian.Uint32(b),
@@ -213,6 +221,8 @@ func (s *segmentReader) sealed(r *rawRecord) error {
 		records:  binary.LittleEndian.Uint64(b[8:]),
 		setAside: binary.LittleEndian.Uint64(b[16:]),
 	}
+	copy(found.chain[:], b[24:])
+	copy(found.whole[:], r.whole)
 	if found.why < 1 || found.why > 3 || found.records != s.records {
 		return s.corrupt(r.offset, "the seal does not fit the segment")
 	}

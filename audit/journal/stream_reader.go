@@ -21,7 +21,8 @@ type streamReader struct {
 	known     bool   // last and stream are set
 	finished  bool   // a seal says that no more will come
 	torn      func(TornTail)
-	noted     int64 // where the last torn tail was told
+	noted     int64                // where the last torn tail was told
+	left      func(*segmentReader) // is called behind each seal
 }
 
 // TornTail is the unfinished end of a stream whose process died, or that is
@@ -65,13 +66,21 @@ func checkNumbers(dir string, numbers []uint64) error {
 
 // read returns the next record, or io.EOF where there is none (yet).
 func (s *streamReader) read() (*Record, error) {
+	raw, err := s.readRaw()
+	if err != nil {
+		return nil, err
+	}
+	return s.record(&raw)
+}
+
+func (s *streamReader) readRaw() (rawRecord, error) {
 	for !s.finished {
 		if s.cur == nil {
-			return nil, io.EOF
+			return rawRecord{}, io.EOF
 		}
 		if !s.cur.head.begun {
 			if err := s.begin(); err != nil {
-				return nil, err
+				return rawRecord{}, err
 			}
 		}
 		raw, hole, err := s.cur.read()
@@ -82,13 +91,13 @@ func (s *streamReader) read() (*Record, error) {
 			err = s.judge(hole)
 		case err == nil:
 			s.last, s.known = raw.sequence, true
-			return s.record(&raw)
+			return raw, nil
 		}
 		if err != nil {
-			return nil, err
+			return rawRecord{}, err
 		}
 	}
-	return nil, io.EOF
+	return rawRecord{}, io.EOF
 }
 
 func (s *streamReader) record(raw *rawRecord) (*Record, error) {
@@ -98,6 +107,9 @@ func (s *streamReader) record(raw *rawRecord) (*Record, error) {
 	}
 	if err := r.decode(raw.body); err != nil {
 		return nil, s.cur.corrupt(raw.offset, err.Error())
+	}
+	if r.Checkpoint != nil {
+		r.Checkpoint.Stream = s.cur.head.stream
 	}
 	return r, nil
 }
@@ -160,6 +172,8 @@ func (s *streamReader) use(seg *segmentReader, number uint64) error {
 		reason = fmt.Sprintf("it says that it is segment %d", seg.head.number)
 	case s.known && seg.head.stream != s.stream:
 		reason = "it belongs to another stream"
+	case s.cur != nil && seg.head.version != s.cur.head.version:
+		reason = fmt.Sprintf("it has format version %d, and the stream version %d", seg.head.version, s.cur.head.version)
 	case s.known && seg.head.begun && seg.head.first != s.last+1:
 		reason = fmt.Sprintf("its first record is %d, %d must follow", seg.head.first, s.last+1)
 	}
@@ -210,6 +224,9 @@ func (s *streamReader) advance() error {
 	done := s.cur
 	next := filepath.Join(s.dir, fileName(done.head.number+1))
 	s.last, s.known = done.seal.last, true
+	if s.left != nil {
+		s.left(done)
+	}
 	if done.seal.why != 1 {
 		s.finished = true
 		s.close()

@@ -1,7 +1,13 @@
-// Package view shows a journal to people and to programs: `pgcustos audit query`,
-// `cat` and `tail` call [Query], [Cat] and [Tail], and do nothing else.
+// Package view shows a journal to people and to programs: [Query], [Cat], [Tail],
+// [Story] and [Report] are the commands under `pgcustos audit`.
 //
-// Two forms: a table for a terminal, in which a statement and what came of it are
-// one line, and JSON lines, one record each, as audit/FORMAT.md names the fields.
-// Neither lets what was recorded act in a terminal.
+// A query is a chain. The reader gives records in the order of time; the joiner
+// lets the [Filter] choose, and puts a statement and what came of it together by
+// stream and sequence; folding and limits follow; a form of output is the end. All
+// of it works in bounded memory: where what waits for an outcome becomes too much
+// (10,000 entries or 64 MiB), the oldest goes on without, and its outcome is shown
+// as a line of its own when it comes. Nothing is left out for that.
+//
+// No output lets what was recorded act where it is read: not in a terminal, a
+// spreadsheet, a browser, a Markdown renderer or a JSON parser.
 package view

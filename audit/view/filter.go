@@ -2,7 +2,6 @@ package view
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,88 +10,109 @@ import (
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
-// Filter chooses records. All that is set must hold; the zero value lets
-// everything pass. Type, Decision, Class and Tag may list several names with
-// commas, of which one must apply.
+// Filter chooses entries: a statement with its outcome is one, any other record is
+// one by itself. All that is set must hold; the zero value lets everything pass.
+// Where it says "list", several may stand with commas between, of which one must
+// hold.
 type Filter struct {
-	Principal    string // account, UPN or SID, in any case; where nobody was authenticated, the name that was claimed
-	Session      string
-	Decision     string
-	Type         string
-	Incident     string
-	Role         string
-	Database     string
-	Class        string
-	Tag          string
-	Contains     string    // in the text, in any case
-	Since, Until time.Time // from Since on, before Until
+	Principal string // account, UPN or SID, in any case; where nobody was authenticated, the name that was claimed
+	SID       string // of the account, never a claimed name
+	Session   string
+	Source    string // list: of addresses and CIDR networks, of the client
+	Decision  string // list
+	Type      string // list; empty: all but checkpoint, which only the journal itself needs
+	Incident  string
+	Role      string // list
+	Database  string // list
+	Rule      string // list: that gave the session, or that decided
+	Class     string // list
+	Tag       string // list
+	Object    string // list: of patterns such as "orders", "sales.*", "*.tmp_?"
+	SQLSTATE  string // list: of codes, or of their first two characters; that PostgreSQL answered
+	Contains  string // in the text, in any case
+
+	Since, Until time.Time // from Since on, before Until; of a statement, not of its outcome
 }
 
-// Check refuses names that no record can have.
+// Check refuses what no record can have.
 func (f *Filter) Check() error {
+	_, err := f.compile()
+	return err
+}
+
+func (f *Filter) compile() (*matcher, error) {
+	m := &matcher{
+		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident,
+		roles: list(f.Role), databases: list(f.Database), rules: list(f.Rule),
+		contains: newNeedle(f.Contains), since: f.Since, until: f.Until,
+	}
 	decisions := []string{string(audit.Allowed), string(audit.Denied), string(audit.WouldDeny), string(audit.Unavailable)}
 	for _, c := range []struct {
 		what, given string
 		known       []string
+		into        *[]string
 	}{
-		{"decision", f.Decision, decisions},
-		{"type", f.Type, journal.TypeNames()},
-		{"class", f.Class, statement.ClassNames()},
-		{"tag", f.Tag, statement.TagNames()},
+		{"decision", f.Decision, decisions, &m.decisions},
+		{"type", f.Type, journal.TypeNames(), &m.types},
+		{"class", f.Class, statement.ClassNames(), &m.classes},
+		{"tag", f.Tag, statement.TagNames(), &m.tags},
 	} {
-		for _, name := range list(c.given) {
-			if !containsFold(c.known, name) {
-				return fmt.Errorf("no such %s: %q; there are %s", c.what, name, strings.Join(c.known, ", "))
-			}
+		var err error
+		if *c.into, err = known(c.what, c.given, c.known); err != nil {
+			return nil, err
 		}
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		return fmt.Errorf("since (%s) is not before until (%s)", f.Since.Format(time.RFC3339), f.Until.Format(time.RFC3339))
+		return nil, fmt.Errorf("since (%s) is not before until (%s)", f.Since.Format(time.RFC3339), f.Until.Format(time.RFC3339))
+	}
+	return m, f.compilePatterns(m)
+}
+
+func (f *Filter) compilePatterns(m *matcher) error {
+	for _, s := range list(f.Source) {
+		p, err := parseNetwork(s)
+		if err != nil {
+			return err
+		}
+		m.sources = append(m.sources, p)
+	}
+	for _, s := range splitPatterns(f.Object) {
+		p, err := parseObject(s)
+		if err != nil {
+			return err
+		}
+		m.objects = append(m.objects, p)
+	}
+	for _, s := range list(f.SQLSTATE) {
+		s = strings.ToUpper(s)
+		if len(s) != 5 && len(s) != 2 || strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+			return fmt.Errorf("%q is no SQLSTATE: give five characters, or the two of a class", s)
+		}
+		m.sqlstates = append(m.sqlstates, s)
 	}
 	return nil
 }
 
-// Match says whether the record is chosen.
-func (f *Filter) Match(r *journal.Record) bool {
-	switch {
-	case !f.Since.IsZero() && r.Time.Before(f.Since), !f.Until.IsZero() && !r.Time.Before(f.Until):
-		return false
-	case !oneOf(f.Type, string(r.Type)), !oneOf(f.Decision, string(r.Decision)):
-		return false
-	case f.Session != "" && !strings.EqualFold(f.Session, r.Session):
-		return false
-	case f.Incident != "" && !strings.EqualFold(f.Incident, r.Incident):
-		return false
-	case f.Role != "" && f.Role != r.Role, f.Database != "" && f.Database != r.Database:
-		return false
-	case !anyOf(f.Class, r.Class), !anyOf(f.Tag, r.Tags):
-		return false
-	case f.Contains != "" && !strings.Contains(strings.ToLower(r.Text), strings.ToLower(f.Contains)):
-		return false
+// known reads a list of names, and spells each as records do.
+func known(what, given string, names []string) ([]string, error) {
+	var out []string
+	for _, g := range list(given) {
+		i := indexFold(names, g)
+		if i < 0 {
+			return nil, fmt.Errorf("no such %s: %q; there are %s", what, g, strings.Join(names, ", "))
+		}
+		out = append(out, names[i])
 	}
-	return f.Principal == "" || isPrincipal(f.Principal, r)
+	return out, nil
 }
 
-// isPrincipal compares with what the directory said, and with the claimed name
-// where it said nothing: a failed log-in belongs to the account it was meant for.
-func isPrincipal(want string, r *journal.Record) bool {
-	p := &r.Principal
-	if p.Account != "" || p.UPN != "" || p.SID != "" {
-		return strings.EqualFold(want, p.Account) || strings.EqualFold(want, p.UPN) || strings.EqualFold(want, p.SID)
+func indexFold(names []string, name string) int {
+	for i, n := range names {
+		if strings.EqualFold(n, name) {
+			return i
+		}
 	}
-	if r.User == "" {
-		return false
-	}
-	return strings.EqualFold(want, r.User) || strings.EqualFold(want, bareName(r.User))
-}
-
-// bareName takes the domain off CORP\alice and alice@corp.example.com.
-func bareName(name string) string {
-	if _, after, ok := strings.Cut(name, `\`); ok {
-		return after
-	}
-	before, _, _ := strings.Cut(name, "@")
-	return before
+	return -1
 }
 
 func list(names string) []string {
@@ -104,16 +124,4 @@ func list(names string) []string {
 		out[i] = strings.TrimSpace(out[i])
 	}
 	return out
-}
-
-func oneOf(names, have string) bool {
-	return names == "" || containsFold(list(names), have)
-}
-
-func anyOf(names string, have []string) bool {
-	return names == "" || slices.ContainsFunc(have, func(h string) bool { return containsFold(list(names), h) })
-}
-
-func containsFold(names []string, name string) bool {
-	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }

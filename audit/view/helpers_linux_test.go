@@ -42,14 +42,15 @@ func session(account, address, role string) *audit.Context {
 	}
 }
 
-// story is a morning of two people and a stranger.
-func story(t *testing.T, j *journal.Journal) {
+// story is a morning of two people and a stranger. It returns the sequence before
+// its first record: what the journal itself wrote by then.
+func story(t *testing.T, j *journal.Journal) (before uint64) {
 	t.Helper()
 	at := noon
 	tick := func() time.Time { at = at.Add(1234 * time.Millisecond); return at }
 	alice := j.Prepare(session("alice", "10.20.3.4:50123", "app_ro_orders"))
 	bob := j.Prepare(session("bob", "[2001:db8::7]:50123", "migrate_orders"))
-	record(t, j, audit.Event{
+	before = record(t, j, audit.Event{
 		Type: audit.Authentication, Time: tick(), Decision: audit.Denied, Result: audit.Failed, Cause: "wrong_password", Claimed: `CORP\alice`,
 		Incident: "i-7Q2M4K", Detail: "LDAP 49, data 52e", Context: &audit.Context{Method: "password", Source: audit.Source{Address: netip.MustParseAddrPort("10.20.3.4:50120")}},
 	})
@@ -57,27 +58,32 @@ func story(t *testing.T, j *journal.Journal) {
 	record(t, j, audit.Event{Type: audit.SessionStart, Time: tick(), Decision: audit.Allowed, Prepared: alice})
 	s := record(t, j, audit.Event{
 		Type: audit.Statement, Time: tick(), Prepared: alice, Decision: audit.Allowed, Command: "SELECT", Class: statement.Read,
-		Text: "SELECT *\n  FROM orders\n WHERE customer = 'M\u00fcller \u5f20\u4f1f'",
+		Objects: []statement.Object{{Name: "orders", Kind: "relation", Use: statement.UseRead}},
+		Text:    "SELECT *\n  FROM orders\n WHERE customer = 'M\u00fcller \u5f20\u4f1f'",
 	})
 	record(t, j, audit.Event{
 		Type: audit.Statement, Time: tick(), Prepared: alice, Decision: audit.Denied, Command: "DELETE", Class: statement.Write,
 		Tags: statement.TagDestructive, Missing: "class WRITE, tag destructive", Incident: "i-9X3B1C", Text: "DELETE FROM orders",
+		Objects: []statement.Object{{Name: "orders", Kind: "relation", Use: statement.UseWrite}},
 	})
 	record(t, j, audit.Event{
 		Type: audit.Outcome, Time: tick(), Prepared: alice, Statement: s, Result: audit.Completed, Rows: 3, Bytes: 812, Duration: 1200 * time.Microsecond,
 	})
 	s = record(t, j, audit.Event{
 		Type: audit.Statement, Time: tick(), Prepared: bob, Decision: audit.WouldDeny, Command: "ALTER TABLE", Class: statement.DDL,
-		Tags: statement.TagDDL | statement.TagDestructive, Missing: "tag destructive", Text: "ALTER TABLE orders DROP COLUMN note \x1b[2J\u202e; -- \x07",
+		Tags: statement.TagDDL | statement.TagDestructive, Missing: "tag destructive", Rule: "nothing-dropped",
+		Objects: []statement.Object{{Schema: "sales", Name: "orders", Kind: "table", Use: statement.UseAlter}},
+		Text:    "ALTER TABLE orders DROP COLUMN note \x1b[2J\u202e; -- \x07",
 	})
 	record(t, j, audit.Event{
-		Type: audit.Outcome, Time: tick(), Prepared: bob, Statement: s, Result: audit.Failed, SQLSTATE: "42703",
+		Type: audit.Outcome, Time: tick(), Prepared: bob, Statement: s, Result: audit.Failed, SQLSTATE: "42703", Tx: 4,
 		Message: `column "note" of relation "orders" does not exist`, Rows: -1, Duration: 350 * time.Microsecond,
 	})
 	record(t, j, audit.Event{Type: audit.Transaction, Time: tick(), Prepared: bob, Tx: 4, Fate: audit.RolledBack})
 	record(t, j, audit.Event{
 		Type: audit.Statement, Time: tick(), Prepared: bob, Decision: audit.Unavailable, Command: "INSERT", Class: statement.Write,
-		Cause: "journal_full", Incident: "i-0000AA", Text: "INSERT INTO orders VALUES (1, 'x')",
+		Objects: []statement.Object{{Name: "orders", Kind: "relation", Use: statement.UseWrite}},
+		Cause:   "journal_full", Incident: "i-0000AA", Text: "INSERT INTO orders VALUES (1, 'x')",
 	})
 	record(t, j, audit.Event{Type: audit.Connection, Time: tick(), Cause: "not_a_startup_packet", Count: 12, Context: &audit.Context{Source: audit.Source{Address: netip.MustParseAddrPort("192.0.2.9:1")}}})
 	record(t, j, audit.Event{Type: audit.Configuration, Time: tick(), Cause: "reload", Digest: "ab12", Change: "rule orders-readers: alice loses role app_rw_orders\nbackend orders: connections 200 → 100\n"})
@@ -87,4 +93,5 @@ func story(t *testing.T, j *journal.Journal) {
 		Type: audit.Statement, Time: tick(), Prepared: bob, Decision: audit.Allowed, Class: statement.Unknown, Form: statement.Masked,
 		Cause: "syntax", Text: "SELEC 'x\xff'",
 	})
+	return before - 1
 }

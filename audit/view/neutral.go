@@ -30,19 +30,30 @@ func neutral(s string, bound int) string {
 			cells++
 			space = false
 		}
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			cells += put(&b, fmt.Sprintf(`\x%02x`, s[i]))
-		case journal.Acts(r) && r <= 0xff:
-			cells += put(&b, fmt.Sprintf(`\x%02x`, r))
-		case journal.Acts(r):
-			cells += put(&b, fmt.Sprintf(`\u%04x`, r))
-		default:
-			b.WriteRune(r)
-			cells += runeCells(r)
-		}
+		cells += spell(&b, s[i:], r)
 	}
 	return b.String()
+}
+
+// spell writes r, with which s begins, and spells it out where it acts or is not
+// UTF-8. It returns the cells that it took.
+func spell(b *strings.Builder, s string, r rune) int {
+	switch {
+	case r == utf8.RuneError && !strings.HasPrefix(s, "\uFFFD"):
+		return put(b, fmt.Sprintf(`\x%02x`, s[0]))
+	case journal.Acts(r) && r <= 0xff:
+		return put(b, fmt.Sprintf(`\x%02x`, r))
+	case journal.Acts(r):
+		return put(b, fmt.Sprintf(`\u%04x`, r))
+	}
+	b.WriteRune(r)
+	return runeCells(r)
+}
+
+// arrowless spells out the arrow that parts a text from what came of it, so that no
+// text tells its own outcome.
+func arrowless(s string, arrow rune) string {
+	return strings.ReplaceAll(s, string(arrow), fmt.Sprintf(`\u%04x`, arrow))
 }
 
 func put(b *strings.Builder, s string) int {

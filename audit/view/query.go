@@ -1,14 +1,14 @@
 package view
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
@@ -19,17 +19,19 @@ type Format string
 const (
 	Table Format = "table"
 	JSONL Format = "jsonl" // one JSON object on each line
+	CSV   Format = "csv"   // RFC 4180
+	OCSF  Format = "ocsf"  // Open Cybersecurity Schema Framework, one JSON object on each line
 )
 
 // ParseFormat reads the name of a format.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(strings.ToLower(s)); f {
-	case Table, JSONL:
+	case Table, JSONL, CSV, OCSF:
 		return f, nil
 	case "json":
 		return JSONL, nil
 	}
-	return "", fmt.Errorf("no such format: %q; there are table and jsonl", s)
+	return "", fmt.Errorf("no such format: %q; there are table, jsonl, csv and ocsf", s)
 }
 
 // Options say what is shown, and how.
@@ -37,70 +39,154 @@ type Options struct {
 	Path   string // of the journal
 	Filter Filter
 	Format Format // Table where it is empty
-	Width  int    // of the terminal, for the table; 0: no terminal
-	Color  bool   // the table may colour what was denied or failed
+
+	Fold    bool     // identical repeated READs of a session are one line
+	Count   bool     // not the entries, but how many there are
+	By      []string // of FieldNames: what is counted by
+	Limit   int      // lines at most; 0: no limit
+	Reverse bool     // the newest first: only with a Limit, at most MaxReverse
+	Follow  bool     // go on until the context ends
+
+	Width int  // of the terminal, for the table; 0: no terminal
+	Color bool // the table may colour what was denied or failed
 	// Warnings hears of torn tails; may be nil.
 	Warnings io.Writer
+	// Progress is a terminal that hears how far a long scan is; nil where there is
+	// none.
+	Progress io.Writer
 }
 
-// Query writes the records that the filter chooses, in the order of time. An
-// error that wraps *journal.CorruptionError comes after what could be read.
-func Query(w io.Writer, o Options) error {
-	s, err := open(w, &o)
+// Check refuses options that do not go together.
+func (o *Options) Check() error {
+	if _, err := findFields(o.By); err != nil {
+		return err
+	}
+	switch {
+	case o.Limit < 0:
+		return fmt.Errorf("a limit of %d: it must be 1 or more", o.Limit)
+	case len(o.By) > 0 && !o.Count:
+		return errors.New("what is counted by needs count")
+	case o.Count && o.Format == OCSF:
+		return errors.New("counts have no OCSF form: use table, jsonl or csv")
+	case o.Reverse && (o.Limit == 0 || o.Limit > MaxReverse) && !o.Count:
+		return fmt.Errorf("the newest first needs a limit, of at most %d", MaxReverse)
+	case o.Reverse && o.Count:
+		return errors.New("counts are in order of size, the largest first: they cannot be reversed")
+	case o.Follow && (o.Count || o.Reverse || o.Fold):
+		return errors.New("following does not go together with count, reverse or fold: these wait for the end")
+	case o.Fold && o.Count:
+		return errors.New("counting needs no fold: it counts everything")
+	}
+	return o.Filter.Check()
+}
+
+// Query writes the entries that the filter chooses, in the order of time. An error
+// that wraps *journal.CorruptionError comes after what could be read. Where ctx ends
+// it returns its error, with Follow none.
+func Query(ctx context.Context, w io.Writer, o Options) error {
+	if err := o.Check(); err != nil {
+		return err
+	}
+	if o.Progress != nil {
+		p := newProgress(o.Progress)
+		defer p.clear()
+		w = &progressWriter{w, p}
+		o.Progress = p
+	}
+	s, err := open(&o, o.Filter.Since, newChain(w, &o))
 	if err != nil {
 		return err
 	}
-	defer s.reader.Close()
-	err = s.pump()
-	return errors.Join(err, s.out.end(), s.warn())
+	defer s.close()
+	s.join.timed = o.Follow
+	err = s.pump(ctx)
+	if o.Follow && err == nil {
+		err = s.follow(ctx)
+	}
+	if o.Follow && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return s.finish(err)
 }
 
-// Cat writes every record as a JSON line.
-func Cat(w io.Writer, o Options) error {
-	o.Filter, o.Format = Filter{}, JSONL
-	return Query(w, o)
+// Cat writes every record as a JSON line, as they come, nothing joined.
+func Cat(ctx context.Context, w io.Writer, o Options) error {
+	out := newLines(w, nil)
+	o.Filter = Filter{}
+	s, err := open(&o, time.Time{}, out)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	err = s.each(ctx, out.record)
+	return errors.Join(err, out.flush(), s.warn())
 }
 
-// printer is a form of output at work.
-type printer interface {
-	add(r *journal.Record, chosen bool) error
-	end() error
+// newChain makes what follows the joiner.
+func newChain(w io.Writer, o *Options) sink {
+	if o.Count {
+		return newCounter(w, o)
+	}
+	out := newPrinter(w, o)
+	switch {
+	case o.Reverse:
+		out = &last{next: out, n: o.Limit, reverse: true}
+	case o.Limit > 0:
+		out = &limiter{out, o.Limit}
+	}
+	if o.Fold {
+		out = newFolder(out)
+	}
+	return out
 }
 
-// show is a reader with its output.
+func newPrinter(w io.Writer, o *Options) sink {
+	switch o.Format {
+	case JSONL:
+		m, _ := o.Filter.compile() // checked before
+		return newLines(w, m)
+	case CSV:
+		return newCSV(w)
+	case OCSF:
+		return newOCSF(w)
+	case Table:
+	}
+	return newTable(w, o)
+}
+
+// show is a reader with its chain.
 type show struct {
 	reader *journal.Reader
-	out    printer
-	filter *Filter
+	join   *joiner
 	o      *Options
 	warned int
 }
 
-func open(w io.Writer, o *Options) (*show, error) {
-	return openSince(w, o, o.Filter.Since)
-}
-
-func openSince(w io.Writer, o *Options, since time.Time) (*show, error) {
-	if err := o.Filter.Check(); err != nil {
+// open opens the journal. Entries go to out.
+func open(o *Options, since time.Time, out sink) (*show, error) {
+	m, err := o.Filter.compile()
+	if err != nil {
 		return nil, err
 	}
 	reader, err := journal.OpenReader(journal.ReaderOptions{Path: o.Path, Since: since})
 	if err != nil {
 		return nil, err
 	}
-	return &show{reader: reader, out: newPrinter(w, o), filter: &o.Filter, o: o}, nil
+	return &show{reader: reader, join: newJoiner(m, out), o: o}, nil
 }
 
-func newPrinter(w io.Writer, o *Options) printer {
-	if o.Format == JSONL {
-		return newLines(w)
-	}
-	return newTable(w, o)
-}
+func (s *show) close() { _ = s.reader.Close() }
 
 // pump takes the records up to the present end.
-func (s *show) pump() error {
-	for {
+func (s *show) pump(ctx context.Context) error { return s.each(ctx, s.join.add) }
+
+// each calls do with the records up to the present end.
+func (s *show) each(ctx context.Context, do func(*journal.Record) error) error {
+	watch, _ := s.o.Progress.(*progress)
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		r, err := s.reader.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -108,10 +194,25 @@ func (s *show) pump() error {
 		if err != nil {
 			return err
 		}
-		if err := s.out.add(r, s.filter.Match(r)); err != nil {
+		if watch != nil {
+			watch.see(r)
+		}
+		if err := do(r); err != nil {
 			return err
 		}
 	}
+}
+
+// finish shows the rest.
+func (s *show) finish(err error) error {
+	if errors.Is(err, errEnough) {
+		return errors.Join(s.join.next.flush(), s.warn())
+	}
+	ended := s.join.end()
+	if errors.Is(ended, errEnough) {
+		ended = s.join.next.flush()
+	}
+	return errors.Join(err, ended, s.warn())
 }
 
 // warn tells of torn tails that it has not told of.
@@ -130,24 +231,5 @@ func (s *show) warn() error {
 	return nil
 }
 
-// lines prints records as JSON lines.
-type lines struct {
-	out *bufio.Writer
-	enc *json.Encoder
-}
-
-func newLines(w io.Writer) *lines {
-	out := bufio.NewWriterSize(w, 64<<10)
-	l := &lines{out: out, enc: json.NewEncoder(out)}
-	l.enc.SetEscapeHTML(false)
-	return l
-}
-
-func (l *lines) add(r *journal.Record, chosen bool) error {
-	if !chosen {
-		return nil
-	}
-	return l.enc.Encode(r)
-}
-
-func (l *lines) end() error { return l.out.Flush() }
+// outcomesToo says whether an entry's outcome is shown beside it.
+func outcomesToo(m *matcher) bool { return m == nil || m.shows(string(audit.Outcome)) }

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,15 +17,6 @@ type row struct {
 	day   string
 	note  string // beside the text: why it was denied, what the server said
 	loud  bool   // something was kept from happening, or went wrong
-	key   key
-	open  bool // what came of it is not known yet
-	since time.Time
-}
-
-// key names a record.
-type key struct {
-	stream   string
-	sequence uint64
 }
 
 // The columns of the table.
@@ -45,8 +37,9 @@ var titles = [columns]string{
 	"TIME (UTC)", "WHO", "FROM", "ROLE@DATABASE", "EVENT", "VERDICT", "OUTCOME", "CLASS", "WHAT",
 }
 
-func newRow(r *journal.Record) *row {
-	w := &row{key: key{r.Stream, r.Sequence}}
+func newRow(e *entry) *row {
+	r := e.Record
+	w := &row{}
 	w.day = r.Time.UTC().Format(time.DateOnly)
 	w.cells[colTime] = r.Time.UTC().Format("15:04:05.000")
 	w.cells[colWho] = who(r)
@@ -54,31 +47,31 @@ func newRow(r *journal.Record) *row {
 	w.cells[colRole] = at(r.Role, r.Database)
 	w.cells[colEvent] = event(r)
 	w.cells[colVerdict], w.loud = verdict(r)
-	w.cells[colOutcome] = outcome(r)
+	w.cells[colOutcome] = outcome(e)
 	w.cells[colClass] = strings.TrimSpace(strings.Join(r.Class, ",") + " " + strings.Join(r.Tags, ","))
-	w.cells[colWhat], w.note = r.Text, note(r)
-	switch r.Type {
-	case audit.Statement, audit.Prepare:
-		w.open = r.Decision == audit.Allowed || r.Decision == audit.WouldDeny
-		if !w.open && r.Incident != "" {
-			w.cells[colOutcome] = r.Incident
-		}
-	case audit.Authentication, audit.Authorization:
+	w.cells[colWhat], w.note = r.Text, notes(e)
+	switch {
+	case isStatement(r) && !awaits(r) && r.Incident != "",
+		r.Type == audit.Authentication, r.Type == audit.Authorization:
 		w.cells[colOutcome] = r.Incident
-	case audit.Outcome:
-		w.loud = r.Result == audit.Failed || r.Result == audit.Lost
+	}
+	answer := e.answer()
+	if answer.Type == audit.Outcome {
+		w.loud = w.loud || answer.Result == audit.Failed || answer.Result == audit.Lost
 	}
 	return w
 }
 
-// complete adds what came of a statement.
-func (w *row) complete(r *journal.Record) {
-	w.cells[colOutcome] = outcome(r)
-	w.loud = w.loud || r.Result == audit.Failed || r.Result == audit.Lost
-	if r.Message != "" {
-		w.note = strings.TrimPrefix(w.note+", "+r.Message, ", ")
+// notes tells what else there is to the entry.
+func notes(e *entry) string {
+	parts := []string{note(e.Record)}
+	if e.outcome != nil {
+		parts = append(parts, e.outcome.Message)
 	}
-	w.open = false
+	if e.folded != nil {
+		parts = append(parts, fmt.Sprintf("×%d until %s", e.folded.count, e.folded.last.UTC().Format("15:04:05.000")))
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
 func who(r *journal.Record) string {
@@ -93,14 +86,19 @@ func who(r *journal.Record) string {
 	return "-"
 }
 
-func from(address string) string {
-	if a, err := netip.ParseAddrPort(address); err == nil {
-		return a.Addr().String()
+func from(addressPort string) string {
+	if a := address(addressPort); a != "" {
+		return a
 	}
-	if address == "" {
-		return "-"
+	return "-"
+}
+
+// address takes the port off.
+func address(addressPort string) string {
+	if a, err := netip.ParseAddrPort(addressPort); err == nil {
+		return a.Addr().Unmap().String()
 	}
-	return address
+	return addressPort
 }
 
 func at(role, database string) string {
@@ -132,8 +130,9 @@ func event(r *journal.Record) string {
 		return "session end"
 	case audit.Outcome:
 		return strings.TrimSpace("outcome " + r.Command)
+	default:
+		return string(r.Type)
 	}
-	return string(r.Type)
 }
 
 func verdict(r *journal.Record) (text string, loud bool) {
@@ -160,8 +159,9 @@ func verdict(r *journal.Record) (text string, loud bool) {
 	return "", false
 }
 
-func outcome(r *journal.Record) string {
+func outcome(e *entry) string {
 	var parts []string
+	r := e.answer()
 	switch r.Result {
 	case "":
 	case audit.Completed:
@@ -175,14 +175,14 @@ func outcome(r *journal.Record) string {
 	default:
 		parts = append(parts, string(r.Result))
 	}
-	if r.Result == audit.Completed && r.Rows >= 0 {
-		parts = append(parts, count(r.Rows, "row"))
+	if r.Result == audit.Completed && e.rows() >= 0 {
+		parts = append(parts, count(e.rows(), "row"))
 	}
 	if r.Fate != "" {
 		parts = append(parts, strings.ReplaceAll(string(r.Fate), "_", " "))
 	}
-	if r.Duration > 0 {
-		parts = append(parts, elapsed(r.Duration))
+	if e.took() > 0 {
+		parts = append(parts, elapsed(e.took()))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -4,18 +4,11 @@ import (
 	"bufio"
 	"io"
 	"strings"
-	"time"
-
-	"github.com/pgcustos/pgcustos/audit"
-	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
 const (
 	// rowsBefore are looked at before the first is printed, for the widths.
-	rowsBefore = 500
-	// rowsOpen bounds how many rows wait for what came of one of them.
-	rowsOpen = 5000
-
+	rowsBefore  = 500
 	whatMin     = 40
 	whatMax     = 400
 	whatDefault = 120
@@ -25,7 +18,7 @@ const (
 )
 
 // most is the widest that a column gets.
-var most = [columns]int{23, 34, 39, 44, 26, 10, 28, 36, 0}
+var most = [columns]int{23, 34, 39, 44, 26, 10, 36, 36, 0}
 
 // table prints records as aligned lines, a statement and its outcome as one.
 type table struct {
@@ -33,16 +26,15 @@ type table struct {
 	width int // of the terminal
 	color bool
 
-	rows    []*row // in the order of time, not printed yet
-	waiting map[key]*row
-	widths  [columns]int
-	titled  bool
-	narrow  bool
-	day     string // of the last line
+	rows   []*row // not printed yet
+	widths [columns]int
+	titled bool
+	narrow bool
+	day    string // of the last line
 }
 
 func newTable(w io.Writer, o *Options) *table {
-	t := &table{out: bufio.NewWriter(w), width: o.Width, color: o.Color, waiting: map[key]*row{}}
+	t := &table{out: bufio.NewWriter(w), width: o.Width, color: o.Color}
 	t.narrow = o.Width > 0 && o.Width < narrow
 	for i, title := range titles {
 		t.widths[i] = cells(title)
@@ -50,36 +42,18 @@ func newTable(w io.Writer, o *Options) *table {
 	return t
 }
 
-// add takes a record. Where it is the outcome of a row that is still here, it
-// joins it, chosen or not.
-func (t *table) add(r *journal.Record, chosen bool) error {
-	if r.Type == audit.Outcome {
-		k := key{r.Stream, r.Statement}
-		if w := t.waiting[k]; w != nil {
-			w.complete(r)
-			w.finish(t)
-			delete(t.waiting, k)
-			return nil
-		}
-	}
-	if !chosen {
-		return nil
-	}
-	w := newRow(r)
-	w.since = time.Now()
+// put takes an entry. Its row is made at once: rows hold no long texts.
+func (t *table) put(e *entry) error {
+	w := newRow(e)
 	w.finish(t)
 	t.rows = append(t.rows, w)
-	if w.open {
-		t.waiting[w.key] = w
-	}
 	if len(t.rows) >= rowsBefore {
-		return t.print(rowsOpen, time.Time{})
+		return t.flush()
 	}
 	return nil
 }
 
-// finish shortens the row's cells to what can be shown, so that waiting rows
-// hold no long texts.
+// finish shortens the row's cells to what can be shown.
 func (w *row) finish(t *table) {
 	if t.narrow {
 		w.cells[colRole], _, _ = strings.Cut(w.cells[colRole], "@")
@@ -87,32 +61,23 @@ func (w *row) finish(t *table) {
 		w.cells[colTime] = w.day + " " + w.cells[colTime]
 	}
 	for i := range colWhat {
-		w.cells[i] = fit(w.cells[i], most[i])
+		w.cells[i] = fit(arrowless(w.cells[i], '←'), most[i])
 		t.widths[i] = max(t.widths[i], cells(w.cells[i]))
 	}
-	w.cells[colWhat], w.note = fit(w.cells[colWhat], whatMax), fit(w.note, whatMax)
+	w.cells[colWhat], w.note = fit(arrowless(w.cells[colWhat], '←'), whatMax), fit(arrowless(w.note, '←'), whatMax)
 }
 
-// print prints rows from the first on, up to one whose outcome is not known yet;
-// that one too where more than keep rows wait, or where it came before patience.
-func (t *table) print(keep int, patience time.Time) error {
-	done := 0
+// flush prints what is here.
+func (t *table) flush() error {
 	for _, w := range t.rows {
-		if w.open && len(t.rows)-done <= keep && !w.since.Before(patience) {
-			break
-		}
 		t.line(w)
-		delete(t.waiting, w.key)
-		done++
 	}
-	n := copy(t.rows, t.rows[done:])
-	clear(t.rows[n:])
-	t.rows = t.rows[:n]
+	clear(t.rows)
+	t.rows = t.rows[:0]
 	return t.out.Flush()
 }
 
-// end prints what is left.
-func (t *table) end() error { return t.print(0, time.Time{}) }
+func (t *table) end() error { return t.flush() }
 
 // whatRoom is what the last column may take.
 func (t *table) whatRoom() int {

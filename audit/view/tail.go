@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"time"
-
-	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
 const (
@@ -20,34 +18,33 @@ const (
 // TailOptions are Options with what tail adds.
 type TailOptions struct {
 	Options
-	Lines  int  // records from before, at most; 10 where it is 0, none where it is negative
-	Follow bool // go on until the context ends
+	Lines int // entries from before, at most; 10 where it is 0, none where it is negative
 }
 
-// Tail writes the last records that the filter chooses, and with Follow those
-// that come, until ctx ends; that is no error.
+// Tail writes the last entries that the filter chooses, and with Follow those that
+// come, until ctx ends; that is no error.
 func Tail(ctx context.Context, w io.Writer, o TailOptions) error {
 	if o.Lines == 0 {
 		o.Lines = defaultLines
 	}
-	s, err := openLast(ctx, w, &o)
+	out := newPrinter(w, &o.Options)
+	s, err := openLast(ctx, out, &o)
 	if s == nil {
 		return err
 	}
-	defer s.reader.Close()
-	if err != nil {
-		return errors.Join(err, s.out.end(), s.warn())
-	}
-	if o.Follow {
+	defer s.close()
+	if o.Follow && err == nil {
 		err = s.follow(ctx)
 	}
-	return errors.Join(err, s.out.end(), s.warn())
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return s.finish(err)
 }
 
 // openLast shows the last o.Lines of what there is. It looks at the last hour
 // first, and further back only where that has too few.
-func openLast(ctx context.Context, w io.Writer, o *TailOptions) (*show, error) {
-	n := max(0, o.Lines)
+func openLast(ctx context.Context, out sink, o *TailOptions) (*show, error) {
 	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 0} {
 		var since time.Time
 		if back > 0 {
@@ -56,55 +53,36 @@ func openLast(ctx context.Context, w io.Writer, o *TailOptions) (*show, error) {
 		if since.Before(o.Filter.Since) {
 			since, back = o.Filter.Since, 0
 		}
-		s, err := openSince(w, &o.Options, since)
+		ring := &last{next: out, n: max(0, o.Lines)}
+		s, err := open(&o.Options, since, ring)
 		if err != nil {
 			return nil, err
 		}
-		ring, err := s.last(ctx, n)
-		if err == nil && len(ring) < n && back > 0 {
-			_ = s.reader.Close()
+		s.join.timed = o.Follow
+		err = s.pump(ctx)
+		if err == nil && ring.ring.len()+s.join.queue.len() < o.Lines && back > 0 {
+			s.close()
 			continue
 		}
-		for _, r := range ring {
-			err = errors.Join(err, s.out.add(r, true))
+		// What still waits for its outcome belongs to the last lines too.
+		for ring.ring.len() > 0 && ring.ring.len()+s.join.queue.len() > max(0, o.Lines) {
+			ring.ring.pop()
 		}
-		return s, err
+		s.join.next = out
+		return s, errors.Join(err, ring.release())
 	}
 	return nil, nil // not reached: the last round looks at everything
-}
-
-// last returns the last n chosen records of what there is, and those before
-// damage together with the error.
-func (s *show) last(ctx context.Context, n int) ([]*journal.Record, error) {
-	var ring []*journal.Record
-	at := 0 // of the oldest in ring
-	for {
-		r, err := s.reader.Next()
-		if errors.Is(err, io.EOF) || err == nil && ctx.Err() != nil {
-			err = nil
-			r = nil
-		}
-		switch {
-		case r == nil:
-			return append(ring[at:len(ring):len(ring)], ring[:at]...), err
-		case n == 0 || !s.filter.Match(r):
-		case len(ring) < n:
-			ring = append(ring, r)
-		default:
-			ring[at] = r
-			at = (at + 1) % n
-		}
-	}
 }
 
 func (s *show) follow(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if err := s.pump(); err != nil {
-			return err
+		err := s.pump(ctx)
+		if err == nil {
+			err = s.join.flush(time.Now().Add(-patience))
 		}
-		if err := s.flush(); err != nil {
+		if err != nil {
 			return err
 		}
 		select {
@@ -113,12 +91,4 @@ func (s *show) follow(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// flush shows what has waited long enough.
-func (s *show) flush() error {
-	if t, ok := s.out.(*table); ok {
-		return t.print(rowsOpen, time.Now().Add(-patience))
-	}
-	return s.out.end()
 }

@@ -14,8 +14,9 @@ import (
 type meter struct {
 	audit.Recorder
 	metrics  *telemetry.Metrics
-	position atomic.Int64 // the furthest receipt
-	refused  atomic.Int64 // Unix time in ns of the last refusal; 0 where a record was taken since
+	position atomic.Int64  // the furthest receipt
+	sequence atomic.Uint64 // of the newest record
+	refused  atomic.Int64  // Unix time in ns of the last refusal; 0 where a record was taken since
 }
 
 // Record implements audit.Recorder.
@@ -31,7 +32,7 @@ func (m *meter) Record(e *audit.Event) (audit.Receipt, error) {
 		return r, err
 	}
 	m.metrics.JournalRecords.Inc()
-	m.advance(r.Position)
+	m.advance(r)
 	if m.refused.Load() != 0 {
 		m.refused.Store(0)
 	}
@@ -49,7 +50,8 @@ func (m *meter) refusing() bool {
 	return at != 0 && time.Since(time.Unix(0, at)) < refusalFades
 }
 
-func (m *meter) advance(to int64) {
+func (m *meter) advance(r audit.Receipt) {
+	to := r.Position
 	for {
 		from := m.position.Load()
 		if to <= from {
@@ -57,6 +59,7 @@ func (m *meter) advance(to int64) {
 		}
 		if m.position.CompareAndSwap(from, to) {
 			m.metrics.JournalBytes.Add(float64(to - from))
+			m.sequence.Store(r.Sequence) // near enough for a lag
 			return
 		}
 	}

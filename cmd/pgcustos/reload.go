@@ -148,6 +148,7 @@ func atRestart(before, after *config.Config) string {
 		{"log.format", before.Log.Format != after.Log.Format},
 		{"journal", before.Journal != after.Journal},
 		{"parser", before.Parser != after.Parser},
+		{"sinks", !config.SameSinks(before, after)},
 	} {
 		if k.changed {
 			keys = append(keys, k.name)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
@@ -51,6 +52,7 @@ type daemon struct {
 	recorder *meter
 	reader   *statement.Reader
 	server   *proxy.Server
+	sinks    []*sink.Runner
 	health   health
 
 	// Owned by the goroutine that handles signals.
@@ -107,7 +109,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics,
 	})
 	d.published(c)
-	return d, nil
+	return d, d.startSinks(c)
 }
 
 // close ends what newDaemon made, in the reverse order. The journal comes last:
@@ -120,6 +122,7 @@ func (d *daemon) close() error {
 	if d.reader != nil {
 		d.reader.Close()
 	}
+	d.stopSinks()
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
 	}

@@ -36,7 +36,16 @@ type server struct {
 
 func startServer(t *testing.T, config string) *server {
 	t.Helper()
+	return startServerTo(t, config, nil)
+}
+
+// startServerTo is startServer with a standard output; nil for none.
+func startServerTo(t *testing.T, config string, stdout *os.File) *server {
+	t.Helper()
 	s := &server{cmd: exec.Command(binary, "serve", "--config", config), exited: make(chan error, 1), more: make(chan struct{})}
+	if stdout != nil {
+		s.cmd.Stdout = stdout
+	}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

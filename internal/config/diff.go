@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
 // Diff tells what changes in meaning from one configuration to another, one
@@ -21,6 +24,7 @@ func Diff(before, after *Config) string {
 	d.directory(before, after)
 	d.listen(before, after)
 	d.rest(before, after)
+	d.sinks(before, after)
 	return strings.Join(d.lines, "\n")
 }
 
@@ -117,11 +121,21 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: path", before.Journal.Path, after.Journal.Path)
 	of(d, "journal: segment_size", printSize(before.Journal.SegmentSize), printSize(after.Journal.SegmentSize))
 	of(d, "journal: reserve", printSize(before.Journal.Reserve), printSize(after.Journal.Reserve))
+	of(d, "journal: signing_key", signingKey(before.Journal), signingKey(after.Journal))
 	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)
 	of(d, "parser: timeout", before.Parser.Timeout, after.Parser.Timeout)
 	of(d, "parser: max_text", printSize(int64(before.Parser.MaxText)), printSize(int64(after.Parser.MaxText)))
 	of(d, "parser: cache", printSize(before.Parser.CacheBytes), printSize(after.Parser.CacheBytes))
 	of(d, "parser: memory", printSize(int64(before.Parser.Memory)), printSize(int64(after.Parser.Memory)))
+}
+
+// signingKey names the key that signs checkpoints.
+func signingKey(o journal.Options) string {
+	if o.Signer == nil {
+		return ""
+	}
+	key, _ := o.Signer.Public().(ed25519.PublicKey)
+	return journal.KeyID(key)
 }
 
 // fingerprint names the certificate that a configuration presents.

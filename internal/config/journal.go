@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto"
 	"fmt"
 	"slices"
 	"time"
@@ -30,8 +31,29 @@ func (c *Config) readJournal(root *object) {
 	if j.Reserve > j.SegmentSize/2 {
 		o.where("reserve").errorf("%s is more than half of a segment (%s): lower it, or make segments larger", printSize(j.Reserve), printSize(j.SegmentSize))
 	}
+	if v, ok := o.get("signing_key"); ok {
+		j.Signer = v.signer()
+	} else {
+		c.warnf("journal: without a signing_key, checkpoints are not signed, and whoever can write to the journal can make it anew: run pgcustos audit keygen")
+	}
 	o.done()
 	c.Journal = j
+}
+
+// signer reads the private key in the file that v names.
+func (v value) signer() crypto.Signer {
+	text, ok := v.file(true)
+	if !ok {
+		return nil
+	}
+	defer clear(text)
+	signer, err := journal.ReadSigner(text)
+	if err != nil {
+		name, _ := v.word()
+		v.errorf("%s: %v; pgcustos audit keygen makes a key", name, err)
+		return nil
+	}
+	return signer
 }
 
 // where returns the value of a key, or the object itself where a default is meant.

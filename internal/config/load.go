@@ -38,6 +38,7 @@ type Config struct {
 	Rules    []rules.Rule      // in the order of the file, which is their rank
 	Journal  journal.Options
 	Parser   statement.Options
+	Sinks    []Sink // in the order of the file
 
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string
@@ -165,6 +166,7 @@ func (c *Config) read(root *object) {
 	c.readServices(root)
 	c.readJournal(root)
 	c.readParser(root)
+	c.readSinks(root)
 	c.readBackends(root)
 	c.readRules(root)
 	root.done()

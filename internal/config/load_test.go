@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -41,9 +42,11 @@ func folder(tb testing.TB) string {
 	for name, content := range map[string]string{
 		"server.crt": certificate, "server.key": key, "corp-ca.pem": certificate, "db-ca.pem": certificate,
 		"bind.password": "bind-secret\n", "app_ro_orders.password": "ro-secret\n", "app_rw_orders.password": "rw-secret",
+		"audit_writer.password": "writer-secret",
 	} {
 		write(tb, filepath.Join(dir, name), content, 0o600)
 	}
+	write(tb, filepath.Join(dir, "journal.key"), signingKeyPEM(tb), 0o600)
 	tb.Setenv("MIGRATE_ORDERS_PASSWORD", "migrate-secret")
 	return dir
 }
@@ -80,6 +83,20 @@ func pair(tb testing.TB) (certificate, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+}
+
+// signingKeyPEM makes a key that signs checkpoints.
+func signingKeyPEM(tb testing.TB) string {
+	tb.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // load writes a configuration into dir and loads it.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -40,6 +41,10 @@ type Metrics struct {
 	JournalRecords  prometheus.Counter
 	JournalBytes    prometheus.Counter
 	JournalRefusals *prometheus.CounterVec // cause: full, broken
+
+	// Sinks.
+	SinkDelivered *prometheus.CounterVec // sink
+	SinkFailures  *prometheus.CounterVec // sink
 
 	// Operation.
 	Reloads            *prometheus.CounterVec // result: success, failure
@@ -93,6 +98,8 @@ func (m *Metrics) makeSessions() {
 	m.JournalRecords = m.counter("pgcustos_journal_records_total", "Records written to the audit journal.")
 	m.JournalBytes = m.counter("pgcustos_journal_bytes_total", "Bytes written to the audit journal.")
 	m.JournalRefusals = m.counters("pgcustos_journal_refusals_total", "Records that the audit journal did not take, by cause.", "cause")
+	m.SinkDelivered = m.counters("pgcustos_sink_delivered_total", "Records that a sink has taken.", "sink")
+	m.SinkFailures = m.counters("pgcustos_sink_failures_total", "Deliveries that a sink did not take; their records wait in the journal.", "sink")
 }
 
 func (m *Metrics) makeOperation() {
@@ -119,6 +126,19 @@ func (m *Metrics) Parser(s ParserStats) {
 	if s.CacheBytes != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pgcustos_parser_cache_bytes", Help: "Size of the cache of judgements."}, s.CacheBytes))
 	}
+}
+
+// SinkLag adds what is read of a sink when metrics are scraped.
+func (m *Metrics) SinkLag(sink string, read func() (records uint64, age time.Duration)) {
+	label := prometheus.Labels{"sink": sink}
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pgcustos_sink_lag_records", Help: "Records of this process that a sink has not taken yet.", ConstLabels: label,
+		}, func() float64 { records, _ := read(); return float64(records) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pgcustos_sink_lag_seconds", Help: "Age of the oldest record that a sink has not taken yet.", ConstLabels: label,
+		}, func() float64 { _, age := read(); return age.Seconds() }),
+	)
 }
 
 // GaugeFunc adds a gauge that is read when metrics are scraped.

@@ -18,6 +18,8 @@ components() {
 		ldb-tools             /usr/bin/ldbsearch
 		krb5-user             /usr/bin/kinit
 		ldap-utils            /usr/bin/ldapmodify
+		rsyslog               /usr/sbin/rsyslogd
+		rsyslog-gnutls        /usr/lib/*/rsyslog/lmnsd_gtls.so
 		gcc                   /usr/bin/gcc
 		libc6-dev             /usr/include/*/bits/libc-header-start.h
 		ca-certificates       /etc/ssl/certs/ca-certificates.crt

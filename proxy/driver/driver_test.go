@@ -41,6 +41,7 @@ var selects = &statement.Judgement{
 }
 
 func (reads) Cached([]byte, statement.Encoding) (*statement.Judgement, bool) { return selects, true }
+
 func (reads) Judge(context.Context, []byte, statement.Encoding) *statement.Judgement {
 	return selects
 }

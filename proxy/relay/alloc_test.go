@@ -37,6 +37,7 @@ func steady(tb testing.TB) *harness {
 }
 
 func (h *harness) once(tb testing.TB, e exchange) {
+	tb.Helper()
 	h.out.Reset()
 	if n, _ := h.m.Client(1, e.client, &h.out); n != len(e.client) {
 		tb.Fatalf("the machine took %d of %d bytes", n, len(e.client))

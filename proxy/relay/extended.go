@@ -86,7 +86,7 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 	}
 	resumes := c.n == 1 && !c.unknown && c.newest.seq != 0
 	if resumes && v.decision != audit.Denied {
-		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal), seq: c.newest.seq})
+		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal)})
 		return pass
 	}
 	return m.execute(now, portal, st, &c, &v, out)
@@ -111,7 +111,7 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 		r.refusal = m.refuse(v)
 	}
 	seq, ref := m.record(v, r, out)
-	e := entry{kind: kindExecute, slot: m.portals.find(portal), seq: seq, refusal: ref}
+	e := entry{kind: kindExecute, slot: m.portals.find(portal), refusal: ref}
 	if ref == nil {
 		m.followPath(v)
 		m.predefine(st, r.form, v)

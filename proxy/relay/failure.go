@@ -52,11 +52,12 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		}
 		res.message = discreet(r.st, res.message)
 		m.settle(&r, res)
-	} else if b := e.bound(); b != nil && b.suspended {
+		m.abandon(e.portal())
+	} else if b := e.portal(); b != nil && b.suspended {
 		res.tally.add(b.tally)
 		res.message = discreet(b.def, res.message)
+		m.write(b.ran, res)
 		b.finish()
-		m.write(e.seq, res)
 	}
 	m.failure.note(res)
 	switch e.kind {

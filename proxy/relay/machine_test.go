@@ -158,7 +158,7 @@ func TestPortalLeftBeforeItsEnd(t *testing.T) {
 	h.client(parse("", "SELECT n"), bind("", ""), execute("", 2), syncMsg)
 	h.notes.lines = nil
 	h.backend(parseOK, bindOK, row, row, suspended, ready('I'))
-	h.recorded(`3 outcome of 2 suspended rows=2 tx=1`)
+	h.recorded(`3 outcome of 2 suspended rows=2 tx=1`, `4 transaction tx=1 committed`)
 	h.settledAll()
 }
 

@@ -24,10 +24,12 @@ type binding struct {
 	refused bool
 	hold    bool // a cursor that outlives its transaction
 
-	// Of portals that were executed: the statement's record, and what a
-	// suspended one has given so far.
+	// Of portals: the record of what an Execute that was sent runs; of one that
+	// the server suspended, the record whose outcome is owed, and what it has
+	// given so far.
 	seq       uint64
 	suspended bool
+	ran       uint64
 	tally     tally
 }
 

@@ -69,7 +69,7 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 		m.unknownRows += tagRows(tag)
 		return
 	case e.kind == kindExecute:
-		m.completeExecute(now, e, tag)
+		m.completeExecute(e, tag)
 	default:
 		if e.runs > 0 {
 			e.runs--
@@ -89,31 +89,32 @@ func (m *Machine) clock(now int64, e *entry) {
 // completeExecute ends a portal's statement, together with what earlier Executes
 // of the portal gave. A portal that was at its end already answers once more,
 // without rows, and has had its outcome.
-func (m *Machine) completeExecute(now int64, e *entry, tag []byte) {
+func (m *Machine) completeExecute(e *entry, tag []byte) {
 	done := m.popFront()
-	t := m.tally
-	resumed := false
-	if b := done.bound(); b != nil {
-		if resumed = b.suspended; resumed {
-			t.add(b.tally)
-		}
-		b.finish()
-	}
+	t, b := m.tally, done.portal()
 	switch {
 	case done.runs > 0:
+		m.abandon(b)
 		m.complete(m.runs.pop(), tag, t)
-	case resumed:
-		m.complete(run{seq: done.seq, st: &emptyText}, tag, t)
+	case b != nil && b.suspended:
+		t.add(b.tally)
+		m.complete(run{seq: b.ran, st: &emptyText}, tag, t)
 	}
+	b.finish()
 }
 
 // finish forgets which statement a portal ran: that has its outcome, and an
 // Execute that comes later is a statement of its own.
-func (b *binding) finish() { b.seq, b.suspended, b.tally = 0, false, tally{} }
+func (b *binding) finish() {
+	if b != nil {
+		b.seq, b.ran, b.suspended, b.tally = 0, 0, false, tally{}
+	}
+}
 
-// bound returns the portal that an Execute ran, while it is still the same.
-func (e *entry) bound() *binding {
-	if e.slot == nil || e.seq == 0 || e.slot.now.seq != e.seq {
+// portal returns the portal that an Execute ran, as the server has it when it
+// answers; nil for one that nobody saw being made.
+func (e *entry) portal() *binding {
+	if e.kind != kindExecute || e.slot == nil || e.slot.now.def == nil {
 		return nil
 	}
 	return &e.slot.now
@@ -133,24 +134,30 @@ func (m *Machine) onSuspended(now int64) {
 		return
 	}
 	m.clock(now, e)
+	m.tx.used = true
 	done := m.popFront()
-	if done.runs > 0 {
-		m.runs.pop()
-	}
-	if b := done.bound(); b != nil {
-		b.suspended = true
+	b := done.portal()
+	switch {
+	case done.runs > 0 && b != nil:
+		m.abandon(b)
+		b.suspended, b.ran, b.tally = true, m.runs.pop().seq, m.tally
+	case done.runs > 0:
+		m.abandon(&binding{suspended: true, ran: m.runs.pop().seq, tally: m.tally})
+	case b != nil && b.suspended:
 		b.tally.add(m.tally)
 	}
 	m.tally = tally{started: now}
 }
 
-// abandon tells the outcome of a portal that is left before its end.
+// abandon tells the outcome of a portal that is left before its end. What it did
+// counts with its transaction.
 func (m *Machine) abandon(b *binding) {
-	if !b.suspended {
+	if b == nil || !b.suspended {
 		return
 	}
 	b.suspended = false
-	m.write(b.seq, result{kind: audit.Suspended, rows: b.tally.rows, tally: b.tally, took: time.Duration(b.tally.took)})
+	m.write(b.ran, result{kind: audit.Suspended, rows: b.tally.rows, tally: b.tally, took: time.Duration(b.tally.took)})
+	m.tx.undecided++
 }
 
 // complete holds the outcome of a statement that was completed.
@@ -165,6 +172,7 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 		h.res.rows = t.rows
 	}
 	if fate := m.tx.ended(r.st, tag); fate != "" {
+		m.portals.forgetAll(m.endOfTransaction)
 		h.res.fate = fate
 		m.flushHeld()
 		m.tx.next()

@@ -33,7 +33,6 @@ type entry struct {
 	id      uint64 // of the pending definition that it makes
 	slot    *slot  // the name that it defines, executes or closes
 	runs    int    // how many of the machine's runs are its, and not settled
-	seq     uint64 // Execute: the statement's record, its own or the one that it resumes
 	sent    int64  // ns
 	copied  int64  // the count of COPY bytes before it
 	refusal *refusal

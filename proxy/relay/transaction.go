@@ -62,6 +62,7 @@ func (m *Machine) readyForQuery(status byte) {
 		m.flushHeld()
 		return
 	}
+	m.portals.forgetAll(m.endOfTransaction)
 	fate := audit.Committed
 	if t.failed {
 		fate = audit.RolledBack
@@ -77,7 +78,6 @@ func (m *Machine) readyForQuery(status byte) {
 		t.next()
 	}
 	t.explicit = false
-	m.portals.forgetAll(m.endOfTransaction)
 }
 
 // endOfTransaction ends a portal, but for a cursor WITH HOLD.

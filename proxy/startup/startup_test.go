@@ -53,11 +53,20 @@ func startupBody(pairs ...string) []byte {
 
 func TestRoleIsRefusedInEverySpelling(t *testing.T) {
 	for _, pairs := range [][]string{
-		{"role", "dba"}, {"ROLE", "dba"}, {"session_authorization", "dba"},
-		{"options", "-c role=dba"}, {"options", "-crole=dba"}, {"options", "--role=dba"},
-		{"options", "-c Role=dba"}, {"options", "--session-authorization=dba"},
-		{"options", "-c jit=off -c session_authorization=dba"}, {"options", `-c r\ole=dba`},
-		{"replication", "true"}, {"replication", "database"}, {"replication", "on"}, {"replication", "bogus"},
+		{"role", "dba"},
+		{"ROLE", "dba"},
+		{"session_authorization", "dba"},
+		{"options", "-c role=dba"},
+		{"options", "-crole=dba"},
+		{"options", "--role=dba"},
+		{"options", "-c Role=dba"},
+		{"options", "--session-authorization=dba"},
+		{"options", "-c jit=off -c session_authorization=dba"},
+		{"options", `-c r\ole=dba`},
+		{"replication", "true"},
+		{"replication", "database"},
+		{"replication", "on"},
+		{"replication", "bogus"},
 	} {
 		_, err := readRequest(3<<16, startupBody(append([]string{"user", "alice"}, pairs...)...))
 		var told *pgwire.Error
@@ -88,8 +97,13 @@ func TestNegotiation(t *testing.T) {
 		extension     bool
 		answered      bool
 	}{
-		{0, 0, false, false}, {1, 0, false, true}, {2, 2, false, false}, {3, 2, false, true}, {9999, 2, false, true},
-		{0, 0, true, true}, {2, 2, true, true},
+		{0, 0, false, false},
+		{1, 0, false, true},
+		{2, 2, false, false},
+		{3, 2, false, true},
+		{9999, 2, false, true},
+		{0, 0, true, true},
+		{2, 2, true, true},
 	} {
 		pairs := []string{"user", "alice"}
 		if c.extension {

@@ -71,6 +71,7 @@ func (j judge) boolean(m *pg.BoolExpr) truth {
 			return decides
 		case depends:
 			sum = depends
+		default:
 		}
 	}
 	if sum == depends && m.Boolop == pg.BoolExprType_OR_EXPR && complementary(m.Args) {
@@ -151,6 +152,7 @@ func among(op string, x *pg.Node, list []*pg.Node) truth {
 			found = always
 		case depends:
 			found = either2(found == always, always, depends)
+		default:
 		}
 	}
 	if len(list) == 0 {

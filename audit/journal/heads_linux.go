@@ -1,0 +1,89 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+)
+
+// maxHeads bounds what the first record of a stream lists. What it leaves out,
+// the next stream lists.
+const maxHeads = 512
+
+// lookForEnd notes where a finished stream ended, and which streams it follows.
+func (f *findings) lookForEnd(dir string) error {
+	numbers, err := segmentNumbers(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
+		return nil // it held nothing, and is gone
+	}
+	if err != nil {
+		return err
+	}
+	f.lookForEarlier(dir)
+	for i := len(numbers) - 1; i >= 0; i-- {
+		seg, err := openSegment(filepath.Join(dir, fileName(numbers[i])))
+		if err != nil {
+			return err
+		}
+		h, err := seg.end(dir, numbers)
+		seg.close()
+		if h != nil {
+			f.ends = append(f.ends, *h)
+		}
+		if err != nil || seg.head.begun {
+			return err
+		}
+	}
+	return nil
+}
+
+// end returns where the stream ended whose last segment this is, nil where that
+// one has not begun, or where there is no chain.
+func (s *segmentReader) end(dir string, numbers []uint64) (*head, error) {
+	if !s.head.begun || s.head.version < 2 {
+		return nil, nil
+	}
+	done, err := s.sealAtEnd()
+	if err != nil {
+		return nil, err
+	}
+	for !done {
+		_, hole, err := s.read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && hole != nil {
+			err = s.corrupt(s.off, hole.reason)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	h := &head{stream: s.head.stream, sequence: s.seal.last, chain: s.seal.chain}
+	if s.seal.why == 1 {
+		// Nothing was written behind it: only the records say.
+		h.chain, err = chainAtEnd(dir, numbers)
+	}
+	return h, err
+}
+
+// lookForEarlier reads which streams a stream follows. One that cannot be read
+// follows none: then they are listed once more.
+func (f *findings) lookForEarlier(dir string) {
+	_, earlier, err := firstRecord(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range earlier {
+		f.listed[e.Stream] = true
+	}
+}
+
+func (f *findings) pickHeads() {
+	for _, h := range f.ends {
+		if !f.listed[h.stream] && len(f.heads) < maxHeads {
+			f.heads = append(f.heads, h)
+		}
+	}
+}

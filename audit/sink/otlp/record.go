@@ -1,0 +1,151 @@
+package otlp
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	logs "go.opentelemetry.io/proto/otlp/logs/v1"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
+)
+
+// maxText bounds the text of a statement in a log record, in bytes: two copies of
+// it, one of them escaped, fit into a request. One that is cut says so; the journal
+// has it whole.
+const maxText = 256 << 10
+
+// logRecord maps an audit record.
+func logRecord(r *journal.Record) (*logs.LogRecord, error) {
+	cut := len(r.Text) > maxText
+	length := len(r.Text)
+	if cut {
+		short := *r
+		short.Text = upTo(r.Text, maxText)
+		r = &short
+	}
+	body, err := r.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("record %d of %s: %w", r.Sequence, r.Stream, err)
+	}
+	number, name := severity(r)
+	l := &logs.LogRecord{
+		TimeUnixNano: uint64(max(0, r.Time.UnixNano())), ObservedTimeUnixNano: uint64(time.Now().UnixNano()),
+		SeverityNumber: number, SeverityText: name,
+		EventName: "pgcustos." + valid(string(r.Type)),
+		Body:      &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: string(body)}},
+	}
+	l.TraceId, l.SpanId = trace(r.Text)
+	a := peers(attributes{}, r)
+	a = statement(a, r)
+	if cut {
+		a = a.number("pgcustos.text_length", int64(length))
+	}
+	l.Attributes = a
+	return l, nil
+}
+
+func peers(a attributes, r *journal.Record) attributes {
+	a = a.text("pgcustos.stream", r.Stream).number("pgcustos.sequence", int64(r.Sequence)).
+		text("session.id", r.Session).
+		text("user.name", r.Principal.Account).text("user.id", r.Principal.SID).text("pgcustos.user.upn", r.Principal.UPN).
+		text("pgcustos.user.kind", r.Principal.Kind).text("pgcustos.user.owner", r.Principal.Owner).
+		text("pgcustos.claimed.user", r.User).text("pgcustos.claimed.application_name", r.ApplicationName).
+		text("pgcustos.claimed.reason", r.Reason)
+	if source, err := netip.ParseAddrPort(r.Source.Address); err == nil {
+		a = a.text("client.address", source.Addr().Unmap().String()).number("client.port", int64(source.Port()))
+	}
+	if version, ok := strings.CutPrefix(r.Source.TLS, "TLSv"); ok {
+		a = a.text("tls.protocol.name", "tls").text("tls.protocol.version", version).text("tls.cipher", r.Source.Cipher)
+	}
+	return a.text("pgcustos.method", r.Method).text("pgcustos.rule", r.Rule).text("pgcustos.group", r.Group).
+		text("pgcustos.backend", r.Backend).text("pgcustos.role", r.Role).
+		text("pgcustos.decision", string(r.Decision)).text("pgcustos.incident", r.Incident).text("pgcustos.cause", r.Cause)
+}
+
+func statement(a attributes, r *journal.Record) attributes {
+	a = a.text("db.namespace", r.Database)
+	if r.Database != "" || r.Backend != "" {
+		a = a.text("db.system.name", "postgresql")
+	}
+	a = a.text("db.operation.name", r.Command).text("db.query.text", r.Text).
+		list("pgcustos.class", r.Class).list("pgcustos.tags", r.Tags)
+	var objects []string
+	for _, o := range r.Objects {
+		name := o.Name
+		if o.Schema != "" {
+			name = o.Schema + "." + name
+		}
+		objects = append(objects, name)
+	}
+	a = a.list("pgcustos.objects", objects)
+	if len(objects) == 1 {
+		a = a.text("db.collection.name", objects[0])
+	}
+	a = a.text("pgcustos.missing", r.Missing).text("pgcustos.result", string(r.Result)).text("pgcustos.fate", string(r.Fate)).
+		text("db.response.status_code", r.SQLSTATE)
+	if r.Result == audit.Failed {
+		a = a.text("error.type", r.SQLSTATE)
+	}
+	if r.Statement != 0 {
+		a = a.number("pgcustos.statement", int64(r.Statement))
+	}
+	if r.Rows >= 0 {
+		a = a.number("db.response.returned_rows", r.Rows)
+	}
+	if r.Bytes >= 0 {
+		a = a.number("pgcustos.bytes", r.Bytes)
+	}
+	if r.Duration != 0 {
+		a = a.number("pgcustos.duration_ns", r.Duration.Nanoseconds())
+	}
+	return a
+}
+
+// severity follows the mapping of syslog's in the data model's appendix B.
+func severity(r *journal.Record) (logs.SeverityNumber, string) {
+	switch {
+	case r.Decision == audit.Denied, r.Decision == audit.Unavailable, r.Type == audit.Revocation, r.Type == audit.ParserDied:
+		return logs.SeverityNumber_SEVERITY_NUMBER_WARN, "WARN"
+	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration:
+		return logs.SeverityNumber_SEVERITY_NUMBER_INFO2, "NOTICE"
+	}
+	return logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"
+}
+
+// traceparent is what sqlcommenter puts into a comment (W3C Trace Context, section
+// 3.2). It is the client's own word.
+var traceparent = regexp.MustCompile(`/\*[^*]*traceparent='00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}'[^*]*\*/`)
+
+func trace(text string) (traceID, spanID []byte) {
+	if !strings.Contains(text, "traceparent='") {
+		return nil, nil
+	}
+	m := traceparent.FindStringSubmatch(text)
+	if m == nil || strings.Trim(m[1], "0") == "" || strings.Trim(m[2], "0") == "" {
+		return nil, nil
+	}
+	traceID, err1 := hex.DecodeString(m[1])
+	spanID, err2 := hex.DecodeString(m[2])
+	if err1 != nil || err2 != nil {
+		return nil, nil
+	}
+	return traceID, spanID
+}
+
+// valid makes a string that protobuf takes: it refuses what is not UTF-8.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// upTo cuts s behind at most n bytes, not within a character.
+func upTo(s string, n int) string {
+	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,123 @@
+package view
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
+)
+
+// matcher is a Filter made ready for millions of records.
+type matcher struct {
+	principal, sid               string
+	session, incident            string
+	types, decisions             []string
+	roles, databases, rules      []string
+	classes, tags                []string
+	sources                      []netip.Prefix
+	objects                      []objectPattern
+	sqlstates                    []string
+	contains                     needle
+	since, until                 time.Time
+	lastAddress                  string // the address that was judged last, and how
+	lastAddressIn, lastAddressOK bool
+}
+
+// record says whether the record is chosen by what it says itself: all but what
+// only an outcome can tell. What fails most often and costs least comes first.
+func (m *matcher) record(r *journal.Record) bool {
+	switch {
+	case !m.since.IsZero() && r.Time.Before(m.since), !m.until.IsZero() && !r.Time.Before(m.until):
+		return false
+	case m.types == nil && r.Type == audit.Checkpoint: // the journal's own, every few seconds
+		return false
+	case !in(m.types, string(r.Type)), !in(m.decisions, string(r.Decision)):
+		return false
+	case m.session != "" && !strings.EqualFold(m.session, r.Session):
+		return false
+	case m.principal != "" && !isPrincipal(m.principal, r):
+		return false
+	case m.sid != "" && !strings.EqualFold(m.sid, r.Principal.SID):
+		return false
+	case m.incident != "" && !strings.EqualFold(m.incident, r.Incident):
+		return false
+	case !in(m.roles, r.Role), !in(m.databases, r.Database):
+		return false
+	case m.rules != nil && !slices.Contains(m.rules, r.Rule) && !slices.Contains(m.rules, r.DecisionRule):
+		return false
+	case !anyIn(m.classes, r.Class), !anyIn(m.tags, r.Tags):
+		return false
+	}
+	return m.from(r.Source.Address) && m.names(r.Objects) && m.contains.in(r.Text)
+}
+
+// needsOutcome says whether the choice rests on what came of a statement.
+func (m *matcher) needsOutcome() bool { return m.sqlstates != nil }
+
+// outcome says whether what PostgreSQL answered is chosen. r is the outcome, or
+// any other record that may hold a SQLSTATE; nil where there is none.
+func (m *matcher) outcome(r *journal.Record) bool {
+	if m.sqlstates == nil {
+		return true
+	}
+	return r != nil && r.SQLSTATE != "" &&
+		slices.ContainsFunc(m.sqlstates, func(s string) bool { return strings.HasPrefix(r.SQLSTATE, s) })
+}
+
+// shows says whether records of the type are to be seen at all.
+func (m *matcher) shows(recordType string) bool { return in(m.types, recordType) }
+
+func (m *matcher) from(address string) bool {
+	if m.sources == nil {
+		return true
+	}
+	if m.lastAddressOK && address == m.lastAddress {
+		return m.lastAddressIn
+	}
+	m.lastAddress, m.lastAddressOK, m.lastAddressIn = address, true, false
+	if a, err := netip.ParseAddrPort(address); err == nil {
+		ip := a.Addr().Unmap().WithZone("")
+		m.lastAddressIn = slices.ContainsFunc(m.sources, func(p netip.Prefix) bool { return p.Contains(ip) })
+	}
+	return m.lastAddressIn
+}
+
+func (m *matcher) names(objects []journal.Object) bool {
+	if m.objects == nil {
+		return true
+	}
+	return slices.ContainsFunc(objects, func(o journal.Object) bool {
+		return slices.ContainsFunc(m.objects, func(p objectPattern) bool { return p.match(&o) })
+	})
+}
+
+// isPrincipal compares with what the directory said, and with the claimed name
+// where it said nothing: a failed log-in belongs to the account it was meant for.
+func isPrincipal(want string, r *journal.Record) bool {
+	p := &r.Principal
+	if p.Account != "" || p.UPN != "" || p.SID != "" {
+		return strings.EqualFold(want, p.Account) || strings.EqualFold(want, p.UPN) || strings.EqualFold(want, p.SID)
+	}
+	if r.User == "" {
+		return false
+	}
+	return strings.EqualFold(want, r.User) || strings.EqualFold(want, bareName(r.User))
+}
+
+// bareName takes the domain off CORP\alice and alice@corp.example.com.
+func bareName(name string) string {
+	if _, after, ok := strings.Cut(name, `\`); ok {
+		return after
+	}
+	before, _, _ := strings.Cut(name, "@")
+	return before
+}
+
+func in(names []string, have string) bool { return names == nil || slices.Contains(names, have) }
+
+func anyIn(names, have []string) bool {
+	return names == nil || slices.ContainsFunc(have, func(h string) bool { return slices.Contains(names, h) })
+}

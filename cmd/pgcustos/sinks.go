@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgcustos/pgcustos/audit/sink"
+	"github.com/pgcustos/pgcustos/audit/sink/otlp"
+	"github.com/pgcustos/pgcustos/audit/sink/postgres"
+	"github.com/pgcustos/pgcustos/audit/sink/stdout"
+	"github.com/pgcustos/pgcustos/audit/sink/syslog"
+	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/internal/telemetry"
+)
+
+// sinkDrain is how long sinks may take at the end to deliver what is recorded;
+// what they leave comes at the next start.
+const sinkDrain = 5 * time.Second
+
+// startSinks starts what carries the record out of the journal.
+func (d *daemon) startSinks(c *config.Config) error {
+	for i := range c.Sinks {
+		s := &c.Sinks[i]
+		to, err := newSink(s)
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", s.Name, err)
+		}
+		r := sink.Start(sink.Options{
+			Name: s.Name, Sink: to, Journal: c.Journal.Path, Stream: d.journal.Stream(), Head: d.recorder.sequence.Load,
+			Log: d.log,
+			Observer: sinkCounters{
+				delivered: d.metrics.SinkDelivered.WithLabelValues(s.Name), failures: d.metrics.SinkFailures.WithLabelValues(s.Name),
+			},
+		})
+		d.sinks = append(d.sinks, r)
+		d.metrics.SinkLag(s.Name, r.Lag)
+	}
+	return nil
+}
+
+func newSink(s *config.Sink) (sink.Sink, error) {
+	switch s.Kind {
+	case config.SinkPostgres:
+		return postgres.New(s.Postgres), nil
+	case config.SinkSyslog:
+		return syslog.New(s.Syslog), nil
+	case config.SinkStdout:
+		return stdout.New(os.Stdout), nil
+	case config.SinkOTLP:
+		o := s.OTLP
+		o.Version = telemetry.Version()
+		return otlp.New(o)
+	default:
+		return nil, fmt.Errorf("no such kind: %q", s.Kind)
+	}
+}
+
+// stopSinks lets all sinks deliver what is left, side by side, and joins them.
+func (d *daemon) stopSinks() {
+	ctx, cancel := context.WithTimeout(context.Background(), sinkDrain)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, r := range d.sinks {
+		all.Go(func() { r.Stop(ctx) })
+	}
+	all.Wait()
+	d.sinks = nil
+}
+
+// sinkCounters is a sink.Observer.
+type sinkCounters struct{ delivered, failures prometheus.Counter }
+
+// Delivered implements sink.Observer.
+func (c sinkCounters) Delivered(records int) { c.delivered.Add(float64(records)) }
+
+// Failed implements sink.Observer.
+func (c sinkCounters) Failed() { c.failures.Inc() }

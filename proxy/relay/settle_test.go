@@ -1,0 +1,118 @@
+package relay
+
+import (
+	"testing"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// A portal at its end answers each further Execute without rows: that is no
+// second outcome of its statement.
+func TestFinishedPortalHasOneOutcome(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("", "SELECT 1"), bind("p", ""), execute("p", 1), execute("p", 0), execute("p", 0), syncMsg)
+	h.notes.lines = nil
+	h.backend(parseOK, bindOK, row, suspended, row, complete("SELECT 1"), complete("SELECT 0"), ready('I'))
+	h.recorded(`3 outcome of 2 completed rows=1 tx=1 SELECT 1`, `4 transaction tx=1 committed`)
+	h.settledAll()
+}
+
+// Executes that are sent before it is known what their portal came to: the one
+// that was suspended keeps the outcome that it is owed.
+func TestSuspendedPortalIsNotMistakenForALaterOne(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("s", "SELECT 1"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(bind("", "s"), syncMsg, bind("", "s"), execute("", 1), syncMsg, execute("", 1), syncMsg)
+	h.notes.lines = nil
+	h.backend(bindOK, ready('I'), bindOK, row, suspended, ready('I'), failed("34000", "no such portal"), ready('I'))
+	h.recorded(
+		`4 outcome of 2 suspended rows=1 tx=1`,
+		`5 transaction tx=1 committed`,
+		`6 outcome of 3 failed rows=-1 tx=2 rolled_back 34000`)
+	h.settledAll()
+}
+
+// A cursor that a function opened: nobody saw it being made.
+func TestPortalThatNobodySawBeingMade(t *testing.T) {
+	h := newHarness(t)
+	h.m.SetGrant(&auth.Grant{Rule: "all", Role: "app", Classes: ^statement.Class(0), Tags: ^statement.Tag(0)})
+	h.client(execute("refcursor", 1), execute("refcursor", 1), syncMsg)
+	h.notes.lines = nil
+	h.backend(row, suspended, complete("SELECT 0"), ready('T'))
+	h.recorded(`3 outcome of 1 suspended rows=1 tx=1`, `4 outcome of 2 completed rows=0 tx=1 SELECT 0`)
+	h.settledAll()
+}
+
+// What a later error undid is told, also where the error belongs to no statement.
+func TestFateOfWhatALaterErrorUndid(t *testing.T) {
+	for name, step := range map[string]struct {
+		client, backend [][]byte
+		want            []string
+	}{
+		"at Bind": {
+			[][]byte{parse("", "INSERT a"), bind("", ""), execute("", 0), bind("", ""), syncMsg},
+			[][]byte{parseOK, bindOK, complete("INSERT 0 1"), failed("22P02", "bad parameter"), ready('I')},
+			[]string{`3 outcome of 2 completed rows=1 tx=1 INSERT 0 1`, `4 transaction tx=1 rolled_back`},
+		},
+		"at Sync": {
+			[][]byte{parse("", "INSERT a"), bind("", ""), execute("", 0), syncMsg},
+			[][]byte{parseOK, bindOK, complete("INSERT 0 1"), failed("23503", "deferred constraint"), ready('I')},
+			[]string{`3 outcome of 2 completed rows=1 tx=1 INSERT 0 1`, `4 transaction tx=1 rolled_back`},
+		},
+		"at COMMIT": {
+			[][]byte{query("BEGIN"), query("INSERT a"), query("COMMIT")},
+			[][]byte{complete("BEGIN"), ready('T'), complete("INSERT 0 1"), ready('T'), failed("23503", "deferred constraint"), ready('I')},
+			[]string{
+				`4 outcome of 1 completed rows=-1 tx=1 BEGIN`, `5 outcome of 2 completed rows=1 tx=1 INSERT 0 1`,
+				`6 outcome of 3 failed rows=-1 tx=1 23503`, `7 transaction tx=1 rolled_back`,
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.client(step.client...)
+			h.notes.lines = nil
+			h.backend(step.backend...)
+			h.recorded(step.want...)
+			h.settledAll()
+		})
+	}
+}
+
+// A session that ends with a transaction open and nothing outstanding: the server
+// rolls it back, and there is no doubt about it.
+func TestFinishKnowsOfARollback(t *testing.T) {
+	h := newHarness(t)
+	h.client(query("BEGIN"), query("INSERT a"))
+	h.backend(complete("BEGIN"), ready('T'), complete("INSERT 0 1"), ready('T'))
+	h.notes.lines = nil
+	h.m.Finish()
+	h.recorded(`5 transaction tx=1 rolled_back`)
+}
+
+// Behind a COPY by Query that fails nothing is skipped: whether Syncs inside its
+// data are answered or not, the session goes on, and rests in between.
+func TestSyncsInsideASimpleCopyThatFails(t *testing.T) {
+	for name, answered := range map[string]int{"swallowed": 0, "one answered": 1, "answered": 2} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.client(query("COPY t"))
+			h.backend(msg('G', byte(0), int16(0)))
+			h.client(syncMsg, msg('d', []byte("bad\n")), syncMsg, msg('c'))
+			h.backend(failed("22P02", "bad input"), ready('I'))
+			for range answered {
+				h.backend(ready('I'))
+			}
+			if !h.m.IdlePoint() || h.m.Outstanding() {
+				t.Error("the session does not rest")
+			}
+			h.notes.lines = nil
+			h.client(query("SELECT 1"))
+			h.backend(row, complete("SELECT 1"), ready('I'))
+			h.recorded(`3 statement allowed READ "SELECT 1"`, `4 outcome of 3 completed rows=1 tx=2 SELECT 1 committed`)
+			h.settledAll()
+		})
+	}
+}
