@@ -69,7 +69,7 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 		m.unknownRows += tagRows(tag)
 		return
 	case e.kind == kindExecute:
-		m.completeExecute(e, tag)
+		m.completeExecute(tag)
 	default:
 		if e.runs > 0 {
 			e.runs--
@@ -89,7 +89,7 @@ func (m *Machine) clock(now int64, e *entry) {
 // completeExecute ends a portal's statement, together with what earlier Executes
 // of the portal gave. A portal that was at its end already answers once more,
 // without rows, and has had its outcome.
-func (m *Machine) completeExecute(e *entry, tag []byte) {
+func (m *Machine) completeExecute(tag []byte) {
 	done := m.popFront()
 	t, b := m.tally, done.portal()
 	switch {
