@@ -351,3 +351,34 @@ func BenchmarkBulk(b *testing.B) {
 		receive(b, e.client, len(result))
 	}
 }
+
+// Work behind a Sync that a failed COPY may have swallowed: the client hears why
+// the session ends.
+func TestAdriftIsTold(t *testing.T) {
+	e := start(t)
+	copies := bytes.Join([][]byte{
+		pgwire.AppendMessage(nil, pgwire.Parse, []byte("\x00COPY t FROM STDIN\x00\x00\x00")),
+		pgwire.AppendMessage(nil, pgwire.Bind, make([]byte, 8)),
+		pgwire.AppendMessage(nil, pgwire.Execute, make([]byte, 5)),
+	}, nil)
+	send(t, e.client, copies)
+	receive(t, e.backend, len(copies))
+	reading := bytes.Join([][]byte{
+		pgwire.AppendMessage(nil, pgwire.ParseComplete), pgwire.AppendMessage(nil, pgwire.BindComplete),
+		pgwire.AppendMessage(nil, pgwire.CopyInResponse, make([]byte, 3)),
+	}, nil)
+	send(t, e.backend, reading)
+	receive(t, e.client, len(reading))
+	data := append(pgwire.AppendMessage(nil, pgwire.CopyData, []byte("x\n")), pgwire.AppendMessage(nil, pgwire.Sync)...)
+	send(t, e.client, data)
+	receive(t, e.backend, len(data))
+	refused := (&pgwire.Error{Severity: pgwire.SeverityError, Code: "22P02", Message: "bad input"}).Append(nil)
+	send(t, e.backend, refused)
+	receive(t, e.client, len(refused))
+	send(t, e.client, query)
+	got := rest(t, e.client)
+	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.ProtocolViolation {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, ClientFraming)
+}

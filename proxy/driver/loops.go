@@ -61,6 +61,8 @@ func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
 			return part{}, false
 		case relay.Broken:
 			return part{ClientFraming, nil}, true
+		case relay.Adrift:
+			return part{ClientFraming, relay.ErrAdrift}, true
 		}
 	}
 	return part{}, false

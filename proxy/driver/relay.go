@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -137,11 +138,17 @@ type part struct {
 func (r *Relay) await(client, backend chan part) (Cause, error) {
 	select {
 	case p := <-client:
+		if errors.Is(p.err, relay.ErrAdrift) {
+			r.farewell.CompareAndSwap(nil, adriftError())
+			r.end(backend)
+			return p.cause, p.err
+		}
 		return r.clientEnded(p, backend)
 	case p := <-backend:
 		return r.backendEnded(p)
 	case <-r.ending:
-		return r.end(backend)
+		r.end(backend)
+		return Ended, nil
 	}
 }
 
@@ -210,12 +217,7 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 			Hint:     "What was running may or may not have taken effect. Connect again, and look.",
 		})
 	case ClientFraming:
-		r.say(&pgwire.Error{
-			Severity: pgwire.SeverityFatal,
-			Code:     pgwire.ProtocolViolation,
-			Message:  p.err.Error(),
-			Hint:     "Send Sync behind CopyDone or CopyFail only.",
-		})
+		r.say(adriftError())
 	case ClientGone, Fault:
 		if r.opt.Machine.Outstanding() {
 			r.cancel()
@@ -225,8 +227,17 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 	return p.cause, p.err
 }
 
+func adriftError() *pgwire.Error {
+	return &pgwire.Error{
+		Severity: pgwire.SeverityFatal,
+		Code:     pgwire.ProtocolViolation,
+		Message:  relay.ErrAdrift.Error(),
+		Hint:     "Send Sync behind CopyDone or CopyFail only.",
+	}
+}
+
 // end ends the session for a reason of the proxy's own.
-func (r *Relay) end(backend chan part) (Cause, error) {
+func (r *Relay) end(backend chan part) {
 	r.opt.Machine.Halt()
 	phase, _ := r.opt.Machine.Activity()
 	if phase == relay.PhaseActive {
@@ -242,7 +253,6 @@ func (r *Relay) end(backend chan part) (Cause, error) {
 		_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
 	}
-	return Ended, nil
 }
 
 // settleTime is how long the answer to a cancel may take to come through before

@@ -18,6 +18,7 @@ const (
 	Full                   // too much is outstanding: the backend has to answer first
 	Terminated             // the client said goodbye
 	Broken                 // the framing is lost; the session ends without a word, as PostgreSQL does
+	Adrift                 // see ErrAdrift; the session ends with it
 )
 
 // action is what becomes of one message.
@@ -142,7 +143,7 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		return 0, pass, Full, false
 	case act == adrift:
 		m.client.dead = true
-		return 0, pass, Broken, false
+		return 0, pass, Adrift, false
 	}
 	return size, act, More, true
 }

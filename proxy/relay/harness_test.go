@@ -208,7 +208,7 @@ func (h *harness) client(parts ...[]byte) []byte {
 			h.m.Judged(h.judge.Judge(context.Background(), text, encoding))
 		case More, Terminated:
 			return sent
-		case Full, Broken:
+		case Full, Broken, Adrift:
 			h.t.Fatalf("the machine stopped: %d", next)
 		}
 	}

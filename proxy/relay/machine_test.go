@@ -390,7 +390,7 @@ func TestWorkBehindAnUncertainSyncEndsTheSession(t *testing.T) {
 	h = start()
 	h.backend(failed("22P02", "bad input"))
 	h.out.Reset()
-	if _, next := h.m.Client(1, query("SELECT 1"), &h.out); next != Broken {
+	if _, next := h.m.Client(1, query("SELECT 1"), &h.out); next != Adrift {
 		t.Errorf("sent after the error was known: next %d", next)
 	}
 }

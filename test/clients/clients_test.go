@@ -29,7 +29,7 @@ func tool(name string) string {
 
 // run runs a program and returns all that it says. An exit status other than 0
 // is part of it.
-func run(t *testing.T, stdin string, name string, args ...string) string {
+func run(t *testing.T, stdin, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -121,13 +121,25 @@ func (f frame) row() string {
 	return s.String()
 }
 
-// isFailure tells an ErrorResponse, and its SQLSTATE.
-func (f frame) failure() (severity, code string, ok bool) {
-	if f.typ != pgwire.ErrorResponse {
-		return "", "", false
+// shape is the type of a frame, the transaction's status where it is a
+// ReadyForQuery, and the SQLSTATE of an error where that is asked for.
+func (f frame) shape(code bool) string {
+	line := typeNames[f.typ]
+	if f.typ == pgwire.ReadyForQuery {
+		line += " " + string(f.body)
 	}
-	fields := pgwire.ReadFields(f.body)
-	return string(fields.Severity), string(fields.Code), true
+	if c, ok := f.failure(); ok && code {
+		line += " " + c
+	}
+	return line
+}
+
+// failure tells an ErrorResponse, and its SQLSTATE.
+func (f frame) failure() (code string, ok bool) {
+	if f.typ != pgwire.ErrorResponse {
+		return "", false
+	}
+	return string(pgwire.ReadFields(f.body).Code), true
 }
 
 var digits = regexp.MustCompile(`[0-9]+`)

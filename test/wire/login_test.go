@@ -59,6 +59,11 @@ func connect(ctx context.Context, dsn, name string, startup map[string]string) (
 	if err != nil {
 		return nil, err
 	}
+	// A slow write of the log-in makes pgconn read in the background, and that may
+	// go on: what it reads would be missing from the script's answers.
+	if err := conn.SyncConn(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
 	return conn.Hijack()
 }
 

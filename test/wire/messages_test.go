@@ -12,11 +12,13 @@ import (
 
 // messages encode what a client sends.
 var messages = map[string]func(*args) ([]byte, error){
-	"Query":     func(a *args) ([]byte, error) { return encode(&pgproto3.Query{String: a.str()}) },
-	"Parse":     parseMessage,
-	"Bind":      bindMessage,
-	"Describe":  func(a *args) ([]byte, error) { return encode(&pgproto3.Describe{ObjectType: a.kind(), Name: a.str()}) },
-	"Execute":   func(a *args) ([]byte, error) { return encode(&pgproto3.Execute{Portal: a.str(), MaxRows: uint32(a.number())}) },
+	"Query":    func(a *args) ([]byte, error) { return encode(&pgproto3.Query{String: a.str()}) },
+	"Parse":    parseMessage,
+	"Bind":     bindMessage,
+	"Describe": func(a *args) ([]byte, error) { return encode(&pgproto3.Describe{ObjectType: a.kind(), Name: a.str()}) },
+	"Execute": func(a *args) ([]byte, error) {
+		return encode(&pgproto3.Execute{Portal: a.str(), MaxRows: uint32(a.number())})
+	},
 	"Close":     func(a *args) ([]byte, error) { return encode(&pgproto3.Close{ObjectType: a.kind(), Name: a.str()}) },
 	"Sync":      func(*args) ([]byte, error) { return encode(&pgproto3.Sync{}) },
 	"Flush":     func(*args) ([]byte, error) { return encode(&pgproto3.Flush{}) },

@@ -34,7 +34,9 @@ type play struct {
 	queue  []byte
 	seen   int // frames that the script has waited for
 
-	mu     sync.Mutex
+	prologue []frame
+
+	mu     sync.Mutex // guards what follows, which the reader writes
 	frames []frame
 	tail   []byte // bytes that are no whole frame
 	closed bool
@@ -45,12 +47,15 @@ type play struct {
 // transcript is what came of a play.
 type transcript struct {
 	greeting map[string]string
+	prologue []frame // what came before the script's first step
 	frames   []frame
 	tail     []byte
+	// unanswered tells that the script ends with work that is never answered.
+	unanswered bool
 }
 
-// application is the name under which a play's session is found in the journal.
-func (p *play) application() string { return "wire " + p.script.name + " " + p.mode.name }
+// applicationName is under what a play's session is found in the journal.
+func applicationName(s *script, m mode) string { return "wire " + s.name + " " + m.name }
 
 // start plays a script from log-in to the end of the connection.
 func start(tb testing.TB, site *testkit.Site, s *script, m mode, other *pgconn.PgConn) *transcript {
@@ -61,7 +66,7 @@ func start(tb testing.TB, site *testkit.Site, s *script, m mode, other *pgconn.P
 	for _, sql := range s.header.reset {
 		p.runSecond(ctx, sql)
 	}
-	hc, err := connect(ctx, dsn(site, s.header.role, m.proxied), p.application(), s.header.startup)
+	hc, err := connect(ctx, dsn(site, s.header.role, m.proxied), applicationName(s, m), s.header.startup)
 	if err != nil {
 		tb.Fatalf("%s: log-in: %v", m.name, err)
 	}
@@ -79,7 +84,10 @@ func start(tb testing.TB, site *testkit.Site, s *script, m mode, other *pgconn.P
 		p.step(ctx, &s.steps[i])
 	}
 	p.finish(ctx)
-	return &transcript{greeting: hc.ParameterStatuses, frames: p.frames, tail: p.tail}
+	return &transcript{
+		greeting: hc.ParameterStatuses, prologue: p.prologue, frames: p.frames, tail: p.tail,
+		unanswered: s.header.unanswered,
+	}
 }
 
 // findPID asks for the backend's process id where the script needs it: the key
@@ -98,7 +106,7 @@ func (p *play) findPID(ctx context.Context) {
 			p.pid = string(f.body[value:])
 		}
 	}
-	p.frames, p.seen = nil, 0
+	p.prologue, p.frames, p.seen = p.frames, nil, 0
 }
 
 var pidQuery = append([]byte{'Q', 0, 0, 0, byte(4 + len(pidSQL) + 1)}, pidSQL+"\x00"...)

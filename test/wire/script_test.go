@@ -24,7 +24,8 @@ type header struct {
 	greeting     bool              // the parameters that log-in reports are compared too
 	role         string            // who connects to the orders database; only the shape is compared
 	standIn      [][2]string       // text that goes directly in the place of what is denied
-	onceOnly     bool              // it says when to write: it is not played in one write
+	unanswered   bool              // it ends with work that is never answered
+	timed        bool              // it says when to write: it is not played in one write
 }
 
 // step is one line of a script.
@@ -149,13 +150,17 @@ func (p *parser) control(n int, verb string, a *args) error {
 	case "UntilClose":
 		p.add(step{line: n, kind: untilClose})
 	case "CloseWrite":
-		p.script.header.onceOnly = true
+		p.script.header.timed = true
 		p.add(step{line: n, kind: leave})
 	case "Cancel":
-		p.script.header.onceOnly = true
-		p.add(step{line: n, kind: cancel, text: a.word()})
+		p.script.header.timed = true
+		how := a.word()
+		if how != "clear" && how != "tls" && how != "wrong" {
+			return fmt.Errorf("there is no way %q to cancel", how)
+		}
+		p.add(step{line: n, kind: cancel, text: how})
 	case "second-connection":
-		p.second, p.script.header.onceOnly = true, true
+		p.second, p.script.header.timed = true, true
 	case "repeat":
 		p.repeat, p.starts = append(p.repeat, a.number()), append(p.starts, len(p.script.steps))
 	case "end":
@@ -220,7 +225,8 @@ var headers = map[string]func(*header, *args) error{
 		h.standIn = append(h.standIn, [2]string{a.str(), a.str()})
 		return nil
 	},
-	"timed": func(h *header, _ *args) error { h.onceOnly = true; return nil },
+	"timed":      func(h *header, _ *args) error { h.timed = true; return nil },
+	"unanswered": func(h *header, _ *args) error { h.unanswered = true; return nil },
 }
 
 // word is one word of a line: bare, quoted, or key=value.
@@ -240,7 +246,7 @@ func split(line string) ([]word, error) {
 			return words, nil
 		}
 		var w word
-		if i := strings.IndexAny(line, "= \t\""); i > 0 && line[i] == '=' {
+		if i := strings.IndexAny(line, "= \t\"`"); i > 0 && line[i] == '=' {
 			w.key, line = line[:i], line[i+1:]
 		}
 		var err error
@@ -251,12 +257,12 @@ func split(line string) ([]word, error) {
 	}
 }
 
-// value cuts a value: a list of quoted strings and NULL keeps its form, for it
-// is read again.
+// value cuts a value off the front of a line: a bare word, a string, or a list of
+// strings and NULLs, which keeps its form, for it is read again.
 func value(line string) (text string, quoted bool, rest string, err error) {
-	end := 0
+	end, first := 0, 0 // first is where the first string ends
 	for end < len(line) && line[end] != ' ' && line[end] != '\t' {
-		if line[end] != '"' {
+		if line[end] != '"' && line[end] != '`' {
 			end++
 			continue
 		}
@@ -264,10 +270,13 @@ func value(line string) (text string, quoted bool, rest string, err error) {
 		if err != nil {
 			return "", false, "", fmt.Errorf("a string has no end: %s", line[end:])
 		}
+		if end == 0 {
+			first = len(s)
+		}
 		end += len(s)
 	}
 	text, rest = line[:end], line[end:]
-	if strings.HasPrefix(text, `"`) && !strings.Contains(text, `",`) {
+	if first > 0 && (first == end || line[first] == '*') {
 		text, err = unquote(text)
 		return text, true, rest, err
 	}
