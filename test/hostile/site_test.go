@@ -88,6 +88,7 @@ func configure(c *testkit.SiteConfig) error {
 	c.PreAuth = fmt.Sprintf("{timeout: 30s, connections: 500, connections_per_source: %d}", perSource)
 	c.ProxyProtocolFrom = "[" + balancers + "]"
 	c.MaxMessage = "4MiB"
+	c.Recheck = "1s"
 	password := testkit.LabRole + ".password"
 	c.ExtraBackends += backendYAML(dbAbsent, "127.9.9.9:1", c.BackendCA, password) +
 		backendYAML(dbUntrusted, c.BackendAddress, "ca.crt", password) +
@@ -132,35 +133,54 @@ func ruleYAML(name, database, backend, limits string) string {
 		strings.Join(statement.ClassNames(), ", "), strings.Join(statement.TagNames(), ", "), limits)
 }
 
-// reload sends SIGHUP and waits until it is on record how that went.
+// reload sends SIGHUP, waits until that has taken effect, and checks how it is on
+// record.
 func reload(t *testing.T, s *testkit.Site, want string) error {
 	t.Helper()
-	before, err := s.Records(ofType(audit.Configuration))
+	before, err := reloads(t, s)
 	if err != nil {
 		return err
 	}
 	if err := s.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	return within(t, func() error {
-		now, err := s.Records(ofType(audit.Configuration))
-		if err != nil {
-			return err
+	err = within(t, func() error {
+		now, err := reloads(t, s)
+		if err == nil && now == before {
+			err = errors.New("nothing was reloaded")
 		}
-		if len(now) <= len(before) {
-			return errors.New("no reload is on record")
-		}
-		if last := now[len(now)-1]; last.Cause != want {
-			return fmt.Errorf("%w: the reload is recorded as %s: %s", testkit.ErrGiveUp, last.Cause, last.Detail)
-		}
-		return nil
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	found, err := records(s, ofType(audit.Configuration))
+	if err != nil {
+		return err
+	}
+	if last := found[len(found)-1]; last.Cause != want {
+		return fmt.Errorf("the reload is recorded as %s: %s", last.Cause, last.Detail)
+	}
+	return nil
+}
+
+// reloads reads the counters of reloads, which the proxy counts when it is done.
+func reloads(t *testing.T, s *testkit.Site) (string, error) {
+	t.Helper()
+	var metrics, counters strings.Builder
+	err := s.Get(t.Context(), "/metrics", &metrics)
+	for line := range strings.Lines(metrics.String()) {
+		if strings.HasPrefix(line, "pgcustos_reloads_total") {
+			counters.WriteString(line)
+		}
+	}
+	return counters.String(), err
 }
 
 // within waits for a condition.
 func within(t *testing.T, try func() error) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	return testkit.WaitFor(ctx, try)
 }
@@ -204,7 +224,7 @@ func watch(t *testing.T, dsn string) {
 // reverse order: those that use it come first.
 func connect(t *testing.T, dsn string) *pgconn.PgConn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	conn, err := pgconn.Connect(ctx, dsn)
 	if err != nil {
@@ -220,16 +240,16 @@ func connect(t *testing.T, dsn string) *pgconn.PgConn {
 
 func mustExec(t *testing.T, conn *pgconn.PgConn, sql string) {
 	t.Helper()
-	if _, err := exec(t, conn, sql); err != nil {
+	if _, err := run(t, conn, sql); err != nil {
 		t.Fatalf("%.200s: %v", sql, err)
 	}
 }
 
-// exec runs statements by the simple protocol, and returns the first column of
+// run runs statements by the simple protocol, and returns the first column of
 // the last result's first row.
-func exec(t *testing.T, conn *pgconn.PgConn, sql string) (string, error) {
+func run(t *testing.T, conn *pgconn.PgConn, sql string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil || len(results) == 0 {
@@ -244,7 +264,7 @@ func exec(t *testing.T, conn *pgconn.PgConn, sql string) (string, error) {
 
 func value(t *testing.T, conn *pgconn.PgConn, sql string) string {
 	t.Helper()
-	v, err := exec(t, conn, sql)
+	v, err := run(t, conn, sql)
 	if err != nil {
 		t.Fatalf("%.200s: %v", sql, err)
 	}
@@ -274,8 +294,9 @@ func refused(t *testing.T, err error, sqlstate, text string) *pgconn.PgError {
 // incidentOf reads the incident's id out of an error's detail.
 func incidentOf(t *testing.T, detail string) string {
 	t.Helper()
-	_, id, found := strings.Cut(detail, "Incident ")
-	if id, _, found = strings.Cut(id, "."); !found || len(id) != 16 {
+	_, behind, _ := strings.Cut(detail, "Incident ")
+	id, _, found := strings.Cut(behind, ".")
+	if !found || len(id) != 16 {
 		t.Fatalf("there is no incident's id in %q", detail)
 	}
 	return id
@@ -316,7 +337,7 @@ func outcomeOf(st *journal.Record) matcher {
 	}
 }
 
-// sourcePort numbers the clients' addresses, 127.5.0.1 and on.
+// sources numbers the clients' addresses, 127.5.0.1 and on.
 var sources struct {
 	mu   sync.Mutex
 	last int

@@ -4,17 +4,165 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
 var reader = []string{"user", "alice", "database", testkit.OrdersDatabase}
+
+// knock is what a stranger does.
+type knock struct {
+	name   string
+	do     func(c *client)
+	cause  string // of its record
+	detail string // what that holds
+}
+
+var big = make([]byte, 10<<20)
+
+var knocks = []knock{
+	{"HTTP", func(c *client) {
+		c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")...)
+		c.silent()
+	}, "no_startup", "invalid length"},
+	{"noise", func(c *client) {
+		c.write(bytes.Repeat([]byte{0xfe, 0x01, 0x80}, 1000)...)
+		c.silent()
+	}, "no_startup", "invalid length"},
+	{"what looks like TLS", func(c *client) {
+		c.offer([]byte("\x16\x03\x01\x00\x05hello")...)
+		var alert [7]byte
+		if n, _ := c.conn.Read(alert[:]); n > 0 && alert[0] != 0x15 {
+			c.t.Errorf("it was answered: %q", alert[:n])
+		}
+	}, "no_startup", "TLS handshake"},
+	{"a packet of 10 MB", func(c *client) {
+		c.write(binary.BigEndian.AppendUint32(nil, uint32(len(big)))...)
+		c.offer(big[4:]...)
+		c.silent()
+	}, "no_startup", "invalid length of startup packet: 10485760"},
+	{"a packet of 10 MB inside TLS", func(c *client) {
+		c.startTLS()
+		c.write(binary.BigEndian.AppendUint32(nil, uint32(len(big)))...)
+		c.offer(big[4:]...)
+		c.silent()
+	}, "no_startup", "invalid length"},
+	{"a StartupMessage in clear", func(c *client) {
+		c.write(startup(reader...)...)
+		e := c.told("28000", "encrypted connections only")
+		incidentOf(c.t, e.Detail)
+	}, "startup_refused", "encrypted connections only"},
+	{"a password in clear", func(c *client) {
+		c.write(message('p', "in-the-clear\x00")...)
+		c.silent()
+	}, "no_startup", "invalid length"},
+	{"StartupMessage and password in clear", func(c *client) {
+		c.write(append(startup(reader...), message('p', "in-the-clear\x00")...)...)
+		c.told("28000", "encrypted connections only")
+	}, "startup_refused", "encrypted connections only"},
+	{"bytes behind SSLRequest", func(c *client) {
+		c.write(append(packet(codeSSL), startup(reader...)...)...)
+		c.byteFromProxy('S')
+		c.handshake(c.tlsConfig())
+		c.told("08P01", "received unencrypted data after SSL request")
+	}, "startup_refused", "received unencrypted data after SSL request"},
+	{"one byte behind SSLRequest", func(c *client) {
+		c.write(append(packet(codeSSL), 0)...)
+		c.byteFromProxy('S')
+		c.handshake(c.tlsConfig())
+		c.told("08P01", "received unencrypted data after SSL request")
+	}, "startup_refused", "received unencrypted data"},
+	{"bytes behind GSSENCRequest", func(c *client) {
+		c.write(append(packet(codeGSS), packet(codeSSL)...)...)
+		c.told("08P01", "received unencrypted data after GSSAPI encryption request")
+	}, "startup_refused", "received unencrypted data after GSSAPI"},
+	{"SSLRequest inside TLS", func(c *client) {
+		c.startTLS().write(packet(codeSSL)...)
+		c.told("0A000", "unsupported frontend protocol 1234.5679")
+	}, "startup_refused", "1234.5679"},
+	{"GSSENCRequest inside TLS", func(c *client) {
+		c.startTLS().write(packet(codeGSS)...)
+		c.told("0A000", "unsupported frontend protocol 1234.5680")
+	}, "startup_refused", "1234.5680"},
+	{"GSSENCRequest twice", func(c *client) {
+		c.write(packet(codeGSS)...)
+		c.byteFromProxy('N')
+		c.write(packet(codeGSS)...)
+		c.told("0A000", "unsupported frontend protocol 1234.5680")
+	}, "startup_refused", "1234.5680"},
+	{"direct TLS without ALPN", func(c *client) {
+		if err := c.handshakeError(c.tlsConfig()); err == nil {
+			c.offer(startup(reader...)...)
+			c.silent()
+		}
+	}, "no_startup", "direct TLS without ALPN"},
+	{"direct TLS with another ALPN", func(c *client) {
+		config := c.tlsConfig()
+		config.NextProtos = []string{"http/1.1"}
+		if err := c.handshakeError(config); err == nil || !strings.Contains(err.Error(), "no application protocol") {
+			c.t.Errorf("the handshake ended with %v", err)
+		}
+	}, "no_startup", "TLS handshake"},
+	{"TLS 1.1", func(c *client) {
+		config := c.tlsConfig()
+		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // that is the point
+		c.write(packet(codeSSL)...)
+		c.byteFromProxy('S')
+		if err := c.handshakeError(config); err == nil {
+			c.t.Error("TLS 1.1 was agreed on")
+		}
+	}, "no_startup", "TLS handshake"},
+	{"half a packet", func(c *client) {
+		c.startTLS()
+		c.write(startup(reader...)[:20]...)
+		c.halfClose()
+		c.silent()
+	}, "no_startup", "EOF"},
+	{"protocol 4.0", func(c *client) {
+		c.startTLS().write(packet(4<<16, startupBody(reader...)...)...)
+		c.told("0A000", "unsupported frontend protocol 4.0: server supports 3.0 to 3.2")
+	}, "startup_refused", "4.0"},
+	{"protocol 2.0", func(c *client) {
+		c.startTLS().write(packet(2<<16, make([]byte, 288)...)...)
+		c.told("0A000", "unsupported frontend protocol 2.0")
+	}, "startup_refused", "2.0"},
+	{"no user", func(c *client) {
+		c.startTLS().write(startup("database", "orders")...)
+		c.told("28000", "no PostgreSQL user name")
+	}, "startup_refused", "no PostgreSQL user name"},
+	{"no parameters at all", func(c *client) {
+		c.startTLS().write(packet(protocol30)...)
+		c.told("08P01", "invalid startup packet layout")
+	}, "startup_refused", "layout"},
+	{"no terminator", func(c *client) {
+		c.startTLS().write(packet(protocol30, []byte("user\x00alice\x00")...)...)
+		c.told("08P01", "invalid startup packet layout")
+	}, "startup_refused", "layout"},
+	{"bytes behind the terminator", func(c *client) {
+		c.startTLS().write(packet(protocol30, append(startupBody(reader...), "user\x00bob\x00"...)...)...)
+		c.told("08P01", "invalid startup packet layout")
+	}, "startup_refused", "layout"},
+	{"a NUL that shifts names and values", func(c *client) {
+		c.startTLS().write(packet(protocol30, []byte("user\x00al\x00ice\x00database\x00orders\x00\x00")...)...)
+		c.told("08P01", "invalid startup packet layout")
+	}, "startup_refused", "layout"},
+	{"a password instead of a StartupMessage, inside TLS", func(c *client) {
+		c.startTLS().write(message('p', "too-early\x00")...)
+		c.silent()
+	}, "no_startup", "invalid length"},
+	{"nothing", func(c *client) {
+		c.halfClose()
+		c.silent()
+	}, "no_startup", "EOF"},
+	{"a reset", func(c *client) { c.vanish() }, "no_startup", "reset"},
+}
 
 // TestStrangers is what comes before anybody has a name. Each is recorded, with
 // the address it came from.
@@ -22,152 +170,11 @@ func TestStrangers(t *testing.T) {
 	t.Parallel()
 	s := site(t)
 	bystand(t, s)
-	big := make([]byte, 10<<20)
-	for _, c := range []struct {
-		name   string
-		do     func(c *client)
-		cause  string // of its record
-		detail string // what that holds
-	}{
-		{"HTTP", func(c *client) {
-			c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")...)
-			c.silent()
-		}, "no_startup", "invalid length"},
-		{"noise", func(c *client) {
-			c.write(bytes.Repeat([]byte{0xfe, 0x01, 0x80}, 1000)...)
-			c.silent()
-		}, "no_startup", "invalid length"},
-		{"what looks like TLS", func(c *client) {
-			c.offer([]byte("\x16\x03\x01\x00\x05hello")...)
-			var alert [7]byte
-			if n, _ := c.conn.Read(alert[:]); n > 0 && alert[0] != 0x15 {
-				t.Errorf("it was answered: %q", alert[:n])
-			}
-		}, "no_startup", "TLS handshake"},
-		{"a packet of 10 MB", func(c *client) {
-			c.write(binary.BigEndian.AppendUint32(nil, uint32(len(big)))...)
-			c.offer(big[4:]...)
-			c.silent()
-		}, "no_startup", "invalid length of startup packet: 10485760"},
-		{"a packet of 10 MB inside TLS", func(c *client) {
-			c.startTLS()
-			c.write(binary.BigEndian.AppendUint32(nil, uint32(len(big)))...)
-			c.offer(big[4:]...)
-			c.silent()
-		}, "no_startup", "invalid length"},
-		{"a StartupMessage in clear", func(c *client) {
-			c.write(startup(reader...)...)
-			e := c.told("28000", "encrypted connections only")
-			incidentOf(t, e.Detail)
-		}, "startup_refused", "encrypted connections only"},
-		{"a password in clear", func(c *client) {
-			c.write(message('p', "in-the-clear\x00")...)
-			c.silent()
-		}, "no_startup", "invalid length"},
-		{"StartupMessage and password in clear", func(c *client) {
-			c.write(append(startup(reader...), message('p', "in-the-clear\x00")...)...)
-			c.told("28000", "encrypted connections only")
-		}, "startup_refused", "encrypted connections only"},
-		{"bytes behind SSLRequest", func(c *client) {
-			c.write(append(packet(codeSSL), startup(reader...)...)...)
-			c.byteFromProxy('S')
-			c.handshake(c.tlsConfig())
-			c.told("08P01", "received unencrypted data after SSL request")
-		}, "startup_refused", "received unencrypted data after SSL request"},
-		{"one byte behind SSLRequest", func(c *client) {
-			c.write(append(packet(codeSSL), 0)...)
-			c.byteFromProxy('S')
-			c.handshake(c.tlsConfig())
-			c.told("08P01", "received unencrypted data after SSL request")
-		}, "startup_refused", "received unencrypted data"},
-		{"bytes behind GSSENCRequest", func(c *client) {
-			c.write(append(packet(codeGSS), packet(codeSSL)...)...)
-			c.told("08P01", "received unencrypted data after GSSAPI encryption request")
-		}, "startup_refused", "received unencrypted data after GSSAPI"},
-		{"SSLRequest inside TLS", func(c *client) {
-			c.startTLS().write(packet(codeSSL)...)
-			c.told("0A000", "unsupported frontend protocol 1234.5679")
-		}, "startup_refused", "1234.5679"},
-		{"GSSENCRequest inside TLS", func(c *client) {
-			c.startTLS().write(packet(codeGSS)...)
-			c.told("0A000", "unsupported frontend protocol 1234.5680")
-		}, "startup_refused", "1234.5680"},
-		{"GSSENCRequest twice", func(c *client) {
-			c.write(packet(codeGSS)...)
-			c.byteFromProxy('N')
-			c.write(packet(codeGSS)...)
-			c.told("0A000", "unsupported frontend protocol 1234.5680")
-		}, "startup_refused", "1234.5680"},
-		{"direct TLS without ALPN", func(c *client) {
-			if err := c.handshakeError(c.tlsConfig()); err == nil {
-				c.offer(startup(reader...)...)
-				c.silent()
-			}
-		}, "no_startup", "direct TLS without ALPN"},
-		{"direct TLS with another ALPN", func(c *client) {
-			config := c.tlsConfig()
-			config.NextProtos = []string{"http/1.1"}
-			if err := c.handshakeError(config); err == nil || !strings.Contains(err.Error(), "no application protocol") {
-				t.Errorf("the handshake ended with %v", err)
-			}
-		}, "no_startup", "TLS handshake"},
-		{"TLS 1.1", func(c *client) {
-			config := c.tlsConfig()
-			config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // that is the point
-			c.write(packet(codeSSL)...)
-			c.byteFromProxy('S')
-			if err := c.handshakeError(config); err == nil {
-				t.Error("TLS 1.1 was agreed on")
-			}
-		}, "no_startup", "TLS handshake"},
-		{"half a packet", func(c *client) {
-			c.startTLS()
-			c.write(startup(reader...)[:20]...)
-			c.halfClose()
-			c.silent()
-		}, "no_startup", "EOF"},
-		{"protocol 4.0", func(c *client) {
-			c.startTLS().write(packet(4<<16, startupBody(reader...)...)...)
-			c.told("0A000", "unsupported frontend protocol 4.0: server supports 3.0 to 3.2")
-		}, "startup_refused", "4.0"},
-		{"protocol 2.0", func(c *client) {
-			c.startTLS().write(packet(2<<16, make([]byte, 288)...)...)
-			c.told("0A000", "unsupported frontend protocol 2.0")
-		}, "startup_refused", "2.0"},
-		{"no user", func(c *client) {
-			c.startTLS().write(startup("database", "orders")...)
-			c.told("28000", "no PostgreSQL user name")
-		}, "startup_refused", "no PostgreSQL user name"},
-		{"no parameters at all", func(c *client) {
-			c.startTLS().write(packet(protocol30)...)
-			c.told("08P01", "invalid startup packet layout")
-		}, "startup_refused", "layout"},
-		{"no terminator", func(c *client) {
-			c.startTLS().write(packet(protocol30, []byte("user\x00alice\x00")...)...)
-			c.told("08P01", "invalid startup packet layout")
-		}, "startup_refused", "layout"},
-		{"bytes behind the terminator", func(c *client) {
-			c.startTLS().write(packet(protocol30, append(startupBody(reader...), "user\x00bob\x00"...)...)...)
-			c.told("08P01", "invalid startup packet layout")
-		}, "startup_refused", "layout"},
-		{"a NUL that shifts names and values", func(c *client) {
-			c.startTLS().write(packet(protocol30, []byte("user\x00al\x00ice\x00database\x00orders\x00\x00")...)...)
-			c.told("08P01", "invalid startup packet layout")
-		}, "startup_refused", "layout"},
-		{"a password instead of a StartupMessage, inside TLS", func(c *client) {
-			c.startTLS().write(message('p', "too-early\x00")...)
-			c.silent()
-		}, "no_startup", "invalid length"},
-		{"nothing", func(c *client) {
-			c.halfClose()
-			c.silent()
-		}, "no_startup", "EOF"},
-		{"a reset", func(c *client) { c.vanish() }, "no_startup", "reset"},
-	} {
+	for _, c := range knocks {
 		t.Run(c.name, func(t *testing.T) {
 			x := dial(t, s)
 			c.do(x)
-			r := s.Await(t, c.name, from(x.source))
+			r := await(t, s, c.name, from(x.source))
 			if r.Type != audit.Connection || r.Decision != audit.Denied || r.Cause != c.cause || !strings.Contains(r.Detail, c.detail) {
 				t.Errorf("recorded as %s %s %q: %q", r.Type, r.Decision, r.Cause, r.Detail)
 			}
@@ -188,7 +195,7 @@ func TestStartupLengths(t *testing.T) {
 			}
 			c.write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, length), protocol30)...)
 			c.silent()
-			if r := s.Await(t, "the length", from(c.source)); r.Cause != "no_startup" {
+			if r := await(t, s, "the length", from(c.source)); r.Cause != "no_startup" {
 				t.Errorf("%d, inside TLS %v: recorded as %s", length, inside, r.Cause)
 			}
 		}
@@ -256,7 +263,7 @@ func TestWaysIn(t *testing.T) {
 			c.t = t
 			way(c)
 			c.alive()
-			r := s.Await(t, "the session", all(from(c.source), ofType(audit.SessionStart)))
+			r := await(t, s, "the session", all(from(c.source), ofType(audit.SessionStart)))
 			if r.Principal.Account != "alice" || r.Role != "app_ro_orders" || !strings.HasPrefix(r.Source.TLS, "TLS 1.") {
 				t.Errorf("recorded as %s as %s over %s", r.Principal.Account, r.Role, r.Source.TLS)
 			}
@@ -297,7 +304,7 @@ func TestProtocolVersions(t *testing.T) {
 				t.Errorf("the cancel key has %d bytes", len(x.secret))
 			}
 			x.alive()
-			s.Await(t, "the session", all(from(x.source), ofType(audit.SessionStart)))
+			await(t, s, "the session", all(from(x.source), ofType(audit.SessionStart)))
 		})
 	}
 }
@@ -334,7 +341,7 @@ func TestProxyProtocol(t *testing.T) {
 		c := balancer(1)
 		c.write(header...)
 		c.startTLS().enter(startup(reader...), testkit.AlicePassword)
-		r := s.Await(t, "the session", all(from("127.44.1.2:4321"), ofType(audit.SessionStart)))
+		r := await(t, s, "the session", all(from("127.44.1.2:4321"), ofType(audit.SessionStart)))
 		if r.Source.Via != c.source || r.Principal.Account != "alice" {
 			t.Errorf("recorded as %s via %s", r.Principal.Account, r.Source.Via)
 		}
@@ -344,22 +351,26 @@ func TestProxyProtocol(t *testing.T) {
 		c.write(header...)
 		c.write(startup(reader...)...)
 		c.told("28000", "encrypted connections only")
-		s.Await(t, "the stranger", all(from("127.44.1.2:4321"), ofType(audit.Connection)))
+		await(t, s, "the stranger", all(from("127.44.1.2:4321"), ofType(audit.Connection)))
 	})
 	t.Run("listed, a health check", func(t *testing.T) {
 		c := balancer(3)
 		c.write(local...)
 		c.startTLS().enter(startup(reader...), testkit.AlicePassword)
-		s.Await(t, "the session", all(from(c.source), ofType(audit.SessionStart)))
+		await(t, s, "the session", all(from(c.source), ofType(audit.SessionStart)))
 	})
-	for name, b := range map[string][]byte{
-		"no header":     packet(codeSSL),
-		"version 1":     []byte("PROXY TCP4 127.44.1.2 127.0.0.1 4321 5432\r\n"),
-		"half a header": header[:20],
-		"a huge one":    append([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff"), make([]byte, 1<<16-1)...),
+	for i, bad := range []struct {
+		name string
+		b    []byte
+	}{
+		{"no header", packet(codeSSL)},
+		{"version 1", []byte("PROXY TCP4 127.44.1.2 127.0.0.1 4321 5432\r\n")},
+		{"half a header", header[:20]},
+		{"a huge one", append([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff"), make([]byte, 1<<16-1)...)},
 	} {
+		name, b := bad.name, bad.b
 		t.Run("listed, "+name, func(t *testing.T) {
-			c := balancer(10 + byte(len(name)))
+			c := balancer(10 + byte(i))
 			c.offer(b...)
 			if err := c.tcp.CloseWrite(); err != nil {
 				t.Log(err) // it may be closed already
@@ -367,7 +378,7 @@ func TestProxyProtocol(t *testing.T) {
 			if name != "a huge one" {
 				c.silent()
 			}
-			r := s.Await(t, name, func(r *recordT) bool {
+			r := await(t, s, name, func(r *journal.Record) bool {
 				return r.Type == audit.Connection && (r.Source.Address == c.source || r.Source.Via == c.source)
 			})
 			if r.Cause != "no_startup" {
@@ -379,7 +390,7 @@ func TestProxyProtocol(t *testing.T) {
 		c := dial(t, s)
 		c.write(header...)
 		c.silent()
-		if r := s.Await(t, "it", from(c.source)); r.Cause != "no_startup" || r.Source.Via != "" {
+		if r := await(t, s, "it", from(c.source)); r.Cause != "no_startup" || r.Source.Via != "" {
 			t.Errorf("recorded as %s via %q", r.Cause, r.Source.Via)
 		}
 	})
@@ -401,7 +412,7 @@ func TestLimitPerSource(t *testing.T) {
 	c := dialFrom(t, s, source)
 	c.offer(packet(codeSSL)...)
 	c.silent()
-	r := s.Await(t, "the limit", from(c.source))
+	r := await(t, s, "the limit", from(c.source))
 	if r.Type != audit.Connection || r.Cause != "limit_per_source" {
 		t.Errorf("recorded as %s %s", r.Type, r.Cause)
 	}
@@ -422,8 +433,8 @@ func TestLimitPerSource(t *testing.T) {
 	dialFrom(t, s, source).startTLS().enter(startup(reader...), testkit.AlicePassword).alive()
 }
 
-// TestSlowStart is a client that sends a byte now and then: the time before
-// authentication is bounded as a whole, see TestPreAuth for its end.
+// TestFolding is a stranger that comes again and again: the first is recorded at
+// once, the others together with their count.
 func TestFolding(t *testing.T) {
 	t.Parallel()
 	s := site(t)
@@ -438,10 +449,10 @@ func TestFolding(t *testing.T) {
 		c.write([]byte("GET / HTTP/1.0\r\n\r\n")...)
 		c.silent()
 	}
-	s.Await(t, "the first", from(first))
+	await(t, s, "the first", from(first))
 	ip := source.String() + ":"
 	eventually(t, func() error {
-		found, err := s.Records(func(r *recordT) bool { return strings.HasPrefix(r.Source.Address, ip) })
+		found, err := records(s, func(r *journal.Record) bool { return strings.HasPrefix(r.Source.Address, ip) })
 		if err != nil {
 			return err
 		}
@@ -450,9 +461,8 @@ func TestFolding(t *testing.T) {
 			n += max(1, found[i].Count)
 		}
 		if n != times || len(found) > 3 {
-			return errorf("%d records tell of %d connections", len(found), n)
+			return fmt.Errorf("%d records tell of %d connections", len(found), n)
 		}
 		return nil
 	})
-	_ = time.Second
 }
