@@ -159,6 +159,18 @@ func TestDenialsLeaveRoomForLogins(t *testing.T) {
 	}
 }
 
+// Whoever holds a transaction open when the room runs out can end it.
+func TestFullJournalTakesARollback(t *testing.T) {
+	disk := mountTmpfs(t, "size=4m")
+	j := open(t, Options{Path: disk, Node: "n", SegmentSize: 1 << 20, Reserve: 128 << 10})
+	defer j.Close()
+	fillJournal(t, j)
+	rollback := testStatement(j.Prepare(testContext()))
+	rollback.Command, rollback.Text = "ROLLBACK", "ROLLBACK"
+	r := record(t, j, rollback)
+	record(t, j, &audit.Event{Type: audit.Outcome, Prepared: rollback.Prepared, Statement: r.Sequence, Result: audit.Completed, Rows: -1})
+}
+
 func TestOpenOnAFullDisk(t *testing.T) {
 	disk := mountTmpfs(t, "size=256k")
 	_, err := Open(Options{Path: disk, Node: "n", SegmentSize: 1 << 20})

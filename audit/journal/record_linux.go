@@ -46,6 +46,10 @@ func (j *Journal) claim(ev *audit.Event, body int) claim {
 	case ev.Type != audit.Statement && ev.Type != audit.Prepare:
 	case ev.Decision == audit.Denied || ev.Decision == audit.Unavailable:
 		c.spare = j.reserve / 2
+	case ev.Command == "ROLLBACK":
+		// Nobody is to be stuck in an aborted transaction for want of room.
+		c.spare = j.reserve / 2
+		c.promise = true
 	default:
 		c.spare = j.reserve
 		c.promise = true

@@ -23,8 +23,9 @@ func (c *Config) readJournal(root *object) {
 	j := journal.Options{
 		Node:        c.Node,
 		SegmentSize: o.size("segment_size", 64<<20, 1<<20, 4<<30),
-		Reserve:     o.size("reserve", 1<<20, 64<<10, 1<<30),
 	}
+	const reserve = 1 << 20
+	j.Reserve = o.size("reserve", min(reserve, j.SegmentSize/8), 64<<10, 1<<30)
 	if path := o.needWord("path", "the directory of this node's audit journal"); path != "" {
 		j.Path = root.l.resolve(path)
 	}
