@@ -23,10 +23,7 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	if !ok {
 		return park
 	}
-	st := &emptyText
-	if len(j.Statements) > 0 {
-		st = &j.Statements[0] // of several, the server takes none: 42601
-	}
+	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	g := m.grant.Load()
 	m.deny(&v, g, g.Decide(j, m.path))
@@ -45,6 +42,25 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	m.push(now, e)
 	return ref.action()
+}
+
+// whole returns the statement of a text that is to have one. Of several the server
+// takes none (42601), and they are on record as one.
+func whole(j *statement.Judgement) *statement.Statement {
+	switch len(j.Statements) {
+	case 0:
+		return &emptyText
+	case 1:
+		return &j.Statements[0]
+	}
+	all := statement.Statement{Command: j.Statements[0].Command, Class: j.Class, Tags: j.Tags}
+	texts := make([]string, len(j.Statements))
+	for i := range j.Statements {
+		texts[i] = j.Statements[i].Text
+		all.Objects = append(all.Objects, j.Statements[i].Objects...)
+	}
+	all.Text = strings.Join(texts, ";")
+	return &all
 }
 
 // cutParse takes a Parse message apart. fault is the body of a message that the

@@ -86,8 +86,9 @@ func onRecord(allowed []string, text string) bool {
 	if text == "" || strings.HasPrefix(text, `"pgcustos incident `) || slices.Contains(allowed, "") {
 		return true
 	}
+	onRecord := strings.Split(strings.Join(allowed, ";"), ";")
 	for part := range strings.SplitSeq(text, ";") {
-		if part = strings.TrimSpace(part); part != "" && !slices.Contains(allowed, part) {
+		if part = strings.TrimSpace(part); part != "" && !slices.Contains(onRecord, part) {
 			return false
 		}
 	}
