@@ -29,7 +29,7 @@ func (c *session) relayBytes() {
 	})
 	c.relay = driver.New(driver.Options{
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: s.judge, Recorder: s.recorder,
-		Cancel: c.backend.Cancel, Now: s.now, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
+		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
 	})
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
 	live.Inc()
@@ -85,6 +85,7 @@ func (c *session) end(cause string, err error) {
 	}
 	if c.machine != nil {
 		totals := c.machine.Totals()
+		e.Incident = c.relay.Incident()
 		e.Detail = strings.TrimSpace(fmt.Sprintf("%d statements, %d denied. %s", totals.Statements, totals.Denied, e.Detail))
 		e.Bytes = int64(totals.ToClient)
 		c.server.metrics.toBackend.Add(float64(totals.FromClient))

@@ -46,6 +46,8 @@ func (reads) Judge(context.Context, []byte, statement.Encoding) *statement.Judge
 	return selects
 }
 
+const incident = "0123456789abcdef"
+
 // ends are a session's two peers, in the test's hands, and the driver between.
 type ends struct {
 	client, backend *net.TCPConn
@@ -69,6 +71,7 @@ func start(tb testing.TB) *ends {
 		Cancel:          func(context.Context) error { e.cancelled.Add(1); return nil },
 		Now:             func() int64 { return int64(time.Since(began)) },
 		ClientGoneGrace: 50 * time.Millisecond, MaxMessage: 1 << 20,
+		Incident: func() string { return incident },
 	})
 	go func() {
 		cause, _ := e.relay.Run(context.Background())
@@ -209,10 +212,14 @@ func TestBackendThatGoesAwayWithoutAWord(t *testing.T) {
 	receive(t, e.backend, len(query))
 	_ = e.backend.Close()
 	got := rest(t, e.client)
-	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.ConnectionFailure {
+	f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):])
+	if string(f.Code) != pgwire.ConnectionFailure || !bytes.Contains(got, []byte(incident)) {
 		t.Errorf("the client got %q", got)
 	}
 	e.ended(t, BackendLost)
+	if e.relay.Incident() != incident {
+		t.Errorf("the end has incident %q", e.relay.Incident())
+	}
 }
 
 func TestBackendThatSaysWhyIsNotSpokenFor(t *testing.T) {

@@ -29,6 +29,8 @@ type Options struct {
 	// ClientGoneGrace is how long a statement may go on whose client closed its
 	// side.
 	ClientGoneGrace time.Duration
+	// Incident makes an id for what the driver itself tells the client; may be nil.
+	Incident func() string
 	// MaxMessage bounds the buffer for a message that has to be there whole.
 	MaxMessage int
 }
@@ -62,7 +64,8 @@ type Relay struct {
 	drained chan struct{}   // a token: the backend answered something
 	braking atomic.Bool     // the client's direction waits for that
 
-	fault atomic.Pointer[fault] // the first
+	fault    atomic.Pointer[fault] // the first
+	incident string                // owned by Run: of the last words to the client
 }
 
 // New makes a driver. It starts nothing.
@@ -265,9 +268,18 @@ func (r *Relay) say(e *pgwire.Error) {
 	if e == nil || !r.opt.Machine.Boundary() {
 		return
 	}
+	told := *e
+	if told.Incident == "" && r.opt.Incident != nil {
+		told.Incident = r.opt.Incident()
+	}
+	r.incident = told.Incident
 	_ = r.opt.Client.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = r.opt.Client.Write(e.Append(nil))
+	_, _ = r.opt.Client.Write(told.Append(nil))
 }
+
+// Incident returns the id that the client was told at the end, "" where it was
+// told nothing. It is settled when Run has returned.
+func (r *Relay) Incident() string { return r.incident }
 
 // closeClient ends the client's connection so that what was written arrives:
 // close_notify, then the end of the stream, and what the client still sends is
