@@ -71,14 +71,17 @@ func (c *session) greet() bool {
 		Type: audit.SessionStart, Prepared: c.prepared, Decision: audit.Allowed,
 		Claimed: c.hello.Request.User, Detail: c.settingsText(),
 	})
-	if err == nil {
-		err = c.waitFor(receipt)
-	}
 	if err != nil {
 		c.unrecorded(err)
 		return false
 	}
+	if err = c.waitFor(receipt); err != nil {
+		c.end("unrecorded", err)
+		c.unrecorded(err)
+		return false
+	}
 	if !c.obtainKey() {
+		c.end("shutdown", nil)
 		c.refuse(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.CannotConnectNow, Message: "the proxy is shutting down"})
 		_ = c.backend.Close()
 		return false

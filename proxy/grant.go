@@ -113,15 +113,39 @@ func (s *Server) occupy(c *session, limits map[usageKey]int) (full usageKey) {
 	return usageKey{}
 }
 
+// recount counts a session that goes on under another rule against that one's
+// limit from now on. It ends nobody: who has more sessions than the new rule
+// lets one have gets no further ones.
+func (c *session) recount(was, now string) {
+	if was == now {
+		return
+	}
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, key := range c.usage {
+		if key.rule == was && key.backend == "" {
+			s.release(key)
+			c.usage[i].rule = now
+			s.usage[c.usage[i]]++
+		}
+	}
+}
+
+// release gives one of key's places back. mu is held.
+func (s *Server) release(key usageKey) {
+	if s.usage[key]--; s.usage[key] == 0 {
+		delete(s.usage, key)
+	}
+}
+
 // leave takes the session out of the server's books. It may be called twice.
 func (c *session) leave() {
 	s := c.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range c.usage {
-		if s.usage[key]--; s.usage[key] == 0 {
-			delete(s.usage, key)
-		}
+		s.release(key)
 	}
 	c.usage = nil
 	if s.keys[c.key.pid] == c {

@@ -94,6 +94,7 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 		c.mu.Unlock()
 		c.grant.Store(grant)
 		c.machine.SetGrant(grant)
+		c.recount(was.Rule, grant.Rule)
 		return false
 	}
 	cause, detail := "another_grant", ""

@@ -68,6 +68,7 @@ func TestReload(t *testing.T) {
 
 	t.Run("wrong file", func(t *testing.T) { wrongFile(t, s) })
 	t.Run("narrower classes", func(t *testing.T) { narrowerClasses(t, s, rules) })
+	t.Run("rule renamed", func(t *testing.T) { ruleRenamed(t, s, rules) })
 	t.Run("rule removed", func(t *testing.T) { ruleRemoved(t, s, rules) })
 	t.Run("rule removed while a session logs in", func(t *testing.T) { removedDuringLogin(t, s, rules) })
 }
@@ -131,6 +132,45 @@ func narrowerClasses(t *testing.T, s *testkit.Site, rules string) {
 	}
 	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = rules })
 	c.ask("EXECUTE add")
+}
+
+// ruleRenamed gives a live session another rule, whose limit counts it from then
+// on.
+func ruleRenamed(t *testing.T, s *testkit.Site, rules string) {
+	t.Helper()
+	c := lab(t, s)
+	mustReload(t, s, func(c *testkit.SiteConfig) {
+		c.ExtraRules = ruleYAML("one-at-a-time", testkit.LabDatabase, "orders", "connections: 1")
+	})
+	c.alive()
+	if r := c.statement("SELECT 'alive'"); r.DecisionRule != "one-at-a-time" {
+		t.Errorf("the statement is recorded under rule %s %s", r.Rule, r.DecisionRule)
+	}
+	second := dialTLS(t, s).answer(startup("user", "svc-orders", "database", testkit.LabDatabase), passwordMessage(testkit.OrdersPassword)...)
+	second.told("53300", `too many connections for rule "one-at-a-time"`)
+	c.write(message('X', "")...)
+	c.end()
+	eventually(t, func() error { return mayEnter(t, s, testkit.LabDatabase) })
+	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = rules })
+}
+
+// mayEnter logs in once more, and says why it could not.
+func mayEnter(t *testing.T, s *testkit.Site, database string) error {
+	t.Helper()
+	c := dialTLS(t, s).answer(startup("user", "svc-orders", "database", database), passwordMessage(testkit.OrdersPassword)...)
+	defer c.vanish()
+	for {
+		m, err := c.front.Receive()
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *pgproto3.ErrorResponse:
+			return &serverError{m.Code, m.Message}
+		case *pgproto3.ReadyForQuery:
+			return nil
+		}
+	}
 }
 
 func ruleRemoved(t *testing.T, s *testkit.Site, rules string) {
