@@ -30,6 +30,7 @@ const (
 	IvanPassword  = "Has-n0-UPN-at-all"         // an account without userPrincipalName, in APP-Orders-Readers
 	JudyPassword  = "Other-UPN-than-Acc0unt"    // judy's UPN is judy.smith@corp.example.com
 	ZoePassword   = "Zürich-und-Mün1ch"         // zoë.müller, CN "Müller, Zoë", in Größe-Äpfel
+	VeraPassword  = "Reads-the-Rec0rd-0nly"     // in SEC-Auditors, which reads the audit database
 	PatPassword   = "Back\\slash*(1)"           // pat*'s CN is full of what DNs and filters must escape
 )
 
@@ -83,6 +84,7 @@ const (
 	GroupServices   = "APP-Orders-Services"
 	GroupTeam       = "Team-Desk"
 	GroupUmlauts    = "Größe-Äpfel"
+	GroupAuditors   = "SEC-Auditors"
 )
 
 // The organisational units of the seed.
@@ -102,6 +104,7 @@ func theSeed() seed {
 			{Name: GroupReaders},
 			{Name: GroupMigrations},
 			{Name: GroupServices},
+			{Name: GroupAuditors},
 			{Name: GroupUmlauts, Groups: readers},
 			{Name: GroupTeam, Groups: readers},
 		},
@@ -117,6 +120,7 @@ func theSeed() seed {
 			{Account: "ivan", Name: "Ivan Ives", OU: ouPeople, Password: IvanPassword, Groups: readers},
 			{Account: "judy", UPN: "judy.smith@" + Domain, Name: "Judy Smith", OU: ouPeople, Password: JudyPassword, Groups: readers},
 			person(ZoeAccount, "Müller, Zoë", ZoePassword, inOrder, GroupUmlauts),
+			person("vera", "Vera Vance", VeraPassword, inOrder, GroupAuditors),
 			person(PatAccount, PatName, PatPassword, inOrder, GroupReaders),
 			service("svc-orders", OrdersPassword, GroupServices),
 			service("svc-pgcustos", ReaderPassword),

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,9 @@ type SiteOptions struct {
 	Detached bool
 	// Port is the proxy's; a free one where it is 0.
 	Port uint16
+	// Audit adds the audit database: a sink delivers the record to it, and the
+	// auditors read it through the proxy.
+	Audit bool
 	// Fill changes what the configuration is made from before it is written.
 	Fill func(*SiteConfig)
 	// Progress hears of each step.
@@ -38,6 +42,9 @@ type SiteConfig struct {
 	Dir, Address, Admin                    string
 	Controller, ControllerCA, ControllerIP string
 	BackendAddress, BackendCA              string
+	BackendHost                            string
+	BackendPort                            uint16
+	Audit                                  bool
 	SegmentSize, MaxMessage, PreAuth       string
 	ProxyProtocolFrom, Journal             string
 	Parser, Grace, ShutdownTimeout         string
@@ -90,16 +97,20 @@ func StartSite(ctx context.Context, dir string, options SiteOptions) (*Site, err
 }
 
 func (s *Site) start(ctx context.Context) error {
-	for _, step := range []struct {
+	type step struct {
 		name string
 		do   func(context.Context) error
-	}{
+	}
+	steps := []step{
 		{"build the proxy", s.build},
 		{"start the domain controller of " + Realm, s.startController},
 		{"start PostgreSQL and fill the orders database", s.startPostgres},
 		{"write certificates, passwords and the configuration", s.configure},
-		{"start the proxy", s.StartProxy},
-	} {
+	}
+	if s.options.Audit {
+		steps = append(steps, step{"make the audit database", s.setupAudit})
+	}
+	for _, step := range append(steps, step{"start the proxy", s.StartProxy}) {
 		if s.options.Progress != nil {
 			s.options.Progress(step.name)
 		}
@@ -141,6 +152,7 @@ func (s *Site) configure(context.Context) error {
 	c := SiteConfig{
 		Dir: s.Dir, Controller: s.Controller.URL, ControllerCA: s.Controller.CAFile, ControllerIP: s.Controller.Addr.String(),
 		BackendAddress: net.JoinHostPort(s.Postgres.Host, strconv.Itoa(int(s.Postgres.Port))), BackendCA: s.Postgres.CAFile,
+		BackendHost: s.Postgres.Host, BackendPort: s.Postgres.Port, Audit: s.options.Audit,
 		SegmentSize: "16MiB", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
 		Limits: "{}", ReaderMode: "enforce", Durability: "process",
@@ -149,6 +161,9 @@ func (s *Site) configure(context.Context) error {
 	for role, password := range OrdersRoles() {
 		c.Roles = append(c.Roles, role)
 		secrets[role] = password
+	}
+	if c.Audit {
+		maps.Copy(secrets, auditRoles())
 	}
 	for name, secret := range secrets {
 		if err := os.WriteFile(filepath.Join(s.Dir, name+".password"), []byte(secret+"\n"), 0o600); err != nil {

@@ -27,6 +27,7 @@ func (t *tour) chapter(s string) { fmt.Fprintf(t.out, "\n━━ %s\n", s) }
 // visit is one psql command.
 type visit struct {
 	user, password string
+	database       string // orders where it is empty
 	options        string
 	commands       []string
 	expect         []string // what the answer holds
@@ -70,7 +71,10 @@ func (t *tour) take(ctx context.Context) error {
 	if err := t.application(ctx); err != nil {
 		return err
 	}
-	return t.evidence(ctx)
+	if err := t.evidence(ctx); err != nil {
+		return err
+	}
+	return t.auditors(ctx)
 }
 
 func alice(commands []string, expect ...string) visit {
@@ -79,11 +83,19 @@ func alice(commands []string, expect ...string) visit {
 
 // visit runs psql, prints the command as a person would type it, and its answer.
 func (t *tour) visit(ctx context.Context, v visit) error {
-	args := []string{t.site.DSN(v.user, "", "orders"), "-X", "--set=VERBOSITY=verbose"}
-	shown := fmt.Sprintf("$ psql -h %s -p %d -U %s orders", t.site.Host, t.site.Port, v.user)
+	if v.database == "" {
+		v.database = testkit.OrdersDatabase
+	}
+	shown := fmt.Sprintf("$ psql -h %s -p %d -U %s %s", t.site.Host, t.site.Port, v.user, v.database)
 	if v.options != "" {
 		shown = fmt.Sprintf("$ PGOPTIONS='%s' %s", v.options, shown[2:])
 	}
+	return t.psql(ctx, shown, t.site.DSN(v.user, "", v.database), v)
+}
+
+// psql runs the commands of a visit wherever dsn says.
+func (t *tour) psql(ctx context.Context, shown, dsn string, v visit) error {
+	args := []string{dsn, "-X", "--set=VERBOSITY=verbose"}
 	for _, c := range v.commands {
 		args = append(args, "-c", c)
 		shown += fmt.Sprintf(" \\\n    -c %q", c)
@@ -161,13 +173,17 @@ func (t *tour) evidence(ctx context.Context) error {
 		{nil, []string{"alice", "bob", "svc-orders", "DENIED", "migrate_orders"}},
 		{[]string{"--decision", "denied"}, []string{"wrong password", "disabled", "no matching rule", "destructive"}},
 	} {
-		fmt.Fprintf(t.out, "$ pgcustos audit query %s\n", strings.Join(q.args, " "))
-		args := append([]string{"audit", "query", "--config", t.site.ConfigFile}, q.args...)
-		if err := t.answer(exec.CommandContext(ctx, t.site.Binary, args...), q.expect); err != nil {
+		if err := t.query(ctx, q.args, q.expect); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *tour) query(ctx context.Context, args, expect []string) error {
+	fmt.Fprintf(t.out, "$ pgcustos audit query %s\n", strings.Join(args, " "))
+	args = append([]string{"audit", "query", "--config", t.site.ConfigFile}, args...)
+	return t.answer(exec.CommandContext(ctx, t.site.Binary, args...), expect)
 }
 
 // invite tells how to go on by hand.
