@@ -132,6 +132,7 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		m.client.dead = true
 		return 0, pass, Broken, false
 	}
+	m.ruling = m.grant.Load()
 	act, need := m.dispatch(now, typ, b[:min(size, len(b))], size, out)
 	switch {
 	case need > 0:

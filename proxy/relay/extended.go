@@ -25,8 +25,7 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
-	g := m.grant.Load()
-	m.deny(&v, g, g.Decide(j, m.path))
+	m.deny(&v, m.ruling, m.ruling.Decide(j, m.path))
 	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name}
 	if v.decision == audit.Denied {
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)

@@ -50,11 +50,15 @@ const (
 // from one goroutine each; all other methods from any.
 type Machine struct {
 	opt   Options
-	grant atomic.Pointer[auth.Grant]
+	grant atomic.Pointer[auth.Grant] // what SetGrant gave last
 	// activity is what watches over the limits read, see Activity.
 	activity activity
 
 	mu sync.Mutex // guards everything below; never held across I/O
+
+	// ruling is the grant for the client's message at hand: the one that it was
+	// weighed under stands in its record, whatever a reload does meanwhile.
+	ruling *auth.Grant
 
 	client  direction
 	backend direction

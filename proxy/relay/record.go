@@ -45,7 +45,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 	if v.batch {
 		ev.Detail = "another statement of the same message is denied"
 	}
-	g := m.grant.Load()
+	g := m.ruling
 	if v.rule == "" && g.Rule != m.opt.Grant.Rule {
 		ev.Rule = g.Rule // a reload gave the session another
 	}

@@ -26,7 +26,7 @@ func (r *refusal) action() action {
 
 // refuse makes the refusal of what a rule denies.
 func (m *Machine) refuse(v *verdict) *refusal {
-	g := m.grant.Load()
+	g := m.ruling
 	e := pgwire.Error{
 		Severity: pgwire.SeverityError,
 		Code:     pgwire.InsufficientPrivilege,

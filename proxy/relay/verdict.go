@@ -32,7 +32,7 @@ type verdict struct {
 
 // weigh judges a statement, and with it what the names in it may stand for.
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
-	g := m.grant.Load()
+	g := m.ruling
 	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: setsPath(st)}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
