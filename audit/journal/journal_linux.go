@@ -48,18 +48,21 @@ var errClosed = fmt.Errorf("%w: it is closed", audit.ErrBroken)
 // torn tails aside, and starts a stream of its own, whose first record is
 // audit.JournalOpened with what was found. Damage other than a torn tail is an
 // error that wraps *CorruptionError; a full disk one that wraps audit.ErrFull.
-func Open(o Options) (*Journal, error) {
+func Open(o Options) (*Journal, error) { return openOn(o, thisMachine{}) }
+
+func openOn(o Options, d disk) (*Journal, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return nil, diskError(err)
 	}
-	found, err := recoverStreams(o.Path)
+	found, err := recoverStreams(o.Path, d)
 	if err != nil {
 		return nil, err
 	}
 	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, stop: make(chan struct{})}
+	j.id.disk = d
 	j.chain.init(o.Signer)
 	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err

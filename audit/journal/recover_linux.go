@@ -19,6 +19,7 @@ import (
 
 // findings are what recovery met.
 type findings struct {
+	disk    disk
 	streams int // finished ones that were looked at
 	live    int // written by another process at this moment
 	notes   []string
@@ -44,12 +45,12 @@ func (f *findings) event() *audit.Event {
 }
 
 // recoverStreams looks at every stream whose writer has gone.
-func recoverStreams(path string) (*findings, error) {
+func recoverStreams(path string, d disk) (*findings, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, diskError(err)
 	}
-	f := &findings{listed: map[[16]byte]bool{}}
+	f := &findings{disk: d, listed: map[[16]byte]bool{}}
 	for _, e := range entries {
 		if !e.IsDir() || streamName.FindString(e.Name()) == "" {
 			continue
@@ -169,11 +170,11 @@ func (f *findings) unbegun(dir string, numbers []uint64) (string, error) {
 		return path, err
 	}
 	// The machine went down before the header reached the disk.
-	if !anotherBoot(seg.head.boot) {
+	if !f.anotherBoot(seg.head.boot) {
 		return "", seg.corrupt(offState, "records in a segment that has not begun")
 	}
 	f.note("%s had not begun and was set aside", path)
-	return path, setAside(seg, 0, last+1)
+	return path, f.setAside(seg, 0, last+1)
 }
 
 func (f *findings) note(format string, args ...any) {
@@ -267,12 +268,12 @@ func (f *findings) repair(s *streamReader, hole *gap, last bool) error {
 		return seg.corrupt(seg.off, hole.reason)
 	case !last:
 		return seg.corrupt(seg.off, hole.reason+", and another segment follows")
-	case behind >= 0 && !anotherBoot(seg.head.boot):
+	case behind >= 0 && !f.anotherBoot(seg.head.boot):
 		return seg.corrupt(seg.off, fmt.Sprintf("%s, and a record is behind it at byte %d", hole.reason, behind))
 	}
 	size := max(0, end+1-seg.off)
 	if size > 0 {
-		if err := setAside(seg, seg.off, size); err != nil {
+		if err := f.setAside(seg, seg.off, size); err != nil {
 			return err
 		}
 		f.note("%s: %d bytes behind record %d set aside to %s.torn", seg.path, size, seg.next-1, filepath.Base(seg.path))
@@ -291,11 +292,11 @@ func (f *findings) repair(s *streamReader, hole *gap, last bool) error {
 			return err
 		}
 	}
-	return writeSeal(seg, size, chain)
+	return f.writeSeal(seg, size, chain)
 }
 
 // setAside copies a part of a segment to a file of its own.
-func setAside(seg *segmentReader, off, size int64) error {
+func (f *findings) setAside(seg *segmentReader, off, size int64) error {
 	name := seg.path + ".torn"
 	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	for i := 2; errors.Is(err, os.ErrExist); i++ {
@@ -306,23 +307,23 @@ func setAside(seg *segmentReader, off, size int64) error {
 		return err
 	}
 	_, err = io.Copy(to, io.NewSectionReader(seg.file, off, size))
-	err = errors.Join(err, to.Sync(), to.Close())
+	err = errors.Join(err, f.disk.sync(to), to.Close())
 	if err != nil {
 		return fmt.Errorf("%s: set the torn tail aside: %w", seg.path, err)
 	}
-	return syncDir(filepath.Dir(seg.path))
+	return f.disk.syncDir(filepath.Dir(seg.path))
 }
 
 // writeSeal seals a segment where its records end, over size bytes of a torn
 // tail, and cuts it there. It may be cut short at any point and done again.
-func writeSeal(seg *segmentReader, size int64, chain [32]byte) error {
+func (f *findings) writeSeal(seg *segmentReader, size int64, chain [32]byte) error {
 	file, err := os.OpenFile(seg.path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	err = zero(file, seg.off, size)
 	if err == nil {
-		err = file.Sync()
+		err = f.disk.sync(file)
 	}
 	if err == nil {
 		r := make([]byte, sealSize)
@@ -331,12 +332,12 @@ func writeSeal(seg *segmentReader, size int64, chain [32]byte) error {
 		_, err = file.WriteAt(r, seg.off)
 	}
 	if err == nil {
-		err = file.Sync()
+		err = f.disk.sync(file)
 	}
 	if err == nil {
 		err = file.Truncate(seg.off + sealSize)
 	}
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, f.disk.sync(file), file.Close())
 }
 
 func zero(file *os.File, off, size int64) error {
@@ -365,7 +366,7 @@ func removeDrafts(dir string) error {
 func (j *Journal) createStream(o *Options) error {
 	_, _ = rand.Read(j.id.stream[:]) // never fails (crypto/rand)
 	j.id.node = o.Node
-	j.id.boot = bootID()
+	j.id.boot = j.id.disk.boot()
 	name := fmt.Sprintf("%s-%d-%s", safeName(o.Node), time.Now().Unix(), hex.EncodeToString(j.id.stream[:8]))
 	j.id.dir = filepath.Join(o.Path, name)
 	draft := j.id.dir + ".tmp"
@@ -377,7 +378,7 @@ func (j *Journal) createStream(o *Options) error {
 		err = os.Rename(draft, j.id.dir)
 	}
 	if err == nil {
-		err = syncDir(o.Path)
+		err = j.id.disk.syncDir(o.Path)
 	}
 	if err != nil {
 		_ = os.Remove(draft)
@@ -399,21 +400,8 @@ func safeName(node string) string {
 	}, node)
 }
 
-// bootID names this start of the machine; zero where the kernel does not tell.
-func bootID() (id [16]byte) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return id
-	}
-	raw, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", ""))
-	if err == nil && len(raw) == len(id) {
-		copy(id[:], raw)
-	}
-	return id
-}
-
 // anotherBoot says whether the machine is known to have gone down since id.
-func anotherBoot(id [16]byte) bool {
-	now := bootID()
+func (f *findings) anotherBoot(id [16]byte) bool {
+	now := f.disk.boot()
 	return id != [16]byte{} && now != [16]byte{} && id != now
 }

@@ -24,6 +24,7 @@ type segment struct {
 	number uint64
 	base   int64 // position of the segment's first byte in the stream
 	size   int64
+	disk   disk
 	seed   uint32      // CRC32C of stream id and number
 	hashed atomic.Bool // the chain is behind its seal: nobody reads the mapping any more
 
@@ -41,6 +42,7 @@ func (s *segment) limit() int64 { return s.size - sealSize - closeRoom }
 // identity is what all segments of a stream have in common.
 type identity struct {
 	dir    string
+	disk   disk
 	node   string
 	stream [16]byte
 	boot   [16]byte
@@ -105,7 +107,7 @@ func (d *draft) discard() {
 // finish gives the draft its header and its name, and maps it.
 func (d *draft) finish(id *identity, number uint64) (*segment, error) {
 	path := filepath.Join(id.dir, segmentName(number))
-	s := &segment{file: d.file, number: number, size: d.size, seed: seedOf(id.stream, number), pos: headerSize}
+	s := &segment{file: d.file, number: number, size: d.size, disk: id.disk, seed: seedOf(id.stream, number), pos: headerSize}
 	if err := d.publish(id, s, path); err != nil {
 		if s.m != nil {
 			_ = unix.Munmap(s.m)
@@ -120,7 +122,7 @@ func (d *draft) publish(id *identity, s *segment, path string) error {
 	if _, err := d.file.WriteAt(staticHeader(id, s.number, d.size), 0); err != nil {
 		return err
 	}
-	if err := d.file.Sync(); err != nil {
+	if err := id.disk.sync(d.file); err != nil {
 		return err
 	}
 	m, err := unix.Mmap(int(d.file.Fd()), 0, int(d.size),
@@ -132,7 +134,7 @@ func (d *draft) publish(id *identity, s *segment, path string) error {
 	if err := os.Rename(d.file.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(id.dir)
+	return id.disk.syncDir(id.dir)
 }
 
 func staticHeader(id *identity, number uint64, size int64) []byte {
@@ -211,8 +213,7 @@ func (s *segment) mark(pos int64) {
 }
 
 func (s *segment) sync() error {
-	err := ignoreInterrupt(func() error { return unix.Fdatasync(int(s.file.Fd())) })
-	if err != nil {
+	if err := s.disk.syncData(s.file); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: s.path(), Err: err}
 	}
 	return nil
@@ -224,7 +225,7 @@ func (s *segment) path() string {
 
 // retire gives a sealed and synced segment's memory and unused room back.
 func (s *segment) retire() error {
-	err := errors.Join(s.unmap(), s.file.Truncate(s.pos), s.file.Sync(), s.file.Close())
+	err := errors.Join(s.unmap(), s.file.Truncate(s.pos), s.disk.sync(s.file), s.file.Close())
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path(), err)
 	}
@@ -241,15 +242,6 @@ func (s *segment) unmap() error {
 	m := s.m
 	s.m = nil
 	return unix.Munmap(m)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // diskError says whether the disk is full or broken.
