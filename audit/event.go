@@ -121,9 +121,10 @@ type Event struct {
 	Form        statement.Form
 	Name        string // of the prepared statement or portal
 	Fingerprint uint64
-	Index, Of   uint32 // the statement is number Index of Of in its message; 0, 0 for the only one
-	Tx          uint64 // the session's transaction number, from 1
-	Protocol    string // simple, extended, fastpath, startup
+	Index, Of   uint32          // the statement is number Index of Of in its message; 0, 0 for the only one
+	Tx          uint64          // the session's transaction number, from 1
+	Protocol    string          // simple, extended, fastpath, startup
+	Trace       statement.Trace // claimed: what a comment of the text says
 
 	// Of outcomes and transactions.
 	Statement uint64 // the sequence number of the statement's record

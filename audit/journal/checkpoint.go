@@ -41,7 +41,7 @@ type KeptCheckpoint struct {
 	sums [32]byte // SHA-256 of the sums
 }
 
-var errChainField = errors.New("a field of the chain has a wrong size")
+var errBytesField = errors.New("a field of bytes has a wrong size")
 
 func (r *Record) checkpoint() *Checkpoint {
 	if r.Checkpoint == nil {
@@ -50,9 +50,13 @@ func (r *Record) checkpoint() *Checkpoint {
 	return r.Checkpoint
 }
 
-// setBytes sets the fields of the chain.
+// setBytes sets the fields that are bytes of a certain size.
 func (r *Record) setBytes(id uint16, v []byte) error {
 	switch {
+	case id == 70 && len(v) == 16:
+		r.TraceID = hex.EncodeToString(v)
+	case id == 71 && len(v) == 8:
+		r.SpanID = hex.EncodeToString(v)
 	case id == 115 && len(v) == 32:
 		copy(r.checkpoint().Chain[:], v)
 	case id == 116 && len(v)%4 == 0:
@@ -64,7 +68,7 @@ func (r *Record) setBytes(id uint16, v []byte) error {
 			Stream: [16]byte(v), Sequence: binary.LittleEndian.Uint64(v[16:]), Chain: [32]byte(v[24:]),
 		})
 	default:
-		return errChainField
+		return errBytesField
 	}
 	return nil
 }

@@ -173,6 +173,10 @@ func (f *fields) statement(ev *audit.Event) {
 	f.str(fName, ev.Name)
 	f.num(fFingerprint, ev.Fingerprint)
 	f.place(ev)
+	if !ev.Trace.IsZero() {
+		f.bytes(fTraceID, ev.Trace.ID[:])
+		f.bytes(fSpanID, ev.Trace.Span[:])
+	}
 }
 
 func (f *fields) place(ev *audit.Event) {

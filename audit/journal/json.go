@@ -81,6 +81,8 @@ type jsonClaimed struct {
 	User            string `json:"user,omitempty"`
 	ApplicationName string `json:"application_name,omitempty"`
 	Reason          string `json:"reason,omitempty"`
+	TraceID         string `json:"trace_id,omitempty"`
+	SpanID          string `json:"span_id,omitempty"`
 }
 
 type jsonSource struct {
@@ -172,7 +174,7 @@ func (r *Record) jsonPeers(j *jsonRecord) {
 	if principal != (jsonPrincipal{}) {
 		j.Principal = &principal
 	}
-	claimed := jsonClaimed{valid(r.User), valid(r.ApplicationName), valid(r.Reason)}
+	claimed := jsonClaimed{valid(r.User), valid(r.ApplicationName), valid(r.Reason), r.TraceID, r.SpanID}
 	if claimed != (jsonClaimed{}) {
 		j.Claimed = &claimed
 	}

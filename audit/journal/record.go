@@ -53,6 +53,8 @@ type Record struct {
 	Index, Of    uint64
 	Transaction  uint64
 	Protocol     string
+	TraceID      string // claimed; 32 hexadecimal digits
+	SpanID       string // claimed; 16 hexadecimal digits
 
 	Statement     uint64 // sequence of the statement's record, in the same stream
 	Result        audit.Result

@@ -61,6 +61,8 @@ var knownFields = map[uint16]knownField{
 	59: {"of", kindUint},
 	60: {"transaction", kindUint},
 	61: {"protocol", kindString},
+	70: {"trace_id", kindBytes},
+	71: {"span_id", kindBytes},
 	80: {"statement", kindUint},
 	81: {"result", kindString},
 	82: {"fate", kindString},

@@ -45,6 +45,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{Name: "b", Kind: "index", Use: statement.UseDrop},
 		{},
 	}
+	ev.Trace = statement.Trace{ID: [16]byte{0: 0xab, 15: 1}, Span: [8]byte{7: 2}}
 	receipt := record(t, j, &ev)
 	got := readEvents(t, j.pathForTest())[1]
 
@@ -66,6 +67,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		},
 		Text: ev.Text, Form: "masked", Name: ev.Name, Fingerprint: ev.Fingerprint,
 		Index: uint64(ev.Index), Of: uint64(ev.Of), Transaction: ev.Tx, Protocol: ev.Protocol,
+		TraceID: "ab000000000000000000000000000001", SpanID: "0000000000000002",
 		Statement: ev.Statement, Result: ev.Result, Fate: ev.Fate, SQLSTATE: ev.SQLSTATE,
 		Message: ev.Message, Rows: ev.Rows, Bytes: ev.Bytes, Duration: ev.Duration,
 		Digest: ev.Digest, Change: ev.Change,

@@ -54,6 +54,7 @@ var countFields = []field{
 	one("result", func(e *entry) string { return string(e.answer().Result) }),
 	one("sqlstate", func(e *entry) string { return e.answer().SQLSTATE }),
 	one("fingerprint", func(e *entry) string { return fingerprint(e.Record) }),
+	one("trace", func(e *entry) string { return e.TraceID }),
 	one("day", func(e *entry) string { return e.Time.UTC().Format(time.DateOnly) }),
 	one("hour", func(e *entry) string { return e.Time.UTC().Format("2006-01-02T15") }),
 }
@@ -146,6 +147,8 @@ var csvColumns = []column{
 	{"claimed_user", func(e *entry) string { return e.User }},
 	{"claimed_application", func(e *entry) string { return e.ApplicationName }},
 	{"claimed_reason", func(e *entry) string { return e.Reason }},
+	{"claimed_trace_id", func(e *entry) string { return e.TraceID }},
+	{"claimed_span_id", func(e *entry) string { return e.SpanID }},
 	{"source_address", func(e *entry) string { return e.Source.Address }},
 	{"method", func(e *entry) string { return e.Method }},
 	{"rule", func(e *entry) string { return e.Rule }},

@@ -29,6 +29,7 @@ type Filter struct {
 	Tag       string // list
 	Object    string // list: of patterns such as "orders", "sales.*", "*.tmp_?"
 	SQLSTATE  string // list: of codes, or of their first two characters; that PostgreSQL answered
+	Trace     string // id of a trace, 32 hexadecimal digits: that the client claimed in a comment
 	Contains  string // in the text, in any case
 
 	Since, Until time.Time // from Since on, before Until; of a statement, not of its outcome
@@ -42,7 +43,7 @@ func (f *Filter) Check() error {
 
 func (f *Filter) compile() (*matcher, error) {
 	m := &matcher{
-		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident,
+		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident, trace: strings.ToLower(f.Trace),
 		roles: list(f.Role), databases: list(f.Database), rules: list(f.Rule),
 		contains: newNeedle(f.Contains), since: f.Since, until: f.Until,
 	}
@@ -64,6 +65,9 @@ func (f *Filter) compile() (*matcher, error) {
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
 		return nil, fmt.Errorf("since (%s) is not before until (%s)", f.Since.Format(time.RFC3339), f.Until.Format(time.RFC3339))
+	}
+	if m.trace != "" && (len(m.trace) != 32 || strings.Trim(m.trace, "0123456789abcdef") != "") {
+		return nil, fmt.Errorf("%q is no id of a trace: it has 32 hexadecimal digits", f.Trace)
 	}
 	return m, f.compilePatterns(m)
 }

@@ -13,7 +13,7 @@ import (
 // matcher is a Filter made ready for millions of records.
 type matcher struct {
 	principal, sid               string
-	session, incident            string
+	session, incident, trace     string
 	types, decisions             []string
 	roles, databases, rules      []string
 	classes, tags                []string
@@ -43,6 +43,8 @@ func (m *matcher) record(r *journal.Record) bool {
 	case m.sid != "" && !strings.EqualFold(m.sid, r.Principal.SID):
 		return false
 	case m.incident != "" && !strings.EqualFold(m.incident, r.Incident):
+		return false
+	case m.trace != "" && m.trace != r.TraceID:
 		return false
 	case !in(m.roles, r.Role), !in(m.databases, r.Database):
 		return false

@@ -115,6 +115,8 @@ func TestFilters(t *testing.T) {
 		"class of SQLSTATE": {Filter{SQLSTATE: "08,42", Tag: "destructive", Type: "statement"}, []float64{7}},
 		"other SQLSTATE":    {Filter{SQLSTATE: "42501"}, nil},
 		"outcomes":          {Filter{Type: "outcome"}, []float64{6, 8}},
+		"trace":             {Filter{Trace: "5B00000000000000000000000000006A"}, []float64{10}},
+		"other trace":       {Filter{Trace: strings.Repeat("0", 32)}, nil},
 		"nothing":           {Filter{Principal: "mallory"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,6 +145,8 @@ func TestFilterRefusesUnknownNames(t *testing.T) {
 		{Object: "."},
 		{SQLSTATE: "425"},
 		{SQLSTATE: "4*"},
+		{Trace: "5b"},
+		{Trace: strings.Repeat("x", 32)},
 	} {
 		if err := Query(t.Context(), &bytes.Buffer{}, Options{Path: t.TempDir(), Filter: f}); err == nil {
 			t.Errorf("%+v was taken", f)

@@ -26,13 +26,13 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	m.deny(&v, m.ruling, m.ruling.Decide(j, m.path))
-	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name}
+	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name, trace: m.trace}
 	if v.decision == audit.Denied {
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)
 	}
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}
-	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, form: j.Form, from: seq, refused: ref != nil})
+	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil})
 	if ref == nil {
 		m.runs.push(run{seq: seq, st: st, parse: true})
 		e.runs = 1
@@ -121,7 +121,7 @@ func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
 }
 
 func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *candidates, v *verdict, out *Output) action {
-	r := record{typ: audit.Statement, st: st, form: c.form(), protocol: "extended", name: portal}
+	r := record{typ: audit.Statement, st: st, form: c.form(), protocol: "extended", name: portal, trace: c.trace()}
 	if v.decision == audit.Denied {
 		r.refusal = m.refuse(v)
 	}

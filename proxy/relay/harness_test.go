@@ -77,6 +77,9 @@ func describeEvent(seq uint64, e *audit.Event) string {
 		if e.Of > 0 {
 			s += fmt.Sprintf(" %d/%d", e.Index, e.Of)
 		}
+		if !e.Trace.IsZero() {
+			s += fmt.Sprintf(" trace=%x/%x", e.Trace.ID[15:], e.Trace.Span[7:])
+		}
 		for _, extra := range []string{e.Cause, e.Missing} {
 			if extra != "" {
 				s += " " + extra

@@ -81,6 +81,7 @@ type Machine struct {
 	text        []byte               // what Client asks its driver to have judged
 	asked       statement.Encoding   // what that text was taken to be in
 	judged      *statement.Judgement // what it got
+	trace       statement.Trace      // what a comment of the text that was judged last claims
 	verdicts    []verdict            // scratch, one for each statement of a text
 	replacement []byte               // scratch, the message that goes in another's place
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal

@@ -17,6 +17,7 @@ type binding struct {
 	// form is that of def's text, from the number of the record that tells of the
 	// definition; others are those of what it may be instead, see candidates.
 	form   statement.Form
+	trace  statement.Trace // that the text of a Parse claims
 	from   uint64
 	others []uint64
 	// refused is set where the definition was denied: the server never sees it,

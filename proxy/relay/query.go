@@ -49,6 +49,7 @@ func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
 		}
 		j = cached
 	}
+	m.trace = statement.ReadTrace(text)
 	if j.Sensitive && !m.settled() {
 		j = statement.UnknownText(text, statement.CauseStrings)
 	}
@@ -70,7 +71,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		v := &m.verdicts[i]
 		r := record{
 			typ: audit.Statement, st: &statements[i], form: j.Form, protocol: "simple",
-			index: i, of: len(statements), refusal: e.refusal,
+			index: i, of: len(statements), refusal: e.refusal, trace: m.traceOf(&statements[i], len(statements)),
 		}
 		if denied >= 0 && r.refusal == nil {
 			r.refusal = m.refuse(&m.verdicts[denied])
@@ -93,6 +94,17 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	}
 	m.push(now, e)
 	return e.refusal
+}
+
+// traceOf returns what the comments of a Query claim for one of its statements:
+// its own comment, or else the last one of the text.
+func (m *Machine) traceOf(st *statement.Statement, of int) statement.Trace {
+	if of > 1 && !m.trace.IsZero() {
+		if own := statement.ReadTrace([]byte(st.Text)); !own.IsZero() {
+			return own
+		}
+	}
+	return m.trace
 }
 
 // keptVerdicts bounds the memory that a session keeps from one text to the next.

@@ -21,6 +21,7 @@ type record struct {
 	of       int
 	size     int      // bytes of a message that was not read
 	refusal  *refusal // that the record tells of
+	trace    statement.Trace
 }
 
 // record writes a statement down. It returns its number, and what to answer
@@ -33,7 +34,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,
 		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
 		Text: r.st.Text, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
-		Protocol: r.protocol, Bytes: int64(r.size),
+		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace,
 	}
 	if r.of > 1 {
 		ev.Index, ev.Of = uint32(r.index+1), uint32(r.of)

@@ -96,9 +96,17 @@ func (c *candidates) form() statement.Form {
 	return c.newest.form
 }
 
+// trace returns what the text that a name most likely stands for claims.
+func (c *candidates) trace() statement.Trace {
+	if c.newest == nil {
+		return statement.Trace{}
+	}
+	return c.newest.trace
+}
+
 // bound returns what a portal of the name is.
 func (c *candidates) bound() binding {
-	b := binding{def: c.merged(), form: c.form(), refused: c.skipped, others: c.others}
+	b := binding{def: c.merged(), form: c.form(), trace: c.trace(), refused: c.skipped, others: c.others}
 	if c.newest != nil {
 		b.from = c.newest.from
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,7 +40,7 @@ func logRecord(r *journal.Record) (*logs.LogRecord, error) {
 		EventName: "pgcustos." + valid(string(r.Type)),
 		Body:      &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: string(body)}},
 	}
-	l.TraceId, l.SpanId = trace(r.Text)
+	l.TraceId, l.SpanId = trace(r)
 	a := peers(attributes{}, r)
 	a = statement(a, r)
 	if cut {
@@ -119,21 +118,11 @@ func severity(r *journal.Record) (logs.SeverityNumber, string) {
 	return logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"
 }
 
-// traceparent is what sqlcommenter puts into a comment (W3C Trace Context, section
-// 3.2). It is the client's own word.
-var traceparent = regexp.MustCompile(`/\*[^*]*traceparent='00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}'[^*]*\*/`)
-
-func trace(text string) (traceID, spanID []byte) {
-	if !strings.Contains(text, "traceparent='") {
-		return nil, nil
-	}
-	m := traceparent.FindStringSubmatch(text)
-	if m == nil || strings.Trim(m[1], "0") == "" || strings.Trim(m[2], "0") == "" {
-		return nil, nil
-	}
-	traceID, err1 := hex.DecodeString(m[1])
-	spanID, err2 := hex.DecodeString(m[2])
-	if err1 != nil || err2 != nil {
+// trace is what the client claimed in a comment of the statement's text.
+func trace(r *journal.Record) (traceID, spanID []byte) {
+	traceID, err1 := hex.DecodeString(r.TraceID)
+	spanID, err2 := hex.DecodeString(r.SpanID)
+	if err1 != nil || err2 != nil || len(traceID) != 16 || len(spanID) != 8 {
 		return nil, nil
 	}
 	return traceID, spanID

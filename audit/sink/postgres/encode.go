@@ -23,7 +23,7 @@ const (
 // columns are those of pgcustos.events, in the order in which appendRow writes.
 const columns = `"time", stream, sequence, node, type, session, account, upn, sid, guid, kind, source, source_port,
 	method, rule, matched_group, backend, database, role, application_name, reason, decision, incident, cause, detail,
-	missing, command, class, tags, objects, text, text_raw, fingerprint, transaction, statement, result, fate, sqlstate,
+	missing, command, class, tags, objects, text, text_raw, fingerprint, trace_id, span_id, transaction, statement, result, fate, sqlstate,
 	message, rows, bytes, duration, record`
 
 const copyStatement = "COPY pgcustos.events (" + columns + ") FROM STDIN (FORMAT binary)"
@@ -74,7 +74,8 @@ func appendRow(b []byte, r *journal.Record) ([]byte, error) {
 	return w.b, nil
 }
 
-// statement writes text, text_raw, fingerprint, transaction and statement.
+// statement writes text, text_raw, fingerprint, trace_id, span_id, transaction and
+// statement.
 func (w *row) statement(r *journal.Record) {
 	switch {
 	case r.Form == "" && r.Text == "":
@@ -95,6 +96,7 @@ func (w *row) statement(r *journal.Record) {
 	} else {
 		w.null()
 	}
+	w.texts(r.TraceID, r.SpanID)
 	w.number(r.Transaction)
 	w.number(r.Statement)
 }

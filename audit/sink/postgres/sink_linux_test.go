@@ -115,6 +115,7 @@ func TestViews(t *testing.T) {
 	record(t, j, drop)
 	grant := statementEvent(prepared, "GRANT x TO y")
 	grant.Class, grant.Tags = statement.Role, statement.TagPrivilege
+	grant.Trace = statement.Trace{ID: [16]byte{15: 0xab}, Span: [8]byte{7: 0xcd}}
 	record(t, j, grant)
 	record(t, j, &audit.Event{Type: audit.SessionEnd, Prepared: prepared, Cause: "client_closed"})
 	stop(start(t, dir, postgres.New(options(p, name))))
@@ -125,6 +126,7 @@ func TestViews(t *testing.T) {
 		"SELECT text FROM pgcustos.destructive":                                                                            "DROP TABLE orders",
 		"SELECT text FROM pgcustos.schema_changes":                                                                         "DROP TABLE orders",
 		"SELECT text FROM pgcustos.privilege_changes":                                                                      "GRANT x TO y",
+		"SELECT trace_id || ' ' || span_id FROM pgcustos.statements WHERE trace_id IS NOT NULL":                            "000000000000000000000000000000ab 00000000000000cd",
 		"SELECT incident FROM pgcustos.denied WHERE type = 'statement'":                                                    "7F3K",
 		"SELECT end_cause || ' ' || host(source) FROM pgcustos.sessions":                                                   "client_closed 10.20.3.4",
 		"SELECT objects::text || class::text || fingerprint FROM pgcustos.events WHERE type = 'statement' LIMIT 1":         "{public.orders}{READ}fedcba9876543210",

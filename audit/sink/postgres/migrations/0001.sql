@@ -44,6 +44,8 @@ CREATE TABLE pgcustos.events (
 	text             text,
 	text_raw         bytea,         -- where text cannot hold it: NUL, no UTF-8
 	fingerprint      text,
+	trace_id         text,          -- claimed by the client
+	span_id          text,          -- claimed by the client
 	transaction      bigint,
 	statement        bigint,        -- of an outcome: the sequence of the statement
 	result           text,
@@ -60,6 +62,7 @@ CREATE TABLE pgcustos.events (
 CREATE INDEX events_outcome ON pgcustos.events (stream, statement) WHERE type = 'outcome';
 CREATE INDEX events_session ON pgcustos.events (session, "time") WHERE type IN ('session.start', 'session.end');
 CREATE INDEX events_account ON pgcustos.events (account, "time") WHERE type = 'statement';
+CREATE INDEX events_trace ON pgcustos.events (trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX events_refused ON pgcustos.events ("time") WHERE decision IN ('denied', 'would_deny', 'refused');
 
 -- claim locks the position of a stream for the transaction, and returns it.
@@ -129,7 +132,7 @@ CREATE VIEW pgcustos.logins AS
 CREATE VIEW pgcustos.statements AS
 	SELECT s."time", s.node, s.session, s.account, s.upn, s.sid, s.kind, s.source, s.application_name, s.reason,
 		s.rule, s.backend, s.database, s.role, s.decision, s.incident, s.cause, s.missing, s.command, s.class, s.tags,
-		s.objects, s.text, s.fingerprint, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration,
+		s.objects, s.text, s.fingerprint, s.trace_id, s.span_id, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration,
 		o."time" AS ended, s.stream, s.sequence, s.record
 	FROM pgcustos.events s
 	LEFT JOIN pgcustos.events o ON o.stream = s.stream AND o.statement = s.sequence AND o.type = 'outcome'
