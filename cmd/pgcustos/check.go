@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -30,9 +29,10 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Validate a configuration and probe all that it names",
 		Long: `Loads the configuration and tries what it names: the directory, the TLS
-certificate, the log-in of each role at each backend and what that role may
-become there, and the journal's directory. Prints a line for each probe; the
-exit code is 1 where one of them FAILs.`,
+certificate, the log-in of each role at each backend, what that role may become
+there and where its names without a schema lead, the sinks and what their writer
+may do, the signing key, the journal's directory and the room that is left there.
+Prints a line for each probe; the exit code is 1 where one of them FAILs.`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(path)
@@ -94,7 +94,11 @@ func (r *report) all(ctx context.Context, c *config.Config) {
 	for i := range c.Backends {
 		r.backend(ctx, c, &c.Backends[i])
 	}
-	r.journal(c.Journal.Path)
+	for i := range c.Sinks {
+		r.sink(ctx, &c.Sinks[i])
+	}
+	r.signer(c.Journal.Signer)
+	r.journal(&c.Journal)
 }
 
 func (r *report) certificate(t *tls.Config) {
@@ -191,42 +195,4 @@ func probeDirectory(ctx context.Context, o directory.Options) error {
 		err = closeErr
 	}
 	return err
-}
-
-// journal tries to write in the journal's directory, or in the one that it
-// would be made in.
-func (r *report) journal(path string) {
-	info, err := os.Stat(path)
-	if os.IsNotExist(err) {
-		r.warn("journal %s: does not exist yet, serve makes it", path)
-		return
-	}
-	switch {
-	case err != nil:
-		r.fail("journal %s: %v", path, err)
-		return
-	case !info.IsDir():
-		r.fail("journal %s: is not a directory", path)
-		return
-	case info.Mode().Perm()&0o027 != 0:
-		r.fail("journal %s: has mode %04o and holds what people did: run chmod 0700 on it (0750 is the widest)", path, info.Mode().Perm())
-		return
-	}
-	f, err := os.CreateTemp(path, ".check-*.tmp")
-	if err != nil {
-		r.fail("journal %s: cannot be written: %v", path, err)
-		return
-	}
-	name := f.Name()
-	_, err = f.Write(make([]byte, 1<<16))
-	for _, step := range []func() error{f.Sync, f.Close, func() error { return os.Remove(name) }} {
-		if stepErr := step(); err == nil {
-			err = stepErr
-		}
-	}
-	if err != nil {
-		r.fail("journal %s: cannot be written: %v", path, err)
-		return
-	}
-	r.ok("journal %s: can be written", path)
 }

@@ -94,7 +94,7 @@ func (s *site) write(t *testing.T, replace ...string) {
 	s.file(t, "pgcustos.yaml", strings.NewReplacer(replace...).Replace(s.text))
 }
 
-var volatile = regexp.MustCompile(`127\.[0-9.]+:[0-9]+|sha256 [0-9a-f]{64}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+(Z|[+-][0-9:]+)`)
+var volatile = regexp.MustCompile(`[0-9]+ MiB free|signing key [0-9a-f]{16}|127\.[0-9.]+:[0-9]+|sha256 [0-9a-f]{64}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+(Z|[+-][0-9:]+)`)
 
 func (s *site) mask(text string) string {
 	return volatile.ReplaceAllString(strings.ReplaceAll(text, s.dir, "DIR"), "…")
@@ -114,6 +114,30 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	s.file(t, "check.password", "check")
+	s.file(t, "audit_writer.password", "writes")
+	for _, sql := range []string{
+		"CREATE ROLE check_path LOGIN PASSWORD 'check'", "ALTER ROLE check_path SET search_path = private, public",
+		"CREATE ROLE check_own LOGIN PASSWORD 'check'",
+		"CREATE DATABASE check_paths", "ALTER DATABASE check_paths SET search_path = pg_catalog", "CREATE DATABASE check_audit",
+	} {
+		if err := pg.Exec(t.Context(), "postgres", sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pg.Exec(t.Context(), "postgres", "CREATE SCHEMA check_own AUTHORIZATION check_own"); err != nil {
+		t.Fatal(err)
+	}
+	if r := pgcustos(t, "audit", "keygen", "--out", filepath.Join(s.dir, "journal.key")); r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	sinks := "sinks:\n" + fmt.Sprintf("  - {name: auditdb, kind: postgres, host: %s, port: %d, database: check_audit, user: audit_writer, password_file: audit_writer.password, tls: {ca: %s}}\n", pg.Host, pg.Port, pg.CAFile)
+	s.write(t, "journal: {path: journal}\n", "journal: {path: journal}\n"+sinks)
+	if r := pgcustos(t, "audit", "init", "--config", s.config, "--host", pg.Dir); r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	with := func(more string) []string {
+		return []string{"journal: {path: journal}\n", "journal: {path: journal}\n" + more}
+	}
 	if err := os.Mkdir(filepath.Join(s.dir, "journal"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +157,14 @@ func TestCheck(t *testing.T) {
 		{"role-password", []string{"password_file: app_ro_orders.password", "password_file: wrong.password"}, exitFailure},
 		{"database-missing", []string{"databases: [orders]", "databases: [oders]"}, exitFailure},
 		{"bind-password", []string{"bind_password_file: bind.password", "bind_password_file: wrong.password"}, exitFailure},
+		{"search-path-role", append(role("check_path"), "databases: [orders]", "databases: [postgres, check_paths]"), exitOK},
+		{"search-path-schema", append(role("check_own"), "databases: [orders]", "databases: [postgres]"), exitOK},
+		{"signing-key", []string{"{path: journal}", "{path: journal, signing_key: journal.key}"}, exitOK},
+		{"sinks", with(sinks + "  - {name: out, kind: stdout}\n"), exitOK},
+		{"sinks-unreachable", with("sinks:\n" +
+			"  - {name: siem, kind: syslog, address: 127.0.0.1:1, tls: {ca: " + pg.CAFile + "}}\n" +
+			"  - {name: collector, kind: otlp, endpoint: 127.0.0.1:1, plaintext: true}\n"), exitFailure},
+		{"sinks-no-schema", with(strings.Replace(sinks, "check_audit", "check_paths", 1)), exitFailure},
 		{"journal-absent", []string{"path: journal", "path: other"}, exitOK},
 		{"journal-a-file", []string{"path: journal", "path: check.password"}, exitFailure},
 	}

@@ -101,6 +101,7 @@ func (p *probe) role(ctx context.Context, role string, databases []string) {
 			} else {
 				p.ok("%s: logs in to %s", p.name(role), database)
 			}
+			p.path(ctx, role, database, conn)
 			p.keep(conn)
 		case every && (code == noSuchDatabase || code == noPrivilege):
 			p.warn("%s: its password is right, but it may not enter %s, so what it may become was not looked at", p.name(role), anyDatabase)
@@ -264,4 +265,28 @@ func attributes(r power) []string {
 		out = append(out, "REPLICATION")
 	}
 	return out
+}
+
+// schemaPath reads where names without a schema lead, and who says so
+// (pg_settings.source: "default", "configuration file", "database", "user",
+// "database user").
+const schemaPath = `
+SELECT setting, source, coalesce(array_to_string(pg_catalog.current_schemas(false), ', '), '')
+FROM pg_catalog.pg_settings WHERE name = 'search_path'`
+
+// path warns where names without a schema mean another one than public: rules
+// take them for public's until the session changes that (docs/decisions/0008).
+func (p *probe) path(ctx context.Context, role, database string, conn *pgx.Conn) {
+	var setting, source, schemas string
+	if err := conn.QueryRow(ctx, schemaPath).Scan(&setting, &source, &schemas); err != nil {
+		p.fail("%s: cannot read search_path in %s: %v", p.name(role), database, err)
+		return
+	}
+	const meaning = "names without a schema may mean other tables than public's, which deny_objects does not see: name the schemas in the rules"
+	switch {
+	case setting != `"$user", public`:
+		p.warn("%s: search_path in %s is %s (from: %s): %s", p.name(role), database, setting, source, meaning)
+	case schemas != "public" && schemas != "":
+		p.warn("%s: search_path in %s leads to %s, for there is a schema of the role's name: %s", p.name(role), database, schemas, meaning)
+	}
 }

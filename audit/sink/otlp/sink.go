@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -91,14 +92,20 @@ func (s *Sink) Deliver(ctx context.Context, records []*journal.Record) error {
 	return s.send(ctx, some)
 }
 
-func (s *Sink) connect() (exporter, error) {
-	config := s.o.TLS
-	if config != nil {
-		config = config.Clone()
-		if config.ServerName == "" {
-			config.ServerName = s.host
-		}
+// tls makes the configuration of one connection, nil for clear text.
+func (s *Sink) tls() *tls.Config {
+	if s.o.TLS == nil {
+		return nil
 	}
+	config := s.o.TLS.Clone()
+	if config.ServerName == "" {
+		config.ServerName = s.host
+	}
+	return config
+}
+
+func (s *Sink) connect() (exporter, error) {
+	config := s.tls()
 	dial := func(ctx context.Context) (net.Conn, error) {
 		dialer := net.Dialer{Timeout: s.o.ConnectTimeout}
 		c, err := dialer.DialContext(ctx, "tcp", s.o.Endpoint)

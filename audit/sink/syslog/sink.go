@@ -74,30 +74,37 @@ func (s *Sink) Close() error {
 func (s *Sink) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.ConnectTimeout)
 	defer cancel()
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
-	raw, err := dialer.DialContext(ctx, "tcp", s.o.Address)
+	conn, raw, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
+	s.conn = newConnection(conn, raw)
+	return nil
+}
+
+// dial connects. raw is what is below conn; both are the same without TLS.
+func (s *Sink) dial(ctx context.Context) (conn, raw net.Conn, err error) {
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	if raw, err = dialer.DialContext(ctx, "tcp", s.o.Address); err != nil {
+		return nil, nil, err
+	}
 	if s.o.TLS == nil {
 		if a, ok := raw.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-			return errors.Join(errors.New("syslog without TLS leaves this machine for nobody"), raw.Close())
+			return nil, nil, errors.Join(errors.New("syslog without TLS leaves this machine for nobody"), raw.Close())
 		}
-		s.conn = newConnection(raw, raw)
-		return nil
+		return raw, raw, nil
 	}
 	config := s.o.TLS.Clone()
 	if config.ServerName == "" {
 		if config.ServerName, _, err = net.SplitHostPort(s.o.Address); err != nil {
-			return errors.Join(err, raw.Close())
+			return nil, nil, errors.Join(err, raw.Close())
 		}
 	}
 	secured := tls.Client(raw, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return errors.Join(fmt.Errorf("TLS with %s: %w", s.o.Address, err), raw.Close())
+		return nil, nil, errors.Join(fmt.Errorf("TLS with %s: %w", s.o.Address, err), raw.Close())
 	}
-	s.conn = newConnection(secured, raw)
-	return nil
+	return secured, raw, nil
 }
 
 // connection is a connection with a goroutine that reads: a syslog server says

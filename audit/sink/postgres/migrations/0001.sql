@@ -116,6 +116,14 @@ BEGIN
 		to_char(of_day, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(of_day + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
 END $$;
 
+-- version tells what the schema is, to those who may not read it.
+CREATE FUNCTION pgcustos.version() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT max(version) FROM pgcustos.migrations
+$$;
+
+REVOKE ALL ON FUNCTION pgcustos.version() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgcustos.version() TO audit_writer, audit_reader;
 REVOKE ALL ON FUNCTION pgcustos.claim(text, text), pgcustos.advance(text, text, bigint, timestamptz),
 	pgcustos.delivered(text), pgcustos.make_partition(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgcustos.claim(text, text), pgcustos.advance(text, text, bigint, timestamptz),
