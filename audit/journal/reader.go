@@ -16,6 +16,12 @@ import (
 type ReaderOptions struct {
 	Path  string
 	Since time.Time // records before it are passed over; the zero value: none are
+	// Select chooses records before they are decoded; nil: all are wanted.
+	Select *Selection
+	// Watch is called now and then while records are read, with how many that were
+	// so far, chosen or not, and the time of the last of them. Its error is the
+	// reader's end. nil: nobody watches.
+	Watch func(records uint64, at time.Time) error
 }
 
 // Reader reads the records of all streams of a journal in the order of time. It
@@ -26,7 +32,11 @@ type Reader struct {
 	streams []*source // in the order of their starts
 	names   map[string]bool
 	torn    []TornTail
-	err     error // sticky
+	picker  *picker
+	watch   func(uint64, time.Time) error
+	records uint64 // read so far
+	latest  int64  // time of the last of them
+	err     error  // sticky
 }
 
 // source is a stream with the record that it has to offer.
@@ -39,7 +49,9 @@ type source struct {
 
 // OpenReader opens the journal at o.Path, also while it is written.
 func OpenReader(o ReaderOptions) (*Reader, error) {
-	r := &Reader{path: o.Path, since: o.Since, names: map[string]bool{}}
+	r := &Reader{
+		path: o.Path, since: o.Since, names: map[string]bool{}, picker: newPicker(o.Select, o.Since), watch: o.Watch,
+	}
 	if err := r.look(); err != nil {
 		return nil, err
 	}
@@ -164,15 +176,47 @@ func (r *Reader) fill(s *source) error {
 				return err
 			}
 		}
-		record, err := s.read()
+		record, err := r.read(s)
 		switch {
 		case errors.Is(err, io.EOF):
 			s.idle = true
 		case err != nil:
 			return err
-		case !record.Time.Before(r.since):
+		default:
 			s.head = record
 		}
 	}
 	return nil
+}
+
+// watchEvery is how many records are read between two calls of Watch.
+const watchEvery = 4096
+
+// read reads the next record of s, and returns nil where it is not wanted.
+func (r *Reader) read(s *source) (*Record, error) {
+	if r.watch != nil && r.records%watchEvery == 0 {
+		if err := r.watch(r.records, time.Unix(0, r.latest).UTC()); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := s.readRaw()
+	if err != nil {
+		return nil, err
+	}
+	r.records++
+	r.latest = raw.nanos
+	choice := r.picker.choose(&raw)
+	if choice == Maybe {
+		if !r.picker.selection.confirmed(r.picker.reference(s.name)) {
+			choice = No
+		}
+	}
+	if choice == No {
+		return nil, nil
+	}
+	record, err := s.record(&raw, &r.picker.strings)
+	if err != nil || record.Time.Before(r.since) {
+		return nil, err
+	}
+	return record, nil
 }

@@ -73,6 +73,8 @@ type Record struct {
 	Earlier    []Earlier   // of journal.opened: the streams that this one follows
 
 	Unknown []Field // what a newer version wrote, in its order
+
+	strings *interner // while it is decoded; may be nil
 }
 
 // Source is where a client came from, as recorded.
@@ -117,14 +119,17 @@ func (r *Record) decode(body []byte) error {
 }
 
 func (r *Record) field(id uint16, value []byte) error {
-	known, ok := knownFields[id]
-	if !ok {
+	var known knownField
+	if id < fieldTableSize {
+		known = fieldTable[id]
+	}
+	if known.name == "" {
 		r.Unknown = append(r.Unknown, Field{ID: id, Value: append([]byte(nil), value...)})
 		return nil
 	}
 	switch known.kind {
 	case kindObject:
-		o, err := decodeObject(value)
+		o, err := r.object(value)
 		if err != nil {
 			return err
 		}
@@ -138,10 +143,10 @@ func (r *Record) field(id uint16, value []byte) error {
 		return r.setBytes(id, value)
 	case kindString:
 		if to := r.stringField(id); to != nil {
-			*to = string(value)
+			*to = r.strings.text(id, value)
 			return nil
 		}
-		r.setName(id, string(value))
+		r.setName(id, r.strings.text(id, value))
 	}
 	return nil
 }
@@ -249,9 +254,9 @@ func (r *Record) setNumber(id uint16, v uint64) {
 	case 37:
 		r.Count = v
 	case 51:
-		r.Class = bitNames(v, classBits)
+		r.Class = r.strings.names(0, v, classBits)
 	case 52:
-		r.Tags = bitNames(v, tagBits)
+		r.Tags = r.strings.names(1, v, tagBits)
 	case 57:
 		r.Fingerprint = v
 	case 58:
@@ -296,34 +301,52 @@ func bitNames(set uint64, names []string) []string {
 
 var errObject = errors.New("an object overruns its field")
 
-func decodeObject(b []byte) (Object, error) {
-	var o Object
+// rawObject is an object whose parts are still in the record.
+type rawObject struct {
+	use                byte
+	kind, schema, name []byte
+}
+
+func splitObject(b []byte) (o rawObject, err error) {
 	if len(b) < 3 {
 		return o, errObject
 	}
-	o.Use = "use_" + strconv.Itoa(int(b[0]))
-	if int(b[0]) < len(useNames) {
-		o.Use = useNames[b[0]]
-	}
+	o.use = b[0]
 	size := int(binary.LittleEndian.Uint16(b[1:]))
 	b = b[3:]
 	if len(b) < size+4 {
 		return o, errObject
 	}
-	o.Kind = string(b[:size])
+	o.kind = b[:size]
 	b = b[size:]
 	schema := uint64(binary.LittleEndian.Uint32(b))
 	b = b[4:]
 	if uint64(len(b)) < schema {
 		return o, errObject
 	}
-	o.Schema, o.Name = string(b[:schema]), string(b[schema:])
+	o.schema, o.name = b[:schema], b[schema:]
+	return o, nil
+}
+
+func (r *Record) object(value []byte) (Object, error) {
+	raw, err := splitObject(value)
+	if err != nil {
+		return Object{}, err
+	}
+	o := Object{
+		Kind: r.strings.text(53, raw.kind), Schema: r.strings.text(53, raw.schema), Name: r.strings.text(53, raw.name),
+	}
+	if int(raw.use) < len(useNames) {
+		o.Use = useNames[raw.use]
+	} else {
+		o.Use = "use_" + strconv.Itoa(int(raw.use))
+	}
 	return o, nil
 }
 
 func typeName(number uint16) audit.Type {
-	if name, ok := knownTypes[number]; ok {
-		return audit.Type(name)
+	if int(number) < len(typeTable) && typeTable[number] != "" {
+		return audit.Type(typeTable[number])
 	}
 	return audit.Type("type_" + strconv.Itoa(int(number)))
 }

@@ -1,5 +1,7 @@
 package journal
 
+import "slices"
+
 // kind is the type of a field.
 type kind uint8
 
@@ -85,6 +87,27 @@ var knownFields = map[uint16]knownField{
 	119: {"earlier", kindBytes},
 }
 
+// fieldTableSize is beyond the ids of all fields.
+const fieldTableSize = 256
+
+// fieldTable is knownFields by id, without hashing. Places between have no name.
+var fieldTable = func() (table [fieldTableSize]knownField) {
+	for id, f := range knownFields {
+		table[id] = f
+	}
+	return table
+}()
+
+// fieldID returns the id of a field that is known.
+func fieldID(name string) uint16 {
+	for id, f := range knownFields {
+		if f.name == name {
+			return id
+		}
+	}
+	panic("journal: no field " + name)
+}
+
 // knownTypes is the registry of section 5.
 var knownTypes = map[uint16]string{
 	1:  "authentication",
@@ -102,6 +125,30 @@ var knownTypes = map[uint16]string{
 	13: "parser.died",
 	14: "journal.opened",
 	15: "checkpoint",
+}
+
+// typeTable is knownTypes by number, without hashing.
+var typeTable = func() (table [64]string) {
+	for number, name := range knownTypes {
+		table[number] = name
+	}
+	return table
+}()
+
+// ClassSet returns the bits of classes, TagSet those of tags, as the fields of those
+// names hold them. Names that there are not have none.
+func ClassSet(names []string) uint64 { return bitSet(names, classBits) }
+
+// TagSet is told of at ClassSet.
+func TagSet(names []string) uint64 { return bitSet(names, tagBits) }
+
+func bitSet(names, bits []string) (set uint64) {
+	for i, bit := range bits {
+		if slices.Contains(names, bit) {
+			set |= 1 << i
+		}
+	}
+	return set
 }
 
 // TypeNames lists the types of record that this version knows, in the order of

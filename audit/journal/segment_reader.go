@@ -31,12 +31,14 @@ type segmentReader struct {
 type rawRecord struct {
 	offset   int64
 	sequence uint64
-	at       time.Time
+	nanos    int64 // of its time
 	number   uint16
 	flags    uint16
 	body     []byte
 	whole    []byte // header, body and padding
 }
+
+func (r *rawRecord) at() time.Time { return time.Unix(0, r.nanos).UTC() }
 
 // seal is the last record of a segment.
 type seal struct {
@@ -163,7 +165,7 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 	r = rawRecord{
 		offset:   off,
 		sequence: binary.LittleEndian.Uint64(b[8:]),
-		at:       time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:]))).UTC(),
+		nanos:    int64(binary.LittleEndian.Uint64(b[16:])),
 		number:   binary.LittleEndian.Uint16(b[24:]),
 		flags:    binary.LittleEndian.Uint16(b[26:]),
 		body:     b[40:length],

@@ -64,15 +64,7 @@ func checkNumbers(dir string, numbers []uint64) error {
 	return nil
 }
 
-// read returns the next record, or io.EOF where there is none (yet).
-func (s *streamReader) read() (*Record, error) {
-	raw, err := s.readRaw()
-	if err != nil {
-		return nil, err
-	}
-	return s.record(&raw)
-}
-
+// readRaw returns the next record, or io.EOF where there is none (yet).
 func (s *streamReader) readRaw() (rawRecord, error) {
 	for !s.finished {
 		if s.cur == nil {
@@ -100,14 +92,16 @@ func (s *streamReader) readRaw() (rawRecord, error) {
 	return rawRecord{}, io.EOF
 }
 
-func (s *streamReader) record(raw *rawRecord) (*Record, error) {
+func (s *streamReader) record(raw *rawRecord, strings *interner) (*Record, error) {
 	r := &Record{
 		Stream: s.name, Node: s.cur.head.node, Segment: s.cur.head.number, Offset: raw.offset,
-		Sequence: raw.sequence, Time: raw.at, Type: typeName(raw.number), Cut: raw.flags&1 != 0,
+		Sequence: raw.sequence, Time: raw.at(), Type: typeName(raw.number), Cut: raw.flags&1 != 0,
+		strings: strings,
 	}
 	if err := r.decode(raw.body); err != nil {
 		return nil, s.cur.corrupt(raw.offset, err.Error())
 	}
+	r.strings = nil
 	if r.Checkpoint != nil {
 		r.Checkpoint.Stream = s.cur.head.stream
 	}
@@ -161,7 +155,7 @@ func (s *segmentReader) endedBefore(since time.Time) bool {
 		return false
 	}
 	r, hole, err := s.recordAt(info.Size()-96, true)
-	return err == nil && hole == nil && r.number == 65535 && len(r.body) == 56 && r.body[0] == 2 && r.at.Before(since)
+	return err == nil && hole == nil && r.number == 65535 && len(r.body) == 56 && r.body[0] == 2 && r.at().Before(since)
 }
 
 // use makes seg the current segment, where it belongs to the stream.

@@ -62,13 +62,13 @@ func (s *streamCheck) signature(p *Checkpoint, raw *rawRecord) bool {
 	if !known {
 		return true
 	}
-	k := KeptCheckpoint{Node: s.reader.cur.head.node, Time: raw.at, Checkpoint: *p, sums: sha256Sum(p.Sums)}
+	k := KeptCheckpoint{Node: s.reader.cur.head.node, Time: raw.at(), Checkpoint: *p, sums: sha256Sum(p.Sums)}
 	k.Stream = s.reader.stream
 	if !k.signedBy(key) {
 		s.find(s.proven+1, fmt.Sprintf("the checkpoint in record %d does not carry the signature that it claims: what is behind record %d is not proven", raw.sequence, s.proven))
 		return false
 	}
-	s.proven, s.covered = p.Sequence, raw.at
+	s.proven, s.covered = p.Sequence, raw.at()
 	s.behind = place{p.Segment, int64(p.Offset)}
 	s.unsigned = raw.sequence - p.Sequence - 1
 	s.closing = s.unsigned == 0

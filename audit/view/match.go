@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func (m *matcher) record(r *journal.Record) bool {
 	case !anyIn(m.classes, r.Class), !anyIn(m.tags, r.Tags):
 		return false
 	}
-	return m.from(r.Source.Address) && m.names(r.Objects) && m.contains.in(r.Text)
+	return m.from(r.Source.Address) && m.names(r.Objects) && m.holds(r.Text)
 }
 
 // needsOutcome says whether the choice rests on what came of a statement.
@@ -81,10 +82,18 @@ func (m *matcher) from(address string) bool {
 	}
 	m.lastAddress, m.lastAddressOK, m.lastAddressIn = address, true, false
 	if a, err := netip.ParseAddrPort(address); err == nil {
-		ip := a.Addr().Unmap().WithZone("")
-		m.lastAddressIn = slices.ContainsFunc(m.sources, func(p netip.Prefix) bool { return p.Contains(ip) })
+		m.lastAddressIn = within(m.sources, a)
 	}
 	return m.lastAddressIn
+}
+
+func within(networks []netip.Prefix, a netip.AddrPort) bool {
+	ip := a.Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+func (m *matcher) holds(text string) bool {
+	return m.contains.lower == "" || m.contains.in([]byte(text), nil)
 }
 
 func (m *matcher) names(objects []journal.Object) bool {
@@ -106,15 +115,15 @@ func isPrincipal(want string, r *journal.Record) bool {
 	if r.User == "" {
 		return false
 	}
-	return strings.EqualFold(want, r.User) || strings.EqualFold(want, bareName(r.User))
+	return strings.EqualFold(want, r.User) || strings.EqualFold(want, string(bareName([]byte(r.User))))
 }
 
 // bareName takes the domain off CORP\alice and alice@corp.example.com.
-func bareName(name string) string {
-	if _, after, ok := strings.Cut(name, `\`); ok {
+func bareName(name []byte) []byte {
+	if _, after, ok := bytes.Cut(name, []byte(`\`)); ok {
 		return after
 	}
-	before, _, _ := strings.Cut(name, "@")
+	before, _, _ := bytes.Cut(name, []byte("@"))
 	return before
 }
 

@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
 const (
 	progressAfter = time.Second
 	progressEvery = 200 * time.Millisecond
-	progressStep  = 4096 // records between looks at the clock
 )
 
 // progress tells on a terminal how far a scan is, once it takes long. What else is
@@ -21,6 +18,7 @@ type progress struct {
 	now         func() time.Time
 	start, told time.Time
 	records     uint64
+	at          time.Time // of the last of them
 	shown       bool
 }
 
@@ -31,11 +29,8 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-func (p *progress) see(r *journal.Record) {
-	p.records++
-	if p.records%progressStep != 0 {
-		return
-	}
+func (p *progress) see(records uint64, at time.Time) {
+	p.records, p.at = records, at
 	now := p.now()
 	if now.Sub(p.told) < progressEvery {
 		return
@@ -43,7 +38,7 @@ func (p *progress) see(r *journal.Record) {
 	p.told, p.shown = now, true
 	rate := float64(p.records) / now.Sub(p.start).Seconds()
 	_, _ = fmt.Fprintf(p, "\r\x1b[K%s records, now at %s (%s/s)",
-		thousands(p.records), r.Time.UTC().Format("2006-01-02 15:04:05"), thousands(uint64(rate)))
+		thousands(p.records), p.at.UTC().Format("2006-01-02 15:04:05"), thousands(uint64(rate)))
 }
 
 // clear takes the line away.

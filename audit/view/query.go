@@ -112,13 +112,12 @@ func Query(ctx context.Context, w io.Writer, o Options) error {
 // Cat writes every record as a JSON line, as they come, nothing joined.
 func Cat(ctx context.Context, w io.Writer, o Options) error {
 	out := newLines(w, nil)
-	o.Filter = Filter{}
-	s, err := open(&o, time.Time{}, out)
-	if err != nil {
+	s := &show{join: newJoiner(&matcher{}, out), o: &o}
+	if err := s.read(time.Time{}, nil); err != nil {
 		return err
 	}
 	defer s.close()
-	err = s.each(ctx, out.record)
+	err := s.each(ctx, out.record)
 	return errors.Join(err, out.flush(), s.warn())
 }
 
@@ -159,6 +158,8 @@ type show struct {
 	reader *journal.Reader
 	join   *joiner
 	o      *Options
+	ended  func() error         // of the context that each was called with
+	enough func(time.Time) bool // says whether what happened later is of no interest; may be nil
 	warned int
 }
 
@@ -168,11 +169,28 @@ func open(o *Options, since time.Time, out sink) (*show, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := journal.OpenReader(journal.ReaderOptions{Path: o.Path, Since: since})
-	if err != nil {
-		return nil, err
+	s := &show{join: newJoiner(m, out), o: o}
+	return s, s.read(since, m.selection(s.join))
+}
+
+// read opens the reader. Records that are not selected do not come.
+func (s *show) read(since time.Time, selected *journal.Selection) (err error) {
+	s.reader, err = journal.OpenReader(journal.ReaderOptions{Path: s.o.Path, Since: since, Select: selected, Watch: s.watch})
+	return err
+}
+
+// watch looks now and then whether the query has ended, and tells how far it is.
+func (s *show) watch(records uint64, at time.Time) error {
+	if err := s.ended(); err != nil {
+		return err
 	}
-	return &show{reader: reader, join: newJoiner(m, out), o: o}, nil
+	if s.enough != nil && s.enough(at) {
+		return errEnough
+	}
+	if p, ok := s.o.Progress.(*progress); ok {
+		p.see(records, at)
+	}
+	return nil
 }
 
 func (s *show) close() { _ = s.reader.Close() }
@@ -182,7 +200,7 @@ func (s *show) pump(ctx context.Context) error { return s.each(ctx, s.join.add) 
 
 // each calls do with the records up to the present end.
 func (s *show) each(ctx context.Context, do func(*journal.Record) error) error {
-	watch, _ := s.o.Progress.(*progress)
+	s.ended = ctx.Err
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -193,9 +211,6 @@ func (s *show) each(ctx context.Context, do func(*journal.Record) error) error {
 		}
 		if err != nil {
 			return err
-		}
-		if watch != nil {
-			watch.see(r)
 		}
 		if err := do(r); err != nil {
 			return err

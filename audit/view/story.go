@@ -64,8 +64,9 @@ func tell(ctx context.Context, w io.Writer, o *StoryOptions, q *Options, since t
 		return false, err
 	}
 	defer s.close()
+	s.enough = func(at time.Time) bool { return !t.over.IsZero() && at.After(t.over.Add(afterEnd)) }
 	err = s.each(ctx, func(r *journal.Record) error {
-		if !t.over.IsZero() && r.Time.After(t.over.Add(afterEnd)) {
+		if s.enough(r.Time) {
 			return errEnough
 		}
 		if r.Type == audit.SessionEnd && s.join.match.record(r) {
