@@ -29,12 +29,7 @@ func (w *walker) do(m *pg.DoStmt) {
 // createFunction visits a function or procedure that is created: its body adds
 // tags and objects, no classes.
 func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
-	for _, n := range m.Options {
-		if s := n.GetDefElem().GetArg().GetVariableSetStmt(); s != nil {
-			w.claimed[s] = true
-			w.bodySetting(s.Name)
-		}
-	}
+	w.storedSettings(m.Options)
 	w.definition(m, 0)
 	language, body, at := "", "", -1
 	for _, n := range m.Options {
@@ -55,6 +50,17 @@ func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 	w.adds = 0
 	w.body(language, body, at)
 	w.adds = kept
+}
+
+// storedSettings notes the settings that a function is to run under: they are
+// stored, not made.
+func (w *walker) storedSettings(options []*pg.Node) {
+	for _, n := range options {
+		if s := n.GetDefElem().GetArg().GetVariableSetStmt(); s != nil {
+			w.claimed[s] = true
+			w.bodySetting(s.Name)
+		}
+	}
 }
 
 // body follows the source of a function or DO block. A body with a secret in it

@@ -69,7 +69,6 @@ var commands = map[string]command{
 	"ClosePortalStmt":                   {"CLOSE CURSOR", misc, tSession},
 	"ClosePortalStmt ALL":               {"CLOSE CURSOR ALL", misc, tSession},
 	"CreateTableAsStmt":                 {"CREATE TABLE AS", ddl, tDDL},
-	"CreateTableAsStmt INTO":            {"SELECT INTO", ddl, tDDL},
 	"CreateTableAsStmt MATVIEW":         {"CREATE MATERIALIZED VIEW", ddl, tDDL},
 	"RefreshMatViewStmt":                {"REFRESH MATERIALIZED VIEW", ddl, tDDL | tMaintenance},
 	"DoStmt":                            {"DO", function, tProcedural},
@@ -222,6 +221,7 @@ func lookup(m proto.Message) (command, bool) {
 		c.tags |= k.tags
 		if k.class != 0 {
 			c.class = k.class
+			c.tags &^= tDDL
 		}
 	}
 	return c, true
@@ -240,10 +240,7 @@ func variant(m proto.Message) string {
 	case *pg.CopyStmt:
 		return either(m.IsFrom, "FROM", "TO")
 	case *pg.CreateTableAsStmt:
-		if m.Objtype == pg.ObjectType_OBJECT_MATVIEW {
-			return "MATVIEW"
-		}
-		return when(m.IsSelectInto, "INTO")
+		return when(m.Objtype == pg.ObjectType_OBJECT_MATVIEW, "MATVIEW")
 	case *pg.DeallocateStmt:
 		return when(m.Name == "", "ALL")
 	case *pg.FetchStmt:

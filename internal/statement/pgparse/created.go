@@ -16,10 +16,17 @@ func (w *walker) created(m proto.Message) {
 			name = roleName(m.Authrole)
 		}
 		w.object("", name, "schema", useCreate)
+		w.object("", roleName(m.Authrole), "role", useRead)
 	case *pg.CreateStmt:
 		w.target(m.Relation, "table", useCreate)
+		if m.Partbound != nil {
+			w.nodes(m.InhRelations, "table", useAlter)
+		}
 	case *pg.CreateForeignTableStmt:
 		w.target(m.BaseStmt.GetRelation(), "foreign table", useCreate)
+		if m.BaseStmt.GetPartbound() != nil {
+			w.nodes(m.BaseStmt.InhRelations, "table", useAlter)
+		}
 		w.claimed[m.BaseStmt] = true
 		w.object("", m.Servername, "server", useRead)
 	case *pg.ViewStmt:
@@ -82,12 +89,9 @@ func (w *walker) types(m proto.Message) {
 	case *pg.CreateConversionStmt:
 		w.named(m.ConversionName, "conversion", useCreate)
 	case *pg.CreateCastStmt:
-		_, from := split(words(m.Sourcetype.GetNames()))
-		_, to := split(words(m.Targettype.GetNames()))
-		w.object("", from+" "+to, "cast", useCreate)
+		w.object("", castName(m.Sourcetype, m.Targettype), "cast", useCreate)
 	case *pg.CreateTransformStmt:
-		_, of := split(words(m.TypeName.GetNames()))
-		w.object("", of+" "+m.Lang, "transform", useCreate)
+		w.object("", typeName(m.TypeName)+" "+m.Lang, "transform", useCreate)
 	case *pg.CreateAmStmt:
 		w.object("", m.Amname, "access method", useCreate)
 	case *pg.CreatePLangStmt:
@@ -114,8 +118,10 @@ func (w *walker) roles(m proto.Message) {
 	switch m := m.(type) {
 	case *pg.CreateRoleStmt:
 		w.object("", m.Role, "role", useCreate)
+		w.members(m.Options)
 	case *pg.AlterRoleStmt:
 		w.object("", roleName(m.Role), "role", useAlter)
+		w.members(m.Options)
 	case *pg.AlterRoleSetStmt:
 		w.claimed[m.Setstmt] = true
 		name := roleName(m.Role)
@@ -160,6 +166,11 @@ func (w *walker) outside(m proto.Message) {
 	switch m := m.(type) {
 	case *pg.CreateExtensionStmt:
 		w.object("", m.Extname, "extension", useCreate)
+		for _, n := range m.Options {
+			if o := n.GetDefElem(); o.GetDefname() == "schema" {
+				w.object("", o.GetArg().GetString_().GetSval(), "schema", useAlter)
+			}
+		}
 	case *pg.AlterExtensionStmt:
 		w.object("", m.Extname, "extension", useAlter)
 	case *pg.CreateFdwStmt:
@@ -168,6 +179,7 @@ func (w *walker) outside(m proto.Message) {
 		w.object("", m.Fdwname, "foreign data wrapper", useAlter)
 	case *pg.CreateForeignServerStmt:
 		w.object("", m.Servername, "server", useCreate)
+		w.object("", m.Fdwname, "foreign data wrapper", useRead)
 	case *pg.AlterForeignServerStmt:
 		w.object("", m.Servername, "server", useAlter)
 	case *pg.CreateUserMappingStmt:
@@ -192,6 +204,19 @@ func (w *walker) outside(m proto.Message) {
 		w.object("", m.Subname, "subscription", useAlter)
 	case *pg.DropSubscriptionStmt:
 		w.object("", m.Subname, "subscription", useDrop)
+	}
+}
+
+// members notes the other roles of CREATE ROLE … IN ROLE, ROLE, ADMIN, and of
+// ALTER GROUP … USER.
+func (w *walker) members(options []*pg.Node) {
+	for _, n := range options {
+		switch o := n.GetDefElem(); o.GetDefname() {
+		case "addroleto":
+			w.nodes(o.GetArg().GetList().GetItems(), "role", useRead)
+		case "rolemembers", "adminmembers":
+			w.nodes(o.GetArg().GetList().GetItems(), "role", useAlter)
+		}
 	}
 }
 

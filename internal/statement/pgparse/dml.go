@@ -21,7 +21,8 @@ func (w *walker) update(m *pg.UpdateStmt) {
 	if m.Relation.GetRelname() == "pg_settings" {
 		// The view's rule calls set_config().
 		w.class(miscSet)
-		w.tag(tSession | tRoleChange)
+		w.tag(tSession)
+		w.anySettingIsSet()
 		w.object("", anySetting, settingKind, statement.UseAlter)
 	}
 	w.everyRow("UPDATE", m.WhereClause, m.Relation)

@@ -8,7 +8,9 @@
 // replaces. This is the only package that uses cgo, and the only importer of
 // pg_query_go.
 //
-// To find one's way: Read is the entry; commands.go is the table of commands;
+// To find one's way: Read is the entry; commands.go, kinds.go and alterations.go
+// are the tables of commands, and testdata/forms.txt what comes of them, form by
+// form (docs/classification.md shows it);
 // a walker goes through a statement's tree, whatever is nested in it, and adds
 // up what it finds; functions.go knows functions that act; bodies.go follows
 // PL/pgSQL and SQL bodies; secrets.go redacts.

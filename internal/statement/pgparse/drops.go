@@ -1,12 +1,8 @@
 package pgparse
 
 import (
-	"strings"
-
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // phrase names a command to the user who is denied it.
@@ -23,7 +19,7 @@ func (w *walker) drops(m proto.Message) {
 			w.alteration(kindOf(m.Objtype).name, n.GetAlterTableCmd())
 		}
 	case *pg.AlterDomainStmt:
-		if m.Subtype == "X" || m.Subtype == "O" || m.Subtype == "T" && m.Def == nil {
+		if m.Subtype == "X" || m.Subtype == "N" || m.Subtype == "T" && m.Def == nil {
 			w.destructive("ALTER DOMAIN … DROP")
 		}
 	case *pg.AlterExtensionContentsStmt:
@@ -39,9 +35,18 @@ func (w *walker) drops(m proto.Message) {
 			w.destructive("ALTER TEXT SEARCH CONFIGURATION … DROP")
 		}
 	case *pg.AlterPublicationStmt:
-		if m.Action == pg.AlterPublicationAction_AP_DropObjects {
+		switch {
+		case m.Action == pg.AlterPublicationAction_AP_DropObjects:
 			w.destructive("ALTER PUBLICATION … DROP")
+		case m.Action == pg.AlterPublicationAction_AP_SetObjects && len(m.Pubobjects) > 0:
+			w.destructive("ALTER PUBLICATION … SET") // what is not in the list goes
 		}
+	case *pg.AlterEventTrigStmt:
+		if m.Tgenabled == "D" || m.Tgenabled == "R" {
+			w.destructive("ALTER EVENT TRIGGER … " + either(m.Tgenabled == "D", "DISABLE", "ENABLE REPLICA"))
+		}
+	case *pg.CreatedbStmt:
+		w.databaseOwner(m.Options)
 	case *pg.CreateSchemaStmt:
 		if m.Authrole != nil {
 			w.tag(tPrivilege)
@@ -49,44 +54,6 @@ func (w *walker) drops(m proto.Message) {
 	case *pg.AlterDatabaseSetStmt:
 		w.tag(tPrivilege)
 	}
-}
-
-// altered names the parts of a relation that ALTER … DROP takes away.
-var altered = map[pg.AlterTableType]string{
-	pg.AlterTableType_AT_DropColumn:     "DROP COLUMN",
-	pg.AlterTableType_AT_DropConstraint: "DROP CONSTRAINT",
-	pg.AlterTableType_AT_DropExpression: "DROP EXPRESSION",
-	pg.AlterTableType_AT_DropIdentity:   "DROP IDENTITY",
-	pg.AlterTableType_AT_DropNotNull:    "DROP NOT NULL",
-}
-
-// alteration notes one action of ALTER TABLE and its kin.
-func (w *walker) alteration(kind string, c *pg.AlterTableCmd) {
-	switch t := c.GetSubtype(); t {
-	case pg.AlterTableType_AT_ChangeOwner, pg.AlterTableType_AT_EnableRowSecurity, pg.AlterTableType_AT_DisableRowSecurity,
-		pg.AlterTableType_AT_ForceRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
-		w.tag(tPrivilege)
-	case pg.AlterTableType_AT_ColumnDefault:
-		if c.Def == nil {
-			w.destructive("ALTER " + strings.ToUpper(kind) + " … DROP DEFAULT")
-		}
-	case pg.AlterTableType_AT_AttachPartition, pg.AlterTableType_AT_DetachPartition, pg.AlterTableType_AT_AddInherit,
-		pg.AlterTableType_AT_DropInherit:
-		w.partition(c.GetDef())
-	default:
-		if what := altered[t]; what != "" {
-			what = either(kind == "type" && what == "DROP COLUMN", "DROP ATTRIBUTE", what)
-			w.destructive("ALTER " + strings.ToUpper(kind) + " … " + what)
-		}
-	}
-}
-
-// partition notes the other table of an ALTER TABLE: it changes as well.
-func (w *walker) partition(def *pg.Node) {
-	if cmd := def.GetPartitionCmd(); cmd != nil {
-		w.target(cmd.Name, "table", statement.UseAlter)
-	}
-	w.target(def.GetRangeVar(), "table", statement.UseAlter)
 }
 
 // option notes what a named option of any statement says: a secret, or a
@@ -100,19 +67,36 @@ func (w *walker) option(d *pg.DefElem) {
 		if d.Arg.GetBoolean().GetBoolval() {
 			w.tag(tPrivilege) // SECURITY DEFINER
 		}
-	case "owned_by", "newowner":
-		w.tag(tPrivilege)
+	case "leakproof":
+		if d.Arg.GetBoolean().GetBoolval() {
+			w.tag(tPrivilege) // it is trusted with rows that row security hides
+		}
+	case "security_barrier", "security_invoker":
+		w.tag(tPrivilege) // of a view: whose rights its query has
+	}
+}
+
+// databaseOwner notes whom CREATE DATABASE gives the database to.
+func (w *walker) databaseOwner(options []*pg.Node) {
+	for _, n := range options {
+		if o := n.GetDefElem(); o.GetDefname() == "owner" {
+			w.tag(tPrivilege)
+			w.object("", o.GetArg().GetString_().GetSval(), "role", useRead)
+		}
 	}
 }
 
 func firstSet(a, b int) int { return either2(a > 0, a, b) }
 
-// alterSubscription notes the two forms that are more than an alteration.
+// alterSubscription notes the forms that are more than an alteration.
 func (w *walker) alterSubscription(m *pg.AlterSubscriptionStmt) {
 	if m.Conninfo != "" {
 		w.secretAt(int(m.ConninfoLocation))
 	}
-	if m.Kind == pg.AlterSubscriptionType_ALTER_SUBSCRIPTION_DROP_PUBLICATION {
+	switch m.Kind {
+	case pg.AlterSubscriptionType_ALTER_SUBSCRIPTION_DROP_PUBLICATION:
 		w.destructive("ALTER SUBSCRIPTION … DROP")
+	case pg.AlterSubscriptionType_ALTER_SUBSCRIPTION_SET_PUBLICATION:
+		w.destructive("ALTER SUBSCRIPTION … SET PUBLICATION") // what is not in the list goes
 	}
 }

@@ -191,26 +191,6 @@ var extensionPrefixes = []prefixed{
 	{"pg_stat_statements_reset", action{class: function, tags: tMaintenance}},
 }
 
-// setConfig notes what set_config() sets: who the session is, if its first
-// argument says so or does not tell.
-func (w *walker) setConfig(f *pg.FuncCall) {
-	name, ok := constant(argument(f, 0, "setting_name"))
-	if !ok || isRoleSetting(name.text) {
-		w.tag(tRoleChange)
-	}
-	if ok {
-		w.object("", lower(name.text), settingKind, statement.UseAlter)
-	} else {
-		w.object("", anySetting, settingKind, statement.UseAlter)
-	}
-	if w.depth > 0 {
-		w.bodySetting(name.text)
-	}
-	if !ok || secretName(name.text) {
-		w.secretNode(argument(f, 1, "new_value"))
-	}
-}
-
 // argument returns an argument by its place or its name, nil where it is missing.
 func argument(f *pg.FuncCall, place int, name string) *pg.Node {
 	for _, a := range f.Args {
@@ -262,47 +242,4 @@ func identifiers(s string) []string {
 		}
 	}
 	return append(out, part.String())
-}
-
-// setting notes a SET or RESET, wherever it stands: by itself, in ALTER ROLE,
-// ALTER SYSTEM, CREATE FUNCTION.
-func (w *walker) setting(s *pg.VariableSetStmt) {
-	name := lower(s.Name)
-	if name != "" {
-		w.object("", name, settingKind, statement.UseAlter)
-	}
-	switch {
-	case isRoleSetting(name):
-		w.tag(tRoleChange)
-	case strings.HasPrefix(name, "transaction") || name == "session characteristics":
-		w.tag(tTransaction)
-	}
-	if w.depth > 0 {
-		w.bodySetting(name)
-	}
-	if secretName(name) {
-		for _, a := range s.Args {
-			w.secretNode(a)
-		}
-	}
-}
-
-// settingKind is the kind of a run-time parameter among a statement's objects, and
-// anySetting the name of one that the text does not tell.
-const (
-	settingKind = "setting"
-	anySetting  = "*"
-)
-
-func isRoleSetting(name string) bool {
-	name = lower(name)
-	return name == "role" || name == "session_authorization"
-}
-
-// bodySetting notes a setting that a body is executed under, or makes itself:
-// this one decides where the literals of the rest of the body end.
-func (w *walker) bodySetting(name string) {
-	if lower(name) == "standard_conforming_strings" {
-		w.class(statement.Unknown)
-	}
 }

@@ -1,7 +1,6 @@
 package pgparse
 
 import (
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,13 +13,10 @@ import (
 
 func seeds(f *testing.F) {
 	f.Helper()
-	for _, file := range []string{"testdata/commands.sql"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			f.Add(strings.TrimSpace(line))
+	_, pages := readForms(f)
+	for _, p := range pages {
+		for _, form := range p.forms {
+			f.Add(form.sql)
 		}
 	}
 	for _, s := range []string{

@@ -21,10 +21,23 @@ const (
 // target notes a relation that the statement is about, and keeps the walk from
 // taking it for one that is read.
 func (w *walker) target(r *pg.RangeVar, kind string, use statement.Use) {
-	if r != nil {
-		w.claimed[r] = true
-		w.object(r.Schemaname, r.Relname, kind, use)
+	if r == nil {
+		return
 	}
+	w.claimed[r] = true
+	w.object(r.Schemaname, r.Relname, kind, use)
+	if use == useWrite && inCatalog(r) {
+		// Whoever writes pg_authid or pg_proc by hand needs no GRANT.
+		w.class(ddl)
+		w.tag(tDDL | tPrivilege)
+	}
+}
+
+// inCatalog tells if a relation is one of the system catalogs, whose names begin
+// with pg_; with no schema given, pg_catalog is searched first.
+func inCatalog(r *pg.RangeVar) bool {
+	return r.Relname != "pg_settings" &&
+		(r.Schemaname == "pg_catalog" || r.Schemaname == "" && strings.HasPrefix(r.Relname, "pg_"))
 }
 
 // named notes an object by the parts of its name.
@@ -126,7 +139,7 @@ func (w *walker) ofKind(t pg.ObjectType, rel *pg.RangeVar, n *pg.Node, use state
 			w.object(schema, name, kind, useAlter)
 		}
 	case pg.ObjectType_OBJECT_CAST, pg.ObjectType_OBJECT_TRANSFORM:
-		w.object("", strings.Join(nameParts(message(n)), " "), kind, use)
+		w.object("", pairName(n), kind, use)
 	case pg.ObjectType_OBJECT_OPCLASS, pg.ObjectType_OBJECT_OPFAMILY:
 		if parts := nameParts(message(n)); len(parts) > 1 { // the access method comes first
 			schema, name := split(parts[1:])
@@ -136,6 +149,22 @@ func (w *walker) ofKind(t pg.ObjectType, rel *pg.RangeVar, n *pg.Node, use state
 		w.node(n, kind, use)
 	}
 }
+
+// pairName names a cast by its two types, a transform by its type and language.
+func pairName(n *pg.Node) string {
+	items := n.GetList().GetItems()
+	if len(items) != 2 {
+		return ""
+	}
+	if to := items[1].GetTypeName(); to != nil {
+		return castName(items[0].GetTypeName(), to)
+	}
+	return typeName(items[0].GetTypeName()) + " " + items[1].GetString_().GetSval()
+}
+
+func castName(from, to *pg.TypeName) string { return typeName(from) + " AS " + typeName(to) }
+
+func typeName(t *pg.TypeName) string { return strings.Join(words(t.GetNames()), ".") }
 
 func partOfRelation(t pg.ObjectType) bool {
 	switch t {
@@ -230,6 +259,8 @@ func (w *walker) moreObjects(m proto.Message) {
 		w.object("", m.OrigTablespacename, "tablespace", useAlter)
 	case *pg.GrantStmt:
 		w.granted(m)
+	case *pg.AlterDefaultPrivilegesStmt:
+		w.defaultPrivileges(m)
 	case *pg.GrantRoleStmt:
 		for _, n := range m.GrantedRoles {
 			w.object("", n.GetAccessPriv().GetPrivName(), "role", useRead)
@@ -237,6 +268,7 @@ func (w *walker) moreObjects(m proto.Message) {
 		w.nodes(m.GranteeRoles, "role", useAlter)
 	case *pg.AlterFunctionStmt:
 		w.named(m.Func.GetObjname(), kindOf(m.Objtype).name, useAlter)
+		w.storedSettings(m.Actions)
 	default:
 		w.created(m)
 	}
@@ -246,11 +278,28 @@ func (w *walker) renamed(m *pg.RenameStmt) {
 	switch m.RenameType {
 	case pg.ObjectType_OBJECT_COLUMN, pg.ObjectType_OBJECT_ATTRIBUTE:
 		w.ofKind(m.RelationType, m.Relation, m.Object, useAlter)
+	case pg.ObjectType_OBJECT_DOMCONSTRAINT:
+		w.node(m.Object, "domain", useAlter)
+	case pg.ObjectType_OBJECT_TRIGGER, pg.ObjectType_OBJECT_RULE, pg.ObjectType_OBJECT_POLICY:
+		w.ofKind(m.RenameType, m.Relation, m.Object, useAlter)
+		w.object("", m.Subname, kindOf(m.RenameType).name, useAlter)
 	case pg.ObjectType_OBJECT_ROLE, pg.ObjectType_OBJECT_DATABASE, pg.ObjectType_OBJECT_TABLESPACE,
 		pg.ObjectType_OBJECT_SCHEMA:
 		w.object("", m.Subname, kindOf(m.RenameType).name, useAlter)
 	default:
 		w.ofKind(m.RenameType, m.Relation, m.Object, useAlter)
+	}
+}
+
+// defaultPrivileges notes where and of whom defaults change.
+func (w *walker) defaultPrivileges(m *pg.AlterDefaultPrivilegesStmt) {
+	for _, n := range m.Options {
+		switch o := n.GetDefElem(); o.GetDefname() {
+		case "schemas":
+			w.nodes(o.GetArg().GetList().GetItems(), "schema", useAlter)
+		case "roles":
+			w.nodes(o.GetArg().GetList().GetItems(), "role", useAlter)
+		}
 	}
 }
 

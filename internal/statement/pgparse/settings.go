@@ -1,0 +1,120 @@
+package pgparse
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// settingEffect is what it means to set a run-time parameter, beyond changing
+// the session.
+type settingEffect struct {
+	tags  statement.Tag
+	value string // only when it is set to this one, or to one that the text does not tell
+	takes string // what it takes away, which makes it destructive
+}
+
+// settings are the parameters that mean more. The others are the session's own
+// affair.
+var settings = map[string]settingEffect{
+	"role":                      {tags: tRoleChange},
+	"session_authorization":     {tags: tRoleChange},
+	"session_replication_role":  {value: "replica", takes: "session_replication_role = replica"}, // no trigger, rule or foreign key
+	"zero_damaged_pages":        {value: "on", takes: "zero_damaged_pages = on"},
+	"allow_system_table_mods":   {tags: tPrivilege, value: "on"},
+	"session_preload_libraries": {tags: tExternal},
+	"local_preload_libraries":   {tags: tExternal},
+	"dynamic_library_path":      {tags: tExternal},
+}
+
+// settingKind is the kind of a run-time parameter among a statement's objects, and
+// anySetting the name of one that the text does not tell.
+const (
+	settingKind = "setting"
+	anySetting  = "*"
+)
+
+// setting notes a SET or RESET, wherever it stands: by itself, in ALTER ROLE,
+// ALTER SYSTEM, CREATE FUNCTION.
+func (w *walker) setting(s *pg.VariableSetStmt) {
+	name := lower(s.Name)
+	if name != "" {
+		w.object("", name, settingKind, statement.UseAlter)
+	}
+	if strings.HasPrefix(name, "transaction") || name == "session characteristics" {
+		w.tag(tTransaction)
+	}
+	w.sets(name, s.Args, s.Kind != pg.VariableSetKind_VAR_SET_VALUE)
+	if w.depth > 0 {
+		w.bodySetting(name)
+	}
+	if secretName(name) {
+		for _, a := range s.Args {
+			w.secretNode(a)
+		}
+	}
+}
+
+// sets notes what a parameter's new value does. A reset gives the default, which
+// is taken for harmless but for who the session is.
+func (w *walker) sets(name string, values []*pg.Node, reset bool) {
+	e := settings[name]
+	if e.value != "" {
+		if reset || len(values) == 1 && differs(values[0], e.value) {
+			return
+		}
+	}
+	w.tag(e.tags)
+	if e.takes != "" {
+		w.destructive(e.takes)
+	}
+}
+
+// differs tells if a value is written out and is another one than that.
+func differs(n *pg.Node, value string) bool {
+	v, ok := constant(n)
+	if !ok || v.null {
+		return false
+	}
+	if value == "on" {
+		return v.truth() == never
+	}
+	return !strings.EqualFold(v.text, value)
+}
+
+// setConfig notes what set_config() sets. A name that the text does not tell
+// could be any.
+func (w *walker) setConfig(f *pg.FuncCall) {
+	value := argument(f, 1, "new_value")
+	name, ok := constant(argument(f, 0, "setting_name"))
+	if ok {
+		w.object("", lower(name.text), settingKind, statement.UseAlter)
+		w.sets(lower(name.text), []*pg.Node{value}, false)
+	} else {
+		w.object("", anySetting, settingKind, statement.UseAlter)
+		w.anySettingIsSet()
+	}
+	if w.depth > 0 {
+		w.bodySetting(name.text)
+	}
+	if !ok || secretName(name.text) {
+		w.secretNode(value)
+	}
+}
+
+// anySettingIsSet notes what setting a parameter can mean at most to the session
+// that sets it.
+func (w *walker) anySettingIsSet() {
+	w.tag(tRoleChange | tPrivilege)
+	w.destructive("a setting that the text does not tell")
+}
+
+// bodySetting notes a setting that a body is executed under, or makes itself:
+// this one decides where the literals of the rest of the body end.
+func (w *walker) bodySetting(name string) {
+	if lower(name) == "standard_conforming_strings" {
+		w.class(statement.Unknown)
+	}
+}
