@@ -32,7 +32,7 @@ const (
 // Decide judges a text under a grant. It is pure: the same grant and judgement
 // give the same decision. A text is denied when one of its statements is.
 func (g *Grant) Decide(j *statement.Judgement, path Path) Decision {
-	if g.Classes&j.Class == j.Class && j.Tags&Guarded&^g.Tags == 0 && len(g.Objects) == 0 {
+	if g.Classes&j.Class == j.Class && j.Tags&Guarded&^g.Tags == 0 && !g.selects() {
 		return Decision{Allowed: true}
 	}
 	for i := range j.Statements {
@@ -56,12 +56,49 @@ func (g *Grant) DecideStatement(s *statement.Statement, path Path) Decision {
 	if missing := s.Tags & Guarded &^ g.Tags; missing != 0 {
 		return Decision{What: describe(s), Missing: "tag " + missing.String()}
 	}
-	for _, o := range s.Objects {
-		for _, p := range g.Objects {
-			if p.Matches(o, path) {
+	if missing := g.missingCommand(s); missing != "" {
+		return Decision{What: describe(s), Missing: missing}
+	}
+	return g.decideObjects(s, path)
+}
+
+// selects reports whether classes and tags alone do not decide.
+func (g *Grant) selects() bool {
+	return g.Commands != nil || g.DeniedCommands != nil || g.Objects != nil || g.DeniedObjects != nil
+}
+
+// missingCommand names what the grant's commands lack for the statement. One that
+// could not be read may be any command.
+func (g *Grant) missingCommand(s *statement.Statement) string {
+	if s.Command == "" && s.Class == 0 {
+		return "" // an empty text
+	}
+	allowed := g.Commands == nil || named(g.Commands, s.Command)
+	if allowed && !named(g.DeniedCommands, s.Command) {
+		return ""
+	}
+	if s.Command == "" {
+		return "commands that cannot be read"
+	}
+	return "command " + s.Command
+}
+
+// decideObjects judges what the statement names. One that could not be read names
+// nothing, and may touch anything.
+func (g *Grant) decideObjects(s *statement.Statement, path Path) Decision {
+	for i := range s.Objects {
+		o := &s.Objects[i]
+		for _, p := range g.DeniedObjects {
+			if p.Matches(*o, path) {
 				return Decision{What: describe(s), Kept: p.String()}
 			}
 		}
+		if g.Objects != nil && !covered(g.Objects, o, path) {
+			return Decision{What: describe(s), Missing: o.Kind + " " + qualified(*o)}
+		}
+	}
+	if g.Objects != nil && s.Class&statement.Unknown != 0 {
+		return Decision{What: describe(s), Missing: "objects that cannot be read"}
 	}
 	return Decision{Allowed: true}
 }

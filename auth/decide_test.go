@@ -53,8 +53,19 @@ func TestDecide(t *testing.T) {
 		{"an end and something else", Grant{}, judgement(rollback, selectOne), Decision{Statement: 1, What: "SELECT on public.orders", Missing: "class READ"}},
 		{"unknown", Grant{Classes: all}, unreadable, Decision{What: "a statement that could not be read", Missing: "class UNKNOWN"}},
 		{"unknown named", Grant{Classes: statement.Unknown}, unreadable, Decision{Allowed: true}},
-		{"object denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Kept: "public.ord*"}},
-		{"object beside", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{Allowed: true}},
+		{"object denied", Grant{Classes: all, DeniedObjects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Kept: "public.ord*"}},
+		{"command given", Grant{Classes: all, Commands: commands(t, "INSERT", "SEL*")}, judgement(selectOne), Decision{Allowed: true}},
+		{"command missing", Grant{Classes: all, Commands: commands(t, "INSERT", "SELECT INTO")}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "command SELECT"}},
+		{"command denied", Grant{Classes: all, DeniedCommands: commands(t, "SELECT")}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "command SELECT"}},
+		{"command given and denied", Grant{Classes: all, Commands: commands(t, "*"), DeniedCommands: commands(t, "S*")}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "command SELECT"}},
+		{"the end of a transaction is no command", Grant{Commands: commands(t, "SELECT"), DeniedCommands: commands(t, "*")}, judgement(rollback), Decision{Allowed: true}},
+		{"a command that cannot be read", Grant{Classes: statement.Unknown, Commands: commands(t, "*")}, unreadable, Decision{What: "a statement that could not be read", Missing: "commands that cannot be read"}},
+		{"an empty text is no command", Grant{Commands: commands(t, "SELECT"), Objects: []Pattern{pattern(t, "x")}}, judgement(statement.Statement{}), Decision{Allowed: true}},
+		{"object given", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*"), pattern(t, "public.ord*")}}, judgement(selectOne), Decision{Allowed: true}},
+		{"object missing", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "table public.orders"}},
+		{"object given and denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "*.*")}, DeniedObjects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Kept: "public.ord*"}},
+		{"objects that cannot be read", Grant{Classes: statement.Unknown, Objects: []Pattern{pattern(t, "*.*")}}, unreadable, Decision{What: "a statement that could not be read", Missing: "objects that cannot be read"}},
+		{"object beside", Grant{Classes: all, DeniedObjects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{Allowed: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,6 +127,62 @@ func TestDescribe(t *testing.T) {
 	for _, tt := range tests {
 		if got := describe(&tt.s); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+func commands(t *testing.T, list ...string) []Command {
+	t.Helper()
+	var out []Command
+	for _, s := range list {
+		c, ok := NewCommand(s)
+		if !ok {
+			t.Fatal(s)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestNewCommand(t *testing.T) {
+	for s, want := range map[string]bool{"SELECT": true, "DROP *": true, "*": true, "": false, "select": false, "DROP*TABLE": false, "SELECT;": false} {
+		if _, ok := NewCommand(s); ok != want {
+			t.Errorf("%q: %v", s, ok)
+		}
+	}
+}
+
+// TestCovered: a list of objects lets pass what it names for sure, and nothing else.
+func TestCovered(t *testing.T) {
+	table := func(schema, name string) statement.Object {
+		return statement.Object{Schema: schema, Name: name, Kind: "table", Use: statement.UseRead}
+	}
+	tests := []struct {
+		pattern string
+		object  statement.Object
+		path    Path
+		want    bool
+	}{
+		{"sales.*", table("sales", "x"), PathUnknown, true},
+		{"sales.*", table("Sales", "x"), PathDefault, false},
+		{"sales.*", table("", "x"), PathDefault, false},
+		{"public.*", table("", "x"), PathDefault, true},
+		{"public.*", table("", "x"), PathUnknown, false},
+		{"x", table("", "x"), PathUnknown, true},
+		{"x", table("other", "x"), PathDefault, true},
+		{"pg_catalog.*", table("", "pg_class"), PathDefault, true},
+		{"pg_catalog.*", table("", "pg_class"), PathUnknown, false},
+		{"pg_catalog.*", table("", "orders"), PathDefault, false},
+		{"sales.*", statement.Object{Name: "sales", Kind: "schema", Use: statement.UseDrop}, PathDefault, true},
+		{"sales.x", statement.Object{Name: "sales", Kind: "schema", Use: statement.UseDrop}, PathDefault, false},
+		{"sales.*", statement.Object{Name: "lower", Kind: "function", Use: statement.UseExecute}, PathDefault, true},
+		{"sales.*", statement.Object{Name: "f", Kind: "function", Use: statement.UseDrop}, PathDefault, false},
+		{"sales.*", statement.Object{Name: "work_mem", Kind: "setting", Use: statement.UseAlter}, PathDefault, true},
+		{"sales.*", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathDefault, false},
+	}
+	for _, tt := range tests {
+		if got := covered([]Pattern{pattern(t, tt.pattern)}, &tt.object, tt.path); got != tt.want {
+			t.Errorf("%s covers %s %q.%q: %v", tt.pattern, tt.object.Kind, tt.object.Schema, tt.object.Name, got)
 		}
 	}
 }

@@ -26,9 +26,15 @@ type Grant struct {
 	Role    string
 	Classes statement.Class // what may be sent
 	Tags    statement.Tag   // what may be sent although it is guarded, see Guarded
-	Objects []Pattern       // what may not be touched
-	Limits  Limits
-	Mode    Mode
+	// Commands are what may be sent of those classes, by command tag; nil for all.
+	Commands       []Command
+	DeniedCommands []Command
+	// Objects are what may be touched, nil for all; DeniedObjects what may not,
+	// although Objects may name it.
+	Objects       []Pattern
+	DeniedObjects []Pattern
+	Limits        Limits
+	Mode          Mode
 	// Durability is what a record waits for before its statement is forwarded.
 	Durability Durability
 }

@@ -45,6 +45,53 @@ func (p Pattern) Matches(o statement.Object, path Path) bool {
 	return path == PathUnknown || p.name != "*" || match(p.schema, "public")
 }
 
+// covered reports whether one of the patterns names the object for sure.
+func covered(patterns []Pattern, o *statement.Object, path Path) bool {
+	if !within(o) {
+		return true
+	}
+	for _, p := range patterns {
+		if p.covers(o, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether a list of objects is about o: settings and roles are in
+// no schema, a function is executed as the class FUNCTION allows, and what belongs
+// to a table is where the table is, which the statement names too.
+func within(o *statement.Object) bool {
+	switch o.Kind {
+	case "setting", "parameter", "role", "trigger", "policy", "rule":
+		return false
+	default:
+		return o.Use != statement.UseExecute
+	}
+}
+
+// covers reports whether the pattern names the object for sure. One that the
+// text left to search_path is in public, or, named as the system's are, in
+// pg_catalog; while path is PathUnknown only a pattern of any schema covers it.
+func (p Pattern) covers(o *statement.Object, path Path) bool {
+	switch {
+	case o.Kind == "schema":
+		return p.name == "*" && match(p.schema, o.Name)
+	case !match(p.name, o.Name):
+		return false
+	case o.Schema != "":
+		return match(p.schema, o.Schema)
+	case p.schema == "*":
+		return true
+	case path == PathUnknown:
+		return false
+	case strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog"):
+		return true
+	default:
+		return match(p.schema, "public")
+	}
+}
+
 // match is path.Match for names, where a slash is a character like any other.
 func match(pattern, s string) bool {
 	ok, _ := path.Match(slashless(pattern), slashless(s))

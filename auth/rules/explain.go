@@ -163,12 +163,20 @@ func (e Explanation) writeGrant(b *strings.Builder) {
 	line(b, "role", g.Role)
 	line(b, "classes", g.Classes.String())
 	line(b, "tags", or(g.Tags.String(), "(none)"))
-	for _, p := range g.Objects {
-		line(b, "denies", p.String())
-	}
+	printed(b, "commands", g.Commands)
+	printed(b, "denies", g.DeniedCommands)
+	printed(b, "objects", g.Objects)
+	printed(b, "denies", g.DeniedObjects)
 	line(b, "limits", limits(g.Limits))
 	line(b, "mode", string(g.Mode))
 	line(b, "durability", string(g.Durability))
+}
+
+// printed writes a line for each of a list.
+func printed[T fmt.Stringer](b *strings.Builder, key string, list []T) {
+	for _, item := range list {
+		line(b, key, item.String())
+	}
 }
 
 func limits(l auth.Limits) string {

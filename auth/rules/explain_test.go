@@ -21,7 +21,7 @@ func TestExplanationText(t *testing.T) {
 		t.Fatal(err)
 	}
 	chosen.Grant.Classes |= statement.Misc
-	chosen.Grant.Objects = []auth.Pattern{object}
+	chosen.Grant.DeniedObjects = []auth.Pattern{object}
 	chosen.Grant.Limits = auth.Limits{Statement: 30 * time.Second, Connections: 5}
 	set := New([]Rule{migrations, chosen, rule("late", "app_rw_orders")})
 

@@ -65,7 +65,10 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": role", b.Grant.Role, a.Grant.Role)
 	d.set(what, "classes", b.Grant.Classes.Names(), a.Grant.Classes.Names())
 	d.set(what, "tags", b.Grant.Tags.Names(), a.Grant.Tags.Names())
-	d.set(what, "deny_objects", texts(b.Grant.Objects), texts(a.Grant.Objects))
+	d.within(what, "commands", texts(b.Grant.Commands), texts(a.Grant.Commands))
+	d.set(what, "deny_commands", texts(b.Grant.DeniedCommands), texts(a.Grant.DeniedCommands))
+	d.within(what, "objects", texts(b.Grant.Objects), texts(a.Grant.Objects))
+	d.set(what, "deny_objects", texts(b.Grant.DeniedObjects), texts(a.Grant.DeniedObjects))
 	of(d, what+": limits.statement", b.Grant.Limits.Statement, a.Grant.Limits.Statement)
 	of(d, what+": limits.idle", b.Grant.Limits.Idle, a.Grant.Limits.Idle)
 	of(d, what+": limits.idle_in_transaction", b.Grant.Limits.IdleInTransaction, a.Grant.Limits.IdleInTransaction)
@@ -73,6 +76,16 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": limits.connections", b.Grant.Limits.Connections, a.Grant.Limits.Connections)
 	of(d, what+": mode", b.Grant.Mode, a.Grant.Mode)
 	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
+}
+
+// within notes the difference of two lists, of which an absent one leaves out
+// nothing.
+func (d *diff) within(what, key string, before, after []string) {
+	if (len(before) == 0) == (len(after) == 0) {
+		d.set(what, key, before, after)
+		return
+	}
+	of(d, what+": "+key, anyOf(before), anyOf(after))
 }
 
 // anyOf prints a list whose absence asks for nothing.

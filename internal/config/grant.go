@@ -13,14 +13,17 @@ import (
 func (c *Config) readGrant(o *object) auth.Grant {
 	b, known := c.grantBackend(o)
 	g := auth.Grant{
-		Backend:    b.Name,
-		Role:       o.grantRole(b, known),
-		Classes:    o.classes(),
-		Tags:       o.tags(),
-		Objects:    o.patterns(),
-		Limits:     o.limits(b),
-		Mode:       auth.Mode(o.oneOf("mode", string(auth.Enforce), string(auth.Enforce), string(auth.Observe))),
-		Durability: auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
+		Backend:        b.Name,
+		Role:           o.grantRole(b, known),
+		Classes:        o.classes(),
+		Tags:           o.tags(),
+		Commands:       o.commands("commands"),
+		DeniedCommands: o.commands("deny_commands"),
+		Objects:        o.patterns("objects"),
+		DeniedObjects:  o.patterns("deny_objects"),
+		Limits:         o.limits(b),
+		Mode:           auth.Mode(o.oneOf("mode", string(auth.Enforce), string(auth.Enforce), string(auth.Observe))),
+		Durability:     auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
 	}
 	o.done()
 	return g
@@ -120,11 +123,31 @@ func (v value) mustBe(what string, known []string) {
 	v.errorf("there is no %s %q; known: %s", what, s, strings.Join(known, ", "))
 }
 
-func (o *object) patterns() []auth.Pattern {
-	v, ok := o.get("deny_objects")
+func (o *object) commands(key string) []auth.Command {
+	v, ok := o.get(key)
 	if !ok {
 		return nil
 	}
+	listed(v)
+	var out []auth.Command
+	for _, item := range v.words() {
+		s := text(item.node)
+		c, ok := auth.NewCommand(s)
+		if !ok {
+			item.errorf("%q is not a command tag: write it as PostgreSQL does, such as DROP TABLE, with * at the end for all that begin so", s)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (o *object) patterns(key string) []auth.Pattern {
+	v, ok := o.get(key)
+	if !ok {
+		return nil
+	}
+	listed(v)
 	var out []auth.Pattern
 	for _, item := range v.words() {
 		s := text(item.node)

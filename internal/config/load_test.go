@@ -169,7 +169,13 @@ func TestExampleRules(t *testing.T) {
 	if !slices.Equal(r.Sources, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}) || r.Justification == "" {
 		t.Errorf("sources %v, justification %q", r.Sources, r.Justification)
 	}
-	if got := texts(r.Grant.Objects); !slices.Equal(got, []string{"private.*", "public.salaries"}) {
+	if got := texts(r.Grant.Objects); !slices.Equal(got, []string{"public.*", "pg_catalog.*", "information_schema.*"}) {
+		t.Errorf("objects = %v", got)
+	}
+	if got := texts(c.Rules[0].Grant.DeniedCommands); !slices.Equal(got, []string{"DROP DATABASE", "ALTER SYSTEM*"}) {
+		t.Errorf("denied commands = %v", got)
+	}
+	if got := texts(r.Grant.DeniedObjects); !slices.Equal(got, []string{"private.*", "public.salaries"}) {
 		t.Errorf("objects = %v", got)
 	}
 }

@@ -92,7 +92,7 @@ func TestSearchPathChangesThroughExecute(t *testing.T) {
 	} {
 		h := newHarness(t)
 		g := reader()
-		g.Objects = []auth.Pattern{private}
+		g.DeniedObjects = []auth.Pattern{private}
 		h.m.SetGrant(g)
 		for text, o := range map[string]statement.Object{
 			"SELECT salaries": {Name: "salaries", Kind: "relation", Use: statement.UseRead},

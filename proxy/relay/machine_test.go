@@ -417,7 +417,7 @@ func TestSearchPathPutsNamesInDoubt(t *testing.T) {
 	}
 	h := newHarness(t)
 	g := reader()
-	g.Objects = []auth.Pattern{private}
+	g.DeniedObjects = []auth.Pattern{private}
 	h.m.SetGrant(g)
 	table := statement.Object{Name: "salaries", Kind: "relation", Use: statement.UseRead}
 	path := statement.Object{Name: "search_path", Kind: "setting", Use: statement.UseAlter}
