@@ -49,6 +49,20 @@ const (
 	CauseTooManyAttempts  Cause = "too_many_attempts"
 	CauseIdentityMismatch Cause = "identity_mismatch"
 	CauseNoMatchingRule   Cause = "no_matching_rule"
+
+	// Of tickets.
+	CauseNoTicket        Cause = "no_ticket_given"            // the client gave up: it got none for this service
+	CauseTicketMalformed Cause = "ticket_malformed"           //
+	CauseTicketKey       Cause = "ticket_key_unknown"         // none of the keytab's
+	CauseTicketForged    Cause = "ticket_forged"              // not made by the domain, or shown by somebody who stole it
+	CauseTicketExpired   Cause = "ticket_expired"             //
+	CauseTicketEarly     Cause = "ticket_not_yet_valid"       //
+	CauseTicketReplayed  Cause = "ticket_replayed"            //
+	CauseTicketService   Cause = "ticket_for_another_service" //
+	CauseTicketRealm     Cause = "ticket_of_another_realm"    //
+	CauseTicketAddress   Cause = "ticket_of_another_address"  //
+	CauseClockSkew       Cause = "clock_skew"                 // the client's
+	CauseNoPAC           Cause = "ticket_without_pac"
 )
 
 // Failure is a refused log-in.

@@ -99,7 +99,7 @@ func TestArrows(t *testing.T) {
 // importers names who alone may import a library, tests included.
 var importers = map[string][]string{
 	"github.com/go-ldap/ldap":          {"auth/directory", "internal/testkit"},
-	"github.com/jcmturner/gokrb5":      {"auth/kerberos"},
+	"github.com/jcmturner":             {"auth/kerberos"},
 	"github.com/pganalyze/pg_query_go": {"internal/statement/pgparse"},
 	"github.com/goccy/go-yaml":         {"internal/config"},
 	"github.com/prometheus":            {"internal/telemetry", "proxy", "cmd"},

@@ -77,6 +77,9 @@ func (c *Controller) start(ctx context.Context, packed string) error {
 	if err := c.writeConfig(); err != nil {
 		return err
 	}
+	if err := c.writeKrb5Conf(); err != nil {
+		return err
+	}
 	return c.Start(ctx)
 }
 

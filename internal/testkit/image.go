@@ -159,6 +159,10 @@ func makeImage(ctx context.Context, path string) error {
 	if err := run(python); err != nil {
 		return err
 	}
+	conf := filepath.Join(root, "etc", "smb.conf")
+	if err := exportKeytab(ctx, conf, filepath.Join(root, keytabFile), ProxyPrincipal); err != nil {
+		return err
+	}
 	// The rest of the directory is made anew by each controller.
 	unfinished := path + ".tmp"
 	if err := run(exec.CommandContext(ctx, "tar", "-C", root, "-cSf", unfinished, "private", "state")); err != nil {

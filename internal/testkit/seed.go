@@ -8,6 +8,10 @@ const (
 	BaseDN  = "DC=corp,DC=example,DC=com"
 	// ControllerName is what a controller's certificate names, beside its address.
 	ControllerName = "dc1.corp.example.com"
+	// ProxyName is the name that tickets for the proxy are for; no DNS has it.
+	ProxyName = "proxy.corp.example.com"
+	// ProxyPrincipal is svc-pgcustos's, and the domain's keytab has its keys.
+	ProxyPrincipal = "postgres/" + ProxyName
 	// LockoutThreshold is how many wrong passwords in a row lock an account. What
 	// is locked stays so until somebody unlocks it.
 	LockoutThreshold = 10
@@ -62,6 +66,8 @@ type seedUser struct {
 	Password string   `json:"password"`
 	State    state    `json:"state"`
 	Groups   []string `json:"groups"`
+	// Principal is the service principal that the account's keys are for.
+	Principal string `json:"principal"`
 }
 
 type seedGroup struct {
@@ -96,6 +102,8 @@ const (
 
 func theSeed() seed {
 	readers := []string{GroupReaders}
+	proxy := service("svc-pgcustos", ReaderPassword)
+	proxy.Principal = ProxyPrincipal
 	return seed{
 		BaseDN:           BaseDN,
 		LockoutThreshold: LockoutThreshold,
@@ -123,7 +131,7 @@ func theSeed() seed {
 			person("vera", "Vera Vance", VeraPassword, inOrder, GroupAuditors),
 			person(PatAccount, PatName, PatPassword, inOrder, GroupReaders),
 			service("svc-orders", OrdersPassword, GroupServices),
-			service("svc-pgcustos", ReaderPassword),
+			proxy,
 		},
 	}
 }

@@ -18,6 +18,7 @@ DAY = 24 * 60 * MINUTE
 NORMAL_ACCOUNT = 0x200
 ACCOUNTDISABLE = 0x2
 DONT_EXPIRE_PASSWORD = 0x10000
+AES = 0x18  # aes128-cts and aes256-cts, MS-KILE section 2.2.7
 # DSDB_CONTROL_PASSWORD_BYPASS_LAST_SET_OID: lets pwdLastSet hold any time.
 BYPASS_LAST_SET = "local_oid:1.3.6.1.4.1.7165.4.3.20:0"
 
@@ -68,6 +69,9 @@ def add_user(samdb, base, user):
         "unicodePwd": ('"%s"' % user["password"]).encode("utf-16-le"),
         "userAccountControl": str(flags),
     }
+    if user["principal"]:
+        entry["servicePrincipalName"] = user["principal"]
+        entry["msDS-SupportedEncryptionTypes"] = str(AES)
     if user["upn"]:
         entry["userPrincipalName"] = user["upn"]
     samdb.add(entry)

@@ -1,0 +1,111 @@
+package kerberos
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/messages"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+var _ auth.Acceptor = (*Acceptor)(nil)
+
+// Options say whose tickets are accepted, and for whom.
+type Options struct {
+	// Realm is the domain's, in upper case: CORP.EXAMPLE.COM. Tickets of others,
+	// trusted ones included, are refused.
+	Realm string
+	// Service is the first half of the principals that tickets may be for:
+	// "postgres" unless clients set krbsrvname.
+	Service string
+	// Keytab holds the keys.
+	Keytab *Keytab
+}
+
+// Acceptor checks tickets. It is safe for concurrent use, and does no I/O.
+type Acceptor struct {
+	options Options
+	replays *Replays
+	now     func() time.Time
+}
+
+// New makes an acceptor. The replays outlive it, for a reload must not forget
+// them.
+func New(o Options, replays *Replays) *Acceptor {
+	return &Acceptor{options: o, replays: replays, now: time.Now}
+}
+
+// skew is how far the clocks of clients may be off (RFC 4120, section 5.5.1 and
+// Active Directory's default).
+const skew = 5 * time.Minute
+
+// Accept implements auth.Acceptor.
+func (a *Acceptor) Accept(token []byte, source netip.Addr) (t auth.Ticket, err error) {
+	defer func() {
+		// The library below was not written for what strangers send.
+		if p := recover(); p != nil {
+			t, err = auth.Ticket{}, malformed("the token made the decoder fail: %v", p)
+		}
+	}()
+	return a.accept(token, source)
+}
+
+func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) {
+	req, err := readToken(token)
+	if err != nil {
+		return auth.Ticket{}, err
+	}
+	key, err := a.openTicket(req)
+	if err != nil {
+		return auth.Ticket{}, err
+	}
+	t := auth.Ticket{Client: clientName(&req.Ticket), Ends: req.Ticket.DecryptedEncPart.EndTime}
+	refused := func(err error) (auth.Ticket, error) { return auth.Ticket{Client: t.Client}, err }
+	if err := a.checkTicket(&req.Ticket.DecryptedEncPart, source); err != nil {
+		return refused(err)
+	}
+	mutual, err := a.openAuthenticator(req)
+	if err != nil {
+		return refused(err)
+	}
+	// What comes from here on is genuine: the client knows the session's key.
+	if err := a.replays.add(req.EncryptedAuthenticator.Cipher, t.Client, madeAt(req), a.now()); err != nil {
+		return refused(err)
+	}
+	if t.SID, t.SIDs, err = readPAC(req, key); err != nil {
+		return refused(err)
+	}
+	if mutual {
+		if t.Reply, err = reply(req); err != nil {
+			return refused(err)
+		}
+	}
+	return t, nil
+}
+
+// clientName is the name that the domain knows the ticket's holder by.
+func clientName(t *messages.Ticket) string {
+	return strings.Join(t.DecryptedEncPart.CName.NameString, "/") + "@" + t.DecryptedEncPart.CRealm
+}
+
+func refusal(cause auth.Cause, format string, args ...any) *auth.Failure {
+	err := fmt.Errorf(format, args...)
+	return &auth.Failure{Cause: cause, Detail: clip(err.Error()), Err: errors.Unwrap(err)}
+}
+
+func malformed(format string, args ...any) *auth.Failure {
+	return refusal(auth.CauseTicketMalformed, format, args...)
+}
+
+// clip bounds what a token can make a record hold.
+func clip(s string) string {
+	const most = 256
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
