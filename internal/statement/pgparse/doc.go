@@ -12,6 +12,6 @@
 // are the tables of commands, and testdata/forms.txt what comes of them, form by
 // form (docs/classification.md shows it);
 // a walker goes through a statement's tree, whatever is nested in it, and adds
-// up what it finds; functions.go knows functions that act; bodies.go follows
+// up what it finds; functions.txt is the table of functions that act; bodies.go follows
 // PL/pgSQL and SQL bodies; secrets.go redacts.
 package pgparse

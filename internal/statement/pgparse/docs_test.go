@@ -37,6 +37,7 @@ func TestDocs(t *testing.T) {
 func docsTables(t testing.TB) string {
 	t.Helper()
 	var out strings.Builder
+	functionsTables(&out)
 	out.WriteString("\n## Forms of statements\n")
 	_, pages := readForms(t)
 	for _, p := range pages {
@@ -47,6 +48,27 @@ func docsTables(t testing.TB) string {
 		}
 	}
 	return out.String()
+}
+
+// functionsTables shows functions.txt.
+func functionsTables(out *strings.Builder) {
+	for line := range strings.Lines(functionText) {
+		line = strings.TrimSpace(line)
+		title, isTitle := strings.CutPrefix(line, "== ")
+		switch {
+		case isTitle && strings.HasPrefix(title, "volatile"):
+			fmt.Fprintf(out, "\n## Functions: %s\n\n| Functions | What they do |\n|---|---|\n", title)
+		case isTitle:
+			fmt.Fprintf(out, "\n## Functions that act: %s\n\n| Functions | Classes | Tags | Argument | What they do |\n|---|---|---|---|---|\n", title)
+		case line != "" && line[0] != '#':
+			cells := strings.Split(line, "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			cells[0] = "`" + strings.Join(strings.Fields(cells[0]), "` `") + "`"
+			fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | "))
+		}
+	}
 }
 
 // cells splits an outcome for a row of the table. The command tag is left out:
