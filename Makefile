@@ -5,6 +5,7 @@ TESTFLAGS     ?=
 FUZZTIME      ?= 30s
 BENCHTIME     ?= 1s
 BENCHCOUNT    ?= 6
+CRASHES       ?= 300
 export CGO_ENABLED = 1
 
 .DEFAULT_GOAL := help
@@ -27,6 +28,10 @@ test: tools ## install what is needed and run every test, with the race detector
 
 .PHONY: race
 race: test ## the same: make test always runs with the race detector
+
+.PHONY: crash
+crash: tools ## lose the power CRASHES (300) times under a journal, and print what the checks say
+	$(GO) test -count=1 -timeout 60m ./audit/journal -run '^TestPowerLoss$$' -losses $(CRASHES)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

@@ -100,6 +100,7 @@ type head struct {
 	stream   [16]byte
 	sequence uint64
 	chain    [32]byte
+	dir      string // of the stream; no part of what is told
 }
 
 func (h *head) encode() []byte {

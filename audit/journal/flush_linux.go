@@ -77,6 +77,12 @@ func (f *flusher) done(pos int64, err error) {
 	f.round = make(chan struct{})
 }
 
+func (f *flusher) failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil
+}
+
 // end tells all who wait that no flush will come. All up to pos is on the disk.
 func (f *flusher) end(pos int64, err error) {
 	f.mu.Lock()
@@ -103,6 +109,9 @@ func (j *Journal) flushLoop() {
 func (j *Journal) flushOnce() {
 	j.flush.idle.Lock()
 	defer j.flush.idle.Unlock()
+	if j.flush.failed() {
+		return // a sync that succeeds now would mark as written what is not
+	}
 	j.mu.Lock()
 	retired, cur, pos := j.retired, j.cur, j.cur.pos
 	j.retired = nil

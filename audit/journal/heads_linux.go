@@ -14,8 +14,12 @@ const maxHeads = 512
 // lookForEnd notes where a finished stream ended, and which streams it follows.
 func (f *findings) lookForEnd(dir string) error {
 	numbers, err := segmentNumbers(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it held nothing, and is gone
+	}
+	if err == nil && len(numbers) == 0 {
+		f.notes = append(f.notes, f.untold(dir)...)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -29,6 +33,7 @@ func (f *findings) lookForEnd(dir string) error {
 		h, err := seg.end(dir, numbers)
 		seg.close()
 		if h != nil {
+			h.dir = dir
 			f.ends = append(f.ends, *h)
 		}
 		if err != nil || seg.head.begun {
@@ -82,8 +87,25 @@ func (f *findings) lookForEarlier(dir string) {
 
 func (f *findings) pickHeads() {
 	for _, h := range f.ends {
+		if !f.listed[h.stream] {
+			again := f.untold(h.dir)
+			f.torn += uint64(len(again))
+			f.notes = append(f.notes, again...)
+		}
 		if !f.listed[h.stream] && len(f.heads) < maxHeads {
 			f.heads = append(f.heads, h)
 		}
 	}
+}
+
+// untold lists what an earlier recovery set aside of a stream that no other one
+// tells of: it may not have lived to tell.
+func (f *findings) untold(dir string) (notes []string) {
+	asides, _ := filepath.Glob(filepath.Join(dir, "*.seg.torn*")) // fails for a bad pattern only
+	for _, path := range asides {
+		if !f.asides[path] {
+			notes = append(notes, path+" was set aside before")
+		}
+	}
+	return notes
 }

@@ -24,8 +24,7 @@ type findings struct {
 	live    int // written by another process at this moment
 	notes   []string
 	torn    uint64
-
-	lastSeal uint32 // of the stream that is looked at
+	asides  map[string]bool // paths of what this recovery set aside
 
 	ends   []head            // of the streams with a chain
 	listed map[[16]byte]bool // those that another one tells of
@@ -50,7 +49,7 @@ func recoverStreams(path string, d disk) (*findings, error) {
 	if err != nil {
 		return nil, diskError(err)
 	}
-	f := &findings{disk: d, listed: map[[16]byte]bool{}}
+	f := &findings{disk: d, listed: map[[16]byte]bool{}, asides: map[string]bool{}}
 	for _, e := range entries {
 		if !e.IsDir() || streamName.FindString(e.Name()) == "" {
 			continue
@@ -94,8 +93,9 @@ func lockDir(dir string) (*os.File, error) {
 	return file, nil
 }
 
+// recoverStream proves that a finished stream is whole, and completes it where its
+// process, or the machine, went down over it.
 func (f *findings) recoverStream(dir string) error {
-	f.lastSeal = 0
 	numbers, err := segmentNumbers(dir)
 	if err != nil {
 		return err
@@ -103,35 +103,22 @@ func (f *findings) recoverStream(dir string) error {
 	if err := checkNumbers(dir, numbers); err != nil {
 		return err
 	}
-	empty, err := f.unbegun(dir, numbers)
-	if err != nil {
-		return err
-	}
-	if empty != "" {
-		numbers = numbers[:len(numbers)-1]
-	}
-	if err := f.recoverSegments(dir, numbers, empty != ""); err != nil {
+	if err := f.recoverSegments(dir, numbers); err != nil {
 		return err
 	}
 	if err := removeDrafts(dir); err != nil {
 		return err
 	}
-	if empty != "" && f.lastSeal == sealNext {
-		// Its file proves that nothing is missing behind that seal.
-		return os.Truncate(empty, headerSize)
-	}
-	if empty != "" {
-		if err := os.Remove(empty); err != nil {
-			return err
-		}
-	}
-	if len(numbers) == 0 {
+	left, err := segmentNumbers(dir)
+	if err == nil && len(left) == 0 {
 		_ = os.Remove(dir) // it stays where something was set aside
 	}
-	return nil
+	return err
 }
 
-func (f *findings) recoverSegments(dir string, numbers []uint64, empty bool) error {
+// recoverSegments reads the segments up to the one that is not followed by
+// another, and settles what stands behind that.
+func (f *findings) recoverSegments(dir string, numbers []uint64) error {
 	s := streamReader{dir: dir, name: filepath.Base(dir)}
 	defer s.close()
 	for i, number := range numbers {
@@ -143,53 +130,30 @@ func (f *findings) recoverSegments(dir string, numbers []uint64, empty bool) err
 		if err := s.use(seg, number); err != nil {
 			return err
 		}
-		if err := f.recoverSegment(&s, i == len(numbers)-1, empty); err != nil {
+		if !seg.head.begun {
+			return f.unbegun(seg, i == 0, numbers[i+1:])
+		}
+		more, err := f.recoverSegment(&s, numbers[i+1:])
+		if err != nil || !more {
 			return err
 		}
 	}
-	return nil
-}
-
-// unbegun returns the path of a last segment that holds nothing, and may be
-// deleted.
-func (f *findings) unbegun(dir string, numbers []uint64) (string, error) {
 	if len(numbers) == 0 {
-		return "", nil
+		return nil
 	}
-	path := filepath.Join(dir, fileName(numbers[len(numbers)-1]))
-	seg, err := openSegment(path)
-	if err != nil {
-		return "", err
+	return &CorruptionError{
+		File:   filepath.Join(dir, fileName(numbers[len(numbers)-1]+1)),
+		Reason: "the segment is missing",
 	}
-	defer seg.close()
-	if seg.head.begun {
-		return "", nil
-	}
-	last, err := seg.lastByte(headerSize)
-	if err != nil || last < 0 {
-		return path, err
-	}
-	// The machine went down before the header reached the disk.
-	if !f.anotherBoot(seg.head.boot) {
-		return "", seg.corrupt(offState, "records in a segment that has not begun")
-	}
-	f.note("%s had not begun and was set aside", path)
-	return path, f.setAside(seg, 0, last+1)
-}
-
-func (f *findings) note(format string, args ...any) {
-	f.torn++
-	f.notes = append(f.notes, fmt.Sprintf(format, args...))
 }
 
 // recoverSegment proves that a segment is complete, and completes it where it is
-// the last one. empty says that a segment stands behind the last that has not
-// begun.
-func (f *findings) recoverSegment(s *streamReader, last, empty bool) error {
+// not. more says that the next one must follow.
+func (f *findings) recoverSegment(s *streamReader, rest []uint64) (more bool, err error) {
 	seg := s.cur
 	done, err := seg.sealAtEnd()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for !done {
 		raw, hole, err := seg.read()
@@ -197,28 +161,30 @@ func (f *findings) recoverSegment(s *streamReader, last, empty bool) error {
 			break
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if hole != nil {
-			return f.repair(s, hole, last)
+			return false, f.repair(s, hole, rest)
 		}
 		var r Record
 		if err := r.decode(raw.body); err != nil {
-			return seg.corrupt(raw.offset, err.Error())
+			return false, seg.corrupt(raw.offset, err.Error())
 		}
 	}
 	s.last, s.known = seg.seal.last, true
-	f.lastSeal = seg.seal.why
-	switch {
-	case !last && seg.seal.why != 1:
-		return seg.corrupt(seg.off, "the stream was closed, and another segment follows")
-	case last && seg.seal.why == 1 && !empty:
-		return &CorruptionError{
-			File:   filepath.Join(s.dir, fileName(seg.head.number+1)),
-			Reason: "the segment is missing",
+	if seg.seal.why == sealNext {
+		return true, nil
+	}
+	behind, err := f.behind(seg, rest, "the stream was closed")
+	if err != nil {
+		return false, err
+	}
+	for _, l := range behind {
+		if !l.empty {
+			return false, seg.corrupt(seg.off, "the stream was closed, and another segment follows")
 		}
 	}
-	return nil
+	return false, f.takeAway(behind)
 }
 
 // sealAtEnd reads the seal of a segment that was cut behind it. The records
@@ -250,106 +216,6 @@ func ignoreEOF(err error) error {
 		return nil
 	}
 	return err
-}
-
-// repair sets a torn tail aside and seals the segment before it.
-func (f *findings) repair(s *streamReader, hole *gap, last bool) error {
-	seg := s.cur
-	end, behind, err := seg.tail()
-	if err != nil {
-		return err
-	}
-	short, err := seg.short()
-	if err != nil {
-		return err
-	}
-	switch {
-	case hole.hard, short, seg.off < seg.head.mark:
-		return seg.corrupt(seg.off, hole.reason)
-	case !last:
-		return seg.corrupt(seg.off, hole.reason+", and another segment follows")
-	case behind >= 0 && !f.anotherBoot(seg.head.boot):
-		return seg.corrupt(seg.off, fmt.Sprintf("%s, and a record is behind it at byte %d", hole.reason, behind))
-	}
-	size := max(0, end+1-seg.off)
-	if size > 0 {
-		if err := f.setAside(seg, seg.off, size); err != nil {
-			return err
-		}
-		f.note("%s: %d bytes behind record %d set aside to %s.torn", seg.path, size, seg.next-1, filepath.Base(seg.path))
-		if behind >= 0 {
-			f.notes = append(f.notes, "records stand among them")
-		}
-	}
-	f.lastSeal = sealRecover
-	var chain [32]byte
-	if seg.head.version > 1 {
-		numbers, err := segmentNumbers(s.dir)
-		if err != nil {
-			return err
-		}
-		if chain, err = chainAtEnd(s.dir, numbers); err != nil {
-			return err
-		}
-	}
-	return f.writeSeal(seg, size, chain)
-}
-
-// setAside copies a part of a segment to a file of its own.
-func (f *findings) setAside(seg *segmentReader, off, size int64) error {
-	name := seg.path + ".torn"
-	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	for i := 2; errors.Is(err, os.ErrExist); i++ {
-		// From a recovery that was cut short: it may hold more than is left here.
-		to, err = os.OpenFile(fmt.Sprintf("%s.%d", name, i), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, io.NewSectionReader(seg.file, off, size))
-	err = errors.Join(err, f.disk.sync(to), to.Close())
-	if err != nil {
-		return fmt.Errorf("%s: set the torn tail aside: %w", seg.path, err)
-	}
-	return f.disk.syncDir(filepath.Dir(seg.path))
-}
-
-// writeSeal seals a segment where its records end, over size bytes of a torn
-// tail, and cuts it there. It may be cut short at any point and done again.
-func (f *findings) writeSeal(seg *segmentReader, size int64, chain [32]byte) error {
-	file, err := os.OpenFile(seg.path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	err = zero(file, seg.off, size)
-	if err == nil {
-		err = f.disk.sync(file)
-	}
-	if err == nil {
-		r := make([]byte, sealSize)
-		fillSeal(r, seg.head.seed, sealRecover, seg.next-1, seg.records, uint64(size), chain)
-		binary.LittleEndian.PutUint32(r, sealSize)
-		_, err = file.WriteAt(r, seg.off)
-	}
-	if err == nil {
-		err = f.disk.sync(file)
-	}
-	if err == nil {
-		err = file.Truncate(seg.off + sealSize)
-	}
-	return errors.Join(err, f.disk.sync(file), file.Close())
-}
-
-func zero(file *os.File, off, size int64) error {
-	zeros := make([]byte, 1<<20)
-	for end := off + size; off < end; {
-		n, err := file.WriteAt(zeros[:min(int64(len(zeros)), end-off)], off)
-		if err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	return nil
 }
 
 // removeDrafts deletes what was being made.

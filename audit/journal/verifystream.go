@@ -238,7 +238,7 @@ func (s *streamCheck) record(raw *rawRecord) {
 	s.unsigned++
 	s.closing = false
 	for _, w := range s.wanted {
-		if w.sequence == raw.sequence && w.chain != s.chain.value {
+		if !w.last && w.sequence == raw.sequence && w.chain != s.chain.value {
 			s.find(s.good+1, fmt.Sprintf("one of the records %d to %d was changed: %s has another chain value", s.good+1, raw.sequence, w.by))
 			return
 		}
@@ -271,6 +271,8 @@ func (s *streamCheck) atEnd(numbers []uint64) {
 			s.find(last+1, fmt.Sprintf("the stream's end was cut off: %s tells of %d records", w.by, w.sequence))
 		case w.last && w.sequence < last:
 			s.find(w.sequence+1, fmt.Sprintf("the record was added: %s tells of %d records", w.by, w.sequence))
+		case w.last && w.chain != s.chain.value:
+			s.find(s.good+1, fmt.Sprintf("one of the records %d to %d was changed: %s has another chain value", s.good+1, last, w.by))
 		}
 	}
 	if s.why > 0 && s.entered != numbers[len(numbers)-1] {
