@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	case errors.As(err, &complaints):
 		// Without a prefix: editors jump to file:line:column.
-		_, _ = fmt.Fprintf(stderr, "%v\npgcustos: the configuration has %s\n", err, counted(len(complaints), "error"))
+		_, _ = fmt.Fprintf(stderr, "%v\npgcustos: %s\n", err, counted(len(complaints), "error"))
 		return exitFailure
 	case errors.As(err, &failed):
 		_, _ = fmt.Fprintf(stderr, "pgcustos: %v\n", err)
@@ -86,7 +86,7 @@ func newRoot() *cobra.Command {
 		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newServe(), newCheck(), newExplain(), newAudit(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newExplain(), newPolicyCommand(), newAudit(), newVersion())
 	return root
 }
 

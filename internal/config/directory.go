@@ -131,6 +131,9 @@ func (o *object) pool(key string, required bool) *x509.CertPool {
 		}
 		return nil
 	}
+	if o.l.alone {
+		return x509.NewCertPool()
+	}
 	data, ok := v.file(false)
 	if !ok {
 		return nil

@@ -150,7 +150,7 @@ func (o *object) secret(prefix string) (func() (*auth.Secret, error), origin, bo
 		v = env
 	}
 	name, ok := v.word()
-	if !ok {
+	if !ok || o.l.alone {
 		return nil, origin{}, false
 	}
 	read, from := secretFile(o.l.resolve(name)), origin{file: o.l.resolve(name)}

@@ -1,0 +1,61 @@
+package trial
+
+import (
+	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// read makes of a record the statement that it is about, as far as rules look at
+// it.
+func read(r *journal.Record) statement.Statement {
+	st := statement.Statement{Command: r.Command, Text: r.Text}
+	for _, name := range r.Class {
+		if c, ok := statement.ParseClass(name); ok {
+			st.Class |= c
+		} else {
+			st.Class |= statement.Unknown // a newer program's
+		}
+	}
+	for _, name := range r.Tags {
+		if t, ok := statement.ParseTag(name); ok {
+			st.Tags |= t
+		} else {
+			st.Class |= statement.Unknown
+		}
+	}
+	for _, o := range r.Objects {
+		st.Objects = append(st.Objects, statement.Object{Schema: o.Schema, Name: o.Name, Kind: o.Kind, Use: use(o.Use)})
+	}
+	if st.Tags&statement.TagTransaction != 0 {
+		switch r.Command {
+		case "COMMIT":
+			st.Effect.Kind = statement.EffectCommit
+		case "ROLLBACK":
+			st.Effect.Kind = statement.EffectRollback
+		}
+	}
+	return st
+}
+
+func use(name string) statement.Use {
+	for u := statement.UseRead; u.String() != ""; u++ {
+		if u.String() == name {
+			return u
+		}
+	}
+	return 0
+}
+
+// after is what is known of search_path when the statement has run.
+func after(path auth.Path, st *statement.Statement) auth.Path {
+	if st.Class&(statement.Function|statement.Unknown) != 0 || st.Tags&statement.TagProcedural != 0 {
+		return auth.PathUnknown
+	}
+	for i := range st.Objects {
+		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "*") {
+			return auth.PathUnknown
+		}
+	}
+	return path
+}
