@@ -50,6 +50,8 @@ const (
 	CauseIdentityMismatch Cause = "identity_mismatch"
 	CauseNoMatchingRule   Cause = "no_matching_rule"
 
+	CauseMethod Cause = "method_not_allowed" // the way in that the client asks for
+
 	// Of tickets.
 	CauseNoTicket        Cause = "no_ticket_given"            // the client gave up: it got none for this service
 	CauseTicketMalformed Cause = "ticket_malformed"           //

@@ -12,6 +12,9 @@ type Request struct {
 	Database string
 	Source   netip.Addr
 	Method   Method
+	// Assurance are the SIDs of the client's ticket, which say how it logged on
+	// beside whom it belongs to. Nothing but a ticket has any.
+	Assurance []string
 	// Role and Reason are the client's own words (invariant 11): nothing is
 	// granted for them, a rule may only demand them.
 	Role   string

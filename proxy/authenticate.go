@@ -13,32 +13,54 @@ import (
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
 
-// authenticate asks for the password and proves it against the directory.
+// authenticate has the client prove who it is, in the one way that was chosen for
+// it: a way that fails falls back to no other.
 func (c *session) authenticate(ctx context.Context) bool {
-	password, err := c.hello.AskPassword()
+	method, err := c.policy.Methods.Choose(auth.Approach{
+		Source: c.request.Source, Database: c.request.Database, User: c.hello.Request.User,
+		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested,
+	})
 	if err != nil {
-		c.unanswered(err)
+		c.refuseMethod(err)
 		return false
 	}
-	defer password.Wipe()
-	c.request.Method = auth.Password
-	c.context.Method = string(auth.Password)
-	c.asked = time.Now()
-	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, password)
-	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
-	if err != nil {
-		c.refuseLogin(audit.Authentication, err)
+	c.request.Method = method
+	c.context.Method = string(method)
+	prove := c.byPassword
+	if method == auth.Kerberos {
+		prove = c.byTicket
+	}
+	detail, ok := prove(ctx)
+	if !ok {
 		return false
 	}
-	c.identify(identity)
 	c.server.metrics.Authentications.WithLabelValues("success", "").Inc()
 	_, err = c.server.recorder.Record(&audit.Event{
-		Type: audit.Authentication, Decision: audit.Allowed, Context: &c.context, Claimed: c.hello.Request.User,
+		Type: audit.Authentication, Decision: audit.Allowed, Context: &c.context, Claimed: c.hello.Request.User, Detail: detail,
 	})
 	if err != nil {
 		c.unrecorded(err)
 	}
 	return err == nil
+}
+
+// byPassword asks for the password and proves it against the directory.
+func (c *session) byPassword(ctx context.Context) (detail string, ok bool) {
+	password, err := c.hello.AskPassword()
+	if err != nil {
+		c.unanswered(auth.CauseNoPassword, err)
+		return "", false
+	}
+	defer password.Wipe()
+	c.asked = time.Now()
+	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, password)
+	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
+	if err != nil {
+		c.refuseLogin(audit.Authentication, err)
+		return "", false
+	}
+	c.identify(identity)
+	return "", true
 }
 
 // refusalStep is what the time to a refusal is a multiple of: the directory takes
@@ -53,11 +75,10 @@ func (c *session) hold(ctx context.Context) {
 	}
 }
 
-// unanswered ends a client that did not answer the request for a password.
-// psql is one that will come again: it went to ask its user.
-func (c *session) unanswered(err error) {
+// unanswered ends a client that did not answer the request for a password or a
+// ticket. psql is one that will come again: it went to ask its user.
+func (c *session) unanswered(cause auth.Cause, err error) {
 	var told *pgwire.Error
-	cause := auth.CauseNoPassword
 	if !errors.As(err, &told) {
 		c.server.strangers.note(c.hello.Client, string(cause), "")
 		c.hello.Release()
@@ -83,6 +104,26 @@ func principal(id *auth.Identity) audit.Principal {
 		Account: id.Account, UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN,
 		Kind: string(id.Kind), Owner: id.Owner,
 	}
+}
+
+// hints tell what a refused client can look at, whatever the cause.
+var hints = map[auth.Method]string{
+	auth.Password: "Check the name and the password. If both are right, ask your help desk, and give the incident's id.",
+	auth.Kerberos: "Check that your ticket is this user's (klist), or connect with options='-c pgcustos.auth=password'. " +
+		"If it is, ask your help desk, and give the incident's id.",
+}
+
+// refuseMethod ends a client that asks for a way in that it cannot have.
+func (c *session) refuseMethod(why error) {
+	e := &pgwire.Error{
+		Severity: pgwire.SeverityFatal, Code: pgwire.InvalidAuthorization, Message: why.Error(), Incident: newIncident(),
+	}
+	c.record(&audit.Event{
+		Type: audit.Authentication, Decision: audit.Denied, Incident: e.Incident,
+		Cause: string(auth.CauseMethod), Detail: e.Message, Claimed: c.hello.Request.User,
+	})
+	c.server.metrics.Authentications.WithLabelValues("failure", string(auth.CauseMethod)).Inc()
+	c.refuse(e)
 }
 
 // refuseLogin tells every client the same, whatever the cause; the record and
@@ -111,7 +152,7 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 		Severity: pgwire.SeverityFatal,
 		Code:     pgwire.InvalidPassword,
 		Message:  fmt.Sprintf("authentication failed for user \"%s\"", printable(c.hello.Request.User)),
-		Hint:     "Check the name and the password. If both are right, ask your help desk, and give the incident's id.",
+		Hint:     hints[c.request.Method],
 		Incident: incident,
 	})
 }

@@ -27,6 +27,7 @@ type Options struct {
 // Policy is the part of the options that a reload replaces.
 type Policy struct {
 	Startup       startup.Options
+	Methods       auth.Methods
 	Authenticator auth.Authenticator
 	Resolver      auth.Resolver
 	Rules         *rules.Set

@@ -17,6 +17,7 @@ const (
 	ConditionDatabase Condition = "databases"
 	ConditionSource   Condition = "sources"
 	ConditionMethod   Condition = "methods"
+	ConditionAssured  Condition = "assurance"
 	ConditionKind     Condition = "kinds"
 	ConditionReason   Condition = "reason"
 	ConditionRole     Condition = "role" // that the client asked for
@@ -49,7 +50,7 @@ func label(g *auth.Group) string {
 
 // meets reports whether the conditions beyond the identity hold.
 func (r *Rule) meets(id *auth.Identity, req *auth.Request) bool {
-	return r.hasDatabase(req) && r.hasSource(req) && r.hasMethod(req) && r.hasKind(id) && r.hasReason(req) && r.hasRole(req)
+	return r.hasDatabase(req) && r.hasSource(req) && r.hasMethod(req) && r.hasAssurance(req) && r.hasKind(id) && r.hasReason(req) && r.hasRole(req)
 }
 
 func (r *Rule) hasDatabase(req *auth.Request) bool {
@@ -67,6 +68,12 @@ func (r *Rule) hasSource(req *auth.Request) bool {
 
 func (r *Rule) hasMethod(req *auth.Request) bool {
 	return len(r.Methods) == 0 || slices.Contains(r.Methods, req.Method)
+}
+
+// hasAssurance looks into the ticket alone: the directory does not know how
+// somebody logged on.
+func (r *Rule) hasAssurance(req *auth.Request) bool {
+	return len(r.Assurance) == 0 || slices.ContainsFunc(r.Assurance, func(sid string) bool { return slices.Contains(req.Assurance, sid) })
 }
 
 func (r *Rule) hasKind(id *auth.Identity) bool {
@@ -112,6 +119,9 @@ func (r *Rule) judge(id *auth.Identity, req *auth.Request) Verdict {
 	}
 	if !r.hasMethod(req) {
 		fail(ConditionMethod, "method %s is not among %s", or(string(req.Method), "(none)"), listing(r.Methods))
+	}
+	if !r.hasAssurance(req) {
+		fail(ConditionAssured, "the client's ticket has none of %s", listing(r.Assurance))
 	}
 	if !r.hasKind(id) {
 		fail(ConditionKind, "kind %s is not among %s", or(string(id.Kind), "(none)"), listing(r.Kinds))

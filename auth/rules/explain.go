@@ -110,6 +110,7 @@ func (e Explanation) writeRequest(b *strings.Builder) {
 	line(b, "database", e.Request.Database)
 	line(b, "source", e.Request.Source.String())
 	line(b, "method", string(e.Request.Method))
+	line(b, "assurance", strings.Join(e.Request.Assurance, ", "))
 	line(b, "asks role", e.Request.Role)
 	line(b, "reason", e.Request.Reason)
 }

@@ -99,12 +99,16 @@ func lookup(m map[string][]int, name string) []int {
 }
 
 // nearest describes what the rules that do name the identity ask for beyond
-// that.
+// that, those first that lack the least.
 func (s *Set) nearest(candidates []int, id *auth.Identity, req *auth.Request) string {
 	const most = 3
-	var out []string
+	var misses []Verdict
 	for _, i := range candidates {
-		v := s.rules[i].judge(id, req)
+		misses = append(misses, s.rules[i].judge(id, req))
+	}
+	slices.SortStableFunc(misses, func(a, b Verdict) int { return a.distance() - b.distance() })
+	var out []string
+	for _, v := range misses {
 		if len(out) == most {
 			return strings.Join(out, "; ") + "; …"
 		}
@@ -114,4 +118,17 @@ func (s *Set) nearest(candidates []int, id *auth.Identity, req *auth.Request) st
 		return "no rule names the account or one of its groups"
 	}
 	return strings.Join(out, "; ")
+}
+
+// distance says how far a rule is from matching. One about another database is
+// far, whatever else holds.
+func (v *Verdict) distance() int {
+	const far = 100
+	n := len(v.Failed)
+	for _, f := range v.Failed {
+		if f.Condition == ConditionDatabase {
+			n += far
+		}
+	}
+	return n
 }

@@ -28,7 +28,7 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Validate a configuration and probe all that it names",
-		Long: `Loads the configuration and tries what it names: the directory, the TLS
+		Long: `Loads the configuration and tries what it names: the directory, the keytab, the TLS
 certificate, the log-in of each role at each backend, what that role may become
 there and where its names without a schema lead, the sinks and what their writer
 may do, the signing key, the journal's directory and the room that is left there.
@@ -91,6 +91,7 @@ func (r *report) all(ctx context.Context, c *config.Config) {
 	}
 	r.certificate(c.Listen.Startup.TLS)
 	r.directory(ctx, c)
+	r.kerberos(ctx, c)
 	for i := range c.Backends {
 		r.backend(ctx, c, &c.Backends[i])
 	}

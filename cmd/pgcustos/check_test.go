@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,6 +95,32 @@ func (s *site) write(t *testing.T, replace ...string) {
 	s.file(t, "pgcustos.yaml", strings.NewReplacer(replace...).Replace(s.text))
 }
 
+// keytab exports the keys of a principal of an account of its own, which is
+// changed afterwards; without a change, those of a principal that is there.
+func keytab(t *testing.T, s *site, principal string, change func(c *testkit.Controller, ctx context.Context, account, password string) error) string {
+	t.Helper()
+	dc, ctx := testkit.SharedController(t), t.Context()
+	account := strings.NewReplacer("/", "-", ".example.com", "").Replace(principal)
+	var steps []func() error
+	if change != nil {
+		steps = append(steps,
+			func() error { return dc.CreateUser(ctx, account, "Serves-Tickets-1") },
+			func() error { return dc.SetAttribute(ctx, account, "servicePrincipalName", principal) },
+			func() error { return dc.SetAttribute(ctx, account, "msDS-SupportedEncryptionTypes", "24") })
+	}
+	name := account + ".keytab"
+	steps = append(steps, func() error { return dc.ExportKeytab(ctx, filepath.Join(s.dir, name), principal) })
+	if change != nil {
+		steps = append(steps, func() error { return change(dc, ctx, account, "Serves-Tickets-2") })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name
+}
+
 var volatile = regexp.MustCompile(`[0-9]+ MiB free|signing key [0-9a-f]{16}|127\.[0-9.]+:[0-9]+|sha256 [0-9a-f]{64}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+(Z|[+-][0-9:]+)`)
 
 func (s *site) mask(text string) string {
@@ -165,6 +192,12 @@ func TestCheck(t *testing.T) {
 			"  - {name: siem, kind: syslog, address: 127.0.0.1:1, tls: {ca: " + pg.CAFile + "}}\n" +
 			"  - {name: collector, kind: otlp, endpoint: 127.0.0.1:1, plaintext: true}\n"), exitFailure},
 		{"sinks-no-schema", with(strings.Replace(sinks, "check_audit", "check_paths", 1)), exitFailure},
+		{"kerberos", with("kerberos: {keytab: " + keytab(t, s, testkit.ProxyPrincipal, nil) + "}\n"), exitOK},
+		{"kerberos-stale", with("kerberos: {keytab: " + keytab(t, s, "postgres/stale.example.com", (*testkit.Controller).SetPassword) + "}\n"), exitFailure},
+		{"kerberos-nobody", with("kerberos: {keytab: " + keytab(t, s, "postgres/gone.example.com",
+			func(c *testkit.Controller, ctx context.Context, account, _ string) error {
+				return c.Delete(ctx, account)
+			}) + "}\n"), exitFailure},
 		{"journal-absent", []string{"path: journal", "path: other"}, exitOK},
 		{"journal-a-file", []string{"path: journal", "path: check.password"}, exitFailure},
 	}

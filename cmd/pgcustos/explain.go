@@ -18,6 +18,7 @@ import (
 
 type explainFlags struct {
 	config, user, source, database, role, reason, method string
+	assurance                                            []string
 }
 
 func newExplain() *cobra.Command {
@@ -46,6 +47,7 @@ session would be given.`,
 	cmd.Flags().StringVar(&f.role, "role", "", "the role that the client asks for (options=-c pgcustos.role=…)")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "the reason that the client gives (options=-c pgcustos.reason=…)")
 	cmd.Flags().StringVar(&f.method, "method", string(auth.Password), "how the client authenticates: password, kerberos or certificate")
+	cmd.Flags().StringSliceVar(&f.assurance, "assurance", nil, "SIDs of the client's ticket that say how it logged on, such as S-1-5-65-1 (with --method kerberos)")
 	for _, name := range []string{"user", "source", "database"} {
 		_ = cmd.MarkFlagRequired(name) // it fails for flags that do not exist
 	}
@@ -63,7 +65,10 @@ func (f *explainFlags) request() (auth.Request, error) {
 	default:
 		return auth.Request{}, fmt.Errorf("--method %q is not one of password, kerberos, certificate", f.method)
 	}
-	return auth.Request{Database: f.database, Source: source.Unmap(), Method: method, Role: f.role, Reason: f.reason}, nil
+	if len(f.assurance) > 0 && method != auth.Kerberos {
+		return auth.Request{}, errors.New("--assurance is of tickets: it goes with --method kerberos")
+	}
+	return auth.Request{Database: f.database, Source: source.Unmap(), Method: method, Role: f.role, Reason: f.reason, Assurance: f.assurance}, nil
 }
 
 func (f *explainFlags) explain(cmd *cobra.Command, req auth.Request) error {

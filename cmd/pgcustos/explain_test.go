@@ -43,6 +43,32 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainMethod: how somebody comes in is part of the question.
+func TestExplainMethod(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "    groups: [APP-Orders-Readers]\n", "    groups: [APP-Orders-Readers]\n    methods: [kerberos]\n    assurance: [S-1-5-65-1]\n")
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{nil, exitFailure, "             methods: method password is not among kerberos\n             assurance: the client's ticket has none of S-1-5-65-1\n"},
+		{[]string{"--method", "kerberos"}, exitFailure, "             assurance: the client's ticket has none of S-1-5-65-1\n"},
+		{[]string{"--method", "kerberos", "--assurance", "S-1-18-1,S-1-5-65-1"}, exitOK, "assurance  S-1-18-1, S-1-5-65-1\n"},
+	} {
+		r := pgcustos(t, append([]string{"explain", "--config", s.config, "--database", "orders", "--user", "alice", "--source", "127.0.0.1"}, tt.args...)...)
+		if r.code != tt.code || !strings.Contains(r.stdout, tt.says) {
+			t.Errorf("%v: exit code %d, %s\n%s", tt.args, r.code, r.stderr, r.stdout)
+		}
+	}
+	if r := pgcustos(t, "explain", "--config", s.config, "--database", "orders", "--user", "alice", "--source", "127.0.0.1", "--assurance", "S-1-5-65-1"); r.code != exitUsage {
+		t.Errorf("--assurance with a password: %+v", r)
+	}
+	if r := pgcustos(t, "check", "--config", s.config); !strings.Contains(r.stdout, "rule readers: asks for a Kerberos ticket, and there is no section kerberos") {
+		t.Errorf("check:\n%s", r.stdout)
+	}
+}
+
 func TestExplainNobody(t *testing.T) {
 	s := newSite(t)
 	r := pgcustos(t, "explain", "--config", s.config, "--database", "orders", "--source", "127.0.0.1", "--user", "nobody*")

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -25,13 +27,14 @@ type policy struct {
 }
 
 // newPolicy builds what a reload replaces. It connects to nothing.
-func newPolicy(c *config.Config, log *slog.Logger) (*policy, error) {
+func newPolicy(c *config.Config, replays *kerberos.Replays, log *slog.Logger) (*policy, error) {
 	d, err := directory.Open(c.Directory, log)
 	if err != nil {
 		return nil, err
 	}
 	p := &policy{directory: d, Policy: proxy.Policy{
 		Startup:         c.Listen.Startup,
+		Methods:         auth.Methods{Pins: c.Kerberos.Pins},
 		Authenticator:   d,
 		Resolver:        d,
 		Rules:           rules.New(c.Rules),
@@ -40,6 +43,9 @@ func newPolicy(c *config.Config, log *slog.Logger) (*policy, error) {
 		Recheck:         c.Recheck,
 		MaxMessage:      c.Listen.MaxMessage,
 	}}
+	if c.Kerberos.Keytab != nil {
+		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, replays)
+	}
 	for i := range c.Backends {
 		b, err := backend.Open(c.Backends[i])
 		if err != nil {
@@ -111,7 +117,7 @@ func (d *daemon) apply() error {
 	if err != nil {
 		return err
 	}
-	fresh, err := newPolicy(c, d.log)
+	fresh, err := newPolicy(c, d.replays, d.log)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/audit/sink"
+	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
@@ -54,6 +55,7 @@ type daemon struct {
 	server   *proxy.Server
 	sinks    []*sink.Runner
 	health   health
+	replays  *kerberos.Replays // of tickets, whatever the configuration
 
 	// Owned by the goroutine that handles signals.
 	config *config.Config
@@ -83,7 +85,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
 }
 
 func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
-	d = &daemon{level: new(slog.LevelVar), metrics: telemetry.New(), config: c}
+	d = &daemon{level: new(slog.LevelVar), metrics: telemetry.New(), config: c, replays: kerberos.NewReplays()}
 	d.level.Set(c.Log.Level)
 	d.log = telemetry.NewLogger(stderr, c.Log.Format, d.level).With("node", c.Node)
 	defer func() {
@@ -102,7 +104,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		return d, fmt.Errorf("parser workers: %w", err)
 	}
 	d.countParser()
-	if d.policy, err = newPolicy(c, d.log); err != nil {
+	if d.policy, err = newPolicy(c, d.replays, d.log); err != nil {
 		return d, err
 	}
 	d.server = proxy.New(proxy.Options{

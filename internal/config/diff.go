@@ -22,6 +22,7 @@ func Diff(before, after *Config) string {
 	d.rules(before, after)
 	d.backends(before, after)
 	d.directory(before, after)
+	d.kerberos(before, after)
 	d.listen(before, after)
 	d.rest(before, after)
 	d.sinks(before, after)

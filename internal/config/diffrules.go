@@ -58,6 +58,7 @@ func (d *diff) rule(b, a *rules.Rule) {
 	d.set(what, "databases", b.Databases, a.Databases)
 	d.set(what, "sources", texts(b.Sources), texts(a.Sources))
 	of(d, what+": methods", anyOf(b.Methods), anyOf(a.Methods))
+	of(d, what+": assurance", anyOf(b.Assurance), anyOf(a.Assurance))
 	of(d, what+": kinds", anyOf(b.Kinds), anyOf(a.Kinds))
 	of(d, what+": reason", expression(b.Reason), expression(a.Reason))
 	of(d, what+": justification", b.Justification, a.Justification)

@@ -88,6 +88,9 @@ func (c *Config) warn() {
 		r := &c.Rules[i]
 		used[credential{r.Grant.Backend, r.Grant.Role}] = true
 		backends[r.Grant.Backend] = true
+		if c.Kerberos.Keytab == nil && (slices.Equal(r.Methods, []auth.Method{auth.Kerberos}) || len(r.Assurance) > 0) {
+			c.warnf("rule %s: asks for a Kerberos ticket, and there is no section kerberos: nobody can meet it", r.Name)
+		}
 		if r.Grant.Mode == auth.Observe {
 			c.warnf("rule %s: mode observe lets everything through and only records what it would have denied", r.Name)
 		}

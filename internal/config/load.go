@@ -34,6 +34,7 @@ type Config struct {
 	Directory directory.Options
 	// Recheck is how often the accounts of live sessions are read again.
 	Recheck  time.Duration
+	Kerberos Kerberos
 	Backends []backend.Options // in the order of the file
 	Rules    []rules.Rule      // in the order of the file, which is their rank
 	Journal  journal.Options
@@ -171,6 +172,7 @@ func (c *Config) read(root *object) {
 	c.readLog(root)
 	c.readDirectory(root)
 	c.readServices(root)
+	c.readKerberos(root)
 	c.readJournal(root)
 	c.readParser(root)
 	c.readSinks(root)

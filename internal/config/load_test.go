@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -46,9 +47,27 @@ func folder(tb testing.TB) string {
 	} {
 		write(tb, filepath.Join(dir, name), content, 0o600)
 	}
+	write(tb, filepath.Join(dir, "postgres.keytab"), keytab("CORP.EXAMPLE.COM", "postgres", 18), 0o600)
+	write(tb, filepath.Join(dir, "http.keytab"), keytab("CORP.EXAMPLE.COM", "http", 18), 0o600)
+	write(tb, filepath.Join(dir, "rc4.keytab"), keytab("CORP.EXAMPLE.COM", "postgres", 23), 0o600)
 	write(tb, filepath.Join(dir, "journal.key"), signingKeyPEM(tb), 0o600)
 	tb.Setenv("MIGRATE_ORDERS_PASSWORD", "migrate-secret")
 	return dir
+}
+
+// keytab makes a keytab of one key, version 7 (MIT's keytab file format, version
+// 2).
+func keytab(realm, service string, kind uint16) string {
+	b := binary.BigEndian.AppendUint16(nil, 2)
+	for _, s := range []string{realm, service, "proxy.corp.example.com"} {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+	}
+	b = append(b, 0, 0, 0, 1, 0, 0, 0, 1, 7) // name type, time, version
+	b = binary.BigEndian.AppendUint16(b, kind)
+	size := map[uint16]int{18: 32, 23: 16}[kind]
+	b = binary.BigEndian.AppendUint16(b, uint16(size))
+	b = append(b, make([]byte, size)...)
+	return "\x05\x02" + string(binary.BigEndian.AppendUint32(nil, uint32(len(b)))) + string(b)
 }
 
 func write(tb testing.TB, name, content string, mode os.FileMode) {

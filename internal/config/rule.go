@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -51,9 +52,13 @@ func (c *Config) readRule(o *object) rules.Rule {
 		Accounts:      o.principals("accounts"),
 		Databases:     o.databases(),
 		Methods:       choices(o, "methods", auth.Password, auth.Kerberos, auth.Certificate),
+		Assurance:     o.assurance(),
 		Kinds:         choices(o, "kinds", auth.Person, auth.Service),
 		Reason:        o.pattern("reason"),
 		Justification: o.str("justification", ""),
+	}
+	if at, given := o.fields["assurance"]; given && len(r.Methods) > 0 && !slices.Contains(r.Methods, auth.Kerberos) {
+		at.errorf("only a Kerberos ticket holds such SIDs, and methods leaves kerberos out: nobody could meet the rule")
 	}
 	if !o.has("groups", "accounts") {
 		o.errorf("names neither groups nor accounts: nobody could meet it")
@@ -69,6 +74,24 @@ func (c *Config) readRule(o *object) rules.Rule {
 }
 
 var sid = regexp.MustCompile(`^[Ss]-1-[0-9]+(-[0-9]+)+$`)
+
+// assurance reads SIDs that only a ticket holds.
+func (o *object) assurance() []string {
+	v, ok := o.get("assurance")
+	if !ok {
+		return nil
+	}
+	out := listed(v)
+	for _, item := range v.items() {
+		if s := text(item.node); !sid.MatchString(s) {
+			item.errorf("%q is not a SID, such as S-1-5-65-1 for a log-on by smart card", s)
+		}
+	}
+	for i := range out {
+		out[i] = strings.ToUpper(out[i])
+	}
+	return out
+}
 
 // principals reads names of groups or accounts.
 func (o *object) principals(key string) []string {

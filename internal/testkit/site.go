@@ -31,6 +31,8 @@ type SiteOptions struct {
 	// Audit adds the audit database: a sink delivers the record to it, and the
 	// auditors read it through the proxy.
 	Audit bool
+	// Kerberos lets the proxy take tickets.
+	Kerberos bool
 	// Fill changes what the configuration is made from before it is written.
 	Fill func(*SiteConfig)
 	// Progress hears of each step.
@@ -53,6 +55,7 @@ type SiteConfig struct {
 	Limits                                 string // of the readers
 	ReaderMode, Durability                 string
 	ExtraRules, ExtraBackends              string // YAML, at the level of the list
+	Kerberos                               string // YAML, the section; empty for none
 }
 
 // Site is a domain controller, a PostgreSQL with the orders database, and the
@@ -158,6 +161,9 @@ func (s *Site) configure(context.Context) error {
 		Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),
 	}
+	if s.options.Kerberos {
+		s.WithKerberos(&c, "")
+	}
 	for role, password := range OrdersRoles() {
 		c.Roles = append(c.Roles, role)
 		secrets[role] = password
@@ -185,7 +191,7 @@ func (s *Site) writeCertificate() error {
 	if s.CAFile, err = ca.Write(s.Dir, "ca"); err != nil {
 		return err
 	}
-	cert, err := ca.Issue(Leaf{CommonName: "localhost", Names: []string{"localhost"}, Addresses: []netip.Addr{netip.MustParseAddr(s.Host)}})
+	cert, err := ca.Issue(Leaf{CommonName: "localhost", Names: []string{"localhost", ProxyName}, Addresses: []netip.Addr{netip.MustParseAddr(s.Host)}})
 	if err != nil {
 		return err
 	}
@@ -289,6 +295,18 @@ func (s *Site) DSN(user, password, database string) string {
 		dsn += " password=" + quote(password)
 	}
 	return dsn
+}
+
+// WithKerberos lets the proxy take tickets, besides those that pins say, YAML at
+// the level of the list, are asked for something else.
+func (s *Site) WithKerberos(c *SiteConfig, pins string) {
+	c.Kerberos = fmt.Sprintf("kerberos: {keytab: %s, pins: [%s]}", s.Controller.Keytab(), pins)
+}
+
+// TicketDSN is a connection string for the proxy by the name that tickets are for.
+func (s *Site) TicketDSN(user, database string) string {
+	return fmt.Sprintf("host=%s hostaddr=%s port=%d user='%s' dbname=%s sslmode=verify-full sslrootcert=%s",
+		ProxyName, s.Host, s.Port, user, database, s.CAFile)
 }
 
 // ProxyPID returns the process id of the proxy.

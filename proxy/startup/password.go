@@ -22,26 +22,12 @@ func (h *Hello) AskPassword() (*auth.Secret, error) {
 	if h.TLS == nil {
 		return nil, fatal(pgwire.InvalidAuthorization, "a password is asked for over TLS only")
 	}
-	request := append([]byte(nil), h.Request.Negotiation()...)
-	request = pgwire.AppendMessage(request, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, authCleartextPassword))
-	if _, err := h.Conn.Write(request); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	if err := h.ask(authCleartextPassword); err != nil {
+		return nil, err
 	}
-	var head [pgwire.HeaderSize]byte
-	if _, err := io.ReadFull(h.Conn, head[:]); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
-	}
-	typ, size, _ := pgwire.Header(head[:])
-	if typ != pgwire.Password {
-		return nil, fatal(pgwire.ProtocolViolation, fmt.Sprintf("expected password response, got message type %d", typ))
-	}
-	if size <= pgwire.MinSize || size > maxPassword {
-		return nil, fatal(pgwire.InvalidPassword, "invalid password packet size")
-	}
-	body := make([]byte, size-pgwire.HeaderSize)
-	if _, err := io.ReadFull(h.Conn, body); err != nil {
-		clear(body)
-		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	body, err := h.answer("password", maxPassword)
+	if err != nil {
+		return nil, err
 	}
 	password, rest, ok := pgwire.CString(body)
 	if !ok || len(rest) > 0 {
@@ -49,4 +35,37 @@ func (h *Hello) AskPassword() (*auth.Secret, error) {
 		return nil, fatal(pgwire.ProtocolViolation, "invalid password packet size")
 	}
 	return auth.NewSecret(password), nil
+}
+
+// ask sends a request for authentication, and before it what else the
+// StartupMessage is answered with.
+func (h *Hello) ask(code uint32) error {
+	request := append([]byte(nil), h.Request.Negotiation()...)
+	request = pgwire.AppendMessage(request, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, code))
+	if _, err := h.Conn.Write(request); err != nil {
+		return fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	return nil
+}
+
+// answer reads the client's answer, of at most limit bytes with its header. What
+// it expects is named to a client that sends something else, in PostgreSQL's words.
+func (h *Hello) answer(what string, limit uint32) ([]byte, error) {
+	var head [pgwire.HeaderSize]byte
+	if _, err := io.ReadFull(h.Conn, head[:]); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	typ, size, _ := pgwire.Header(head[:])
+	if typ != pgwire.Password {
+		return nil, fatal(pgwire.ProtocolViolation, fmt.Sprintf("expected %s response, got message type %d", what, typ))
+	}
+	if size <= pgwire.MinSize || uint64(size) > uint64(limit) {
+		return nil, fatal(pgwire.InvalidPassword, "invalid "+what+" packet size")
+	}
+	body := make([]byte, size-pgwire.HeaderSize)
+	if _, err := io.ReadFull(h.Conn, body); err != nil {
+		clear(body)
+		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	return body, nil
 }

@@ -68,6 +68,9 @@ func (t *tour) take(ctx context.Context) error {
 			}
 		}
 	}
+	if err := t.ticket(ctx); err != nil {
+		return err
+	}
 	if err := t.application(ctx); err != nil {
 		return err
 	}
@@ -102,8 +105,23 @@ func (t *tour) psql(ctx context.Context, shown, dsn string, v visit) error {
 	}
 	fmt.Fprintln(t.out, shown)
 	cmd := exec.CommandContext(ctx, "psql", args...)
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+v.password, "PGOPTIONS="+v.options, "PSQL_PAGER=")
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+v.password, "PGOPTIONS="+v.options, "PSQL_PAGER=",
+		"PGGSSENCMODE=disable") // whoever runs the tour may hold tickets of another domain
 	return t.answer(cmd, v.expect)
+}
+
+// ticket logs Alice on to the domain; from then on she types no password.
+func (t *tour) ticket(ctx context.Context) error {
+	t.chapter("Alice is logged on to the domain: her Kerberos ticket will do, and nobody asks for a password.")
+	tickets, err := t.site.Controller.Kinit(ctx, filepath.Join(t.site.Dir, "alice.tickets"), "alice", testkit.AlicePassword)
+	if err != nil {
+		return err
+	}
+	const sql = "SELECT count(*) || ' orders' FROM orders"
+	fmt.Fprintf(t.out, "$ kinit alice@%s\n$ psql -h %s -p %d -U alice orders -c %q\n", testkit.Realm, testkit.ProxyName, t.site.Port, sql)
+	cmd := exec.CommandContext(ctx, "psql", t.site.TicketDSN("alice", "orders"), "-Xtwc", sql)
+	cmd.Env = append(os.Environ(), tickets.Environment...)
+	return t.answer(cmd, []string{" orders"})
 }
 
 // answer runs a command, prints what it says, and checks it. The exit status is

@@ -1,0 +1,79 @@
+package auth
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Approach is what is known of a client before it proves who it is. All but the
+// address are its own words, so that nothing rests on them but the way in which it
+// is asked.
+type Approach struct {
+	Source         netip.Addr
+	Database, User string
+	// Asked is the method that the client asks for (options=-c
+	// pgcustos.auth=…); empty for none.
+	Asked string
+	// HoldsTicket tells that the client asked for GSS encryption first, which
+	// libpq does when it holds a Kerberos ticket.
+	HoldsTicket bool
+}
+
+// Methods are the ways in.
+type Methods struct {
+	// Tickets proves Kerberos tickets; nil where Kerberos is not offered.
+	Tickets Acceptor
+	// Pins are asked in order, the first that matches decides.
+	Pins []Pin
+}
+
+// Pin demands a method of some clients. A condition that is empty asks for
+// nothing.
+type Pin struct {
+	Sources   []netip.Prefix
+	Databases []string
+	Users     []string // as clients send them, without regard to case
+	Method    Method
+}
+
+// Matches reports whether the pin is about that client.
+func (p *Pin) Matches(a *Approach) bool {
+	source := a.Source.Unmap()
+	return (len(p.Sources) == 0 || slices.ContainsFunc(p.Sources, func(n netip.Prefix) bool { return n.Contains(source) })) &&
+		(len(p.Databases) == 0 || slices.Contains(p.Databases, a.Database)) &&
+		(len(p.Users) == 0 || slices.ContainsFunc(p.Users, func(u string) bool { return strings.EqualFold(u, a.User) }))
+}
+
+// Choose decides how a client is asked to prove who it is: as a pin demands, as
+// the client asks, or else by what it shows. The error is for the client; no
+// method stands in for another.
+func (m *Methods) Choose(a Approach) (Method, error) {
+	asked := Method(strings.ToLower(a.Asked))
+	switch asked {
+	case "", Password, Kerberos:
+	default:
+		return "", fmt.Errorf("there is no authentication method %.32q: pgcustos.auth is password or kerberos", a.Asked)
+	}
+	method := asked
+	for i := range m.Pins {
+		if p := &m.Pins[i]; p.Matches(&a) {
+			if asked != "" && asked != p.Method {
+				return "", fmt.Errorf("authentication by %s is not allowed here: leave pgcustos.auth out, or set it to %s", asked, p.Method)
+			}
+			method = p.Method
+			break
+		}
+	}
+	switch {
+	case method == Kerberos && m.Tickets == nil:
+		return "", fmt.Errorf("authentication by Kerberos is not offered: set pgcustos.auth to password")
+	case method != "":
+		return method, nil
+	case a.HoldsTicket && m.Tickets != nil:
+		return Kerberos, nil
+	default:
+		return Password, nil
+	}
+}
