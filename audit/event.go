@@ -111,13 +111,18 @@ type Event struct {
 	Count    uint64 // of folded repetitions; 0 and 1 are one
 
 	// Of statements.
-	Rule        string // the rule that decided, where it is not the session's
-	Missing     string // what the grant lacks
-	Command     string
-	Class       statement.Class
-	Tags        statement.Tag
-	Objects     []statement.Object
-	Text        string // whole, never truncated
+	Rule    string // the rule that decided, where it is not the session's
+	Missing string // what the grant lacks
+	Command string
+	Class   statement.Class
+	Tags    statement.Tag
+	Objects []statement.Object
+	Text    string // whole, never truncated
+	// TextDigest is the keyed digest of Text (Store.Keyed); the recorder computes it
+	// where it is zero.
+	TextDigest [32]byte
+	// TextBlob names the text where it is kept as a blob, and Text is empty then.
+	TextBlob    BlobRef
 	Form        statement.Form
 	Name        string // of the prepared statement or portal
 	Fingerprint uint64

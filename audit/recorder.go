@@ -10,8 +10,9 @@ import (
 // event was about (invariant 5).
 //
 // A Recorder is safe for concurrent use. Record never waits for a disk or for
-// another session.
+// another session; a text beyond InlineText it writes to a file of its own.
 type Recorder interface {
+	Store
 	// Prepare encodes what stays the same over a session's records.
 	Prepare(*Context) Prepared
 	// Record appends the event. When it returns without an error, the record is

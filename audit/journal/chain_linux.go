@@ -214,6 +214,6 @@ func (j *Journal) lastCheckpoint() [32]byte {
 func (j *Journal) writeLast(ev *audit.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock() // also where the mapping fails
-	j.write(ev, checkpointType, ev.Time.UnixNano(), recordHeader+len(ev.Prepared))
+	j.write(ev, checkpointType, ev.Time.UnixNano(), recordHeader+len(ev.Prepared), &keptText{})
 	j.tail.Store(j.cur.base + j.cur.pos)
 }

@@ -53,6 +53,8 @@ func (r *Record) checkpoint() *Checkpoint {
 // setBytes sets the fields that are bytes of a certain size.
 func (r *Record) setBytes(id uint16, v []byte) error {
 	switch {
+	case id == 62 && len(v) == 32:
+		r.TextDigest = hex.EncodeToString(v)
 	case id == 70 && len(v) == 16:
 		r.TraceID = hex.EncodeToString(v)
 	case id == 71 && len(v) == 8:

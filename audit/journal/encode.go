@@ -18,6 +18,14 @@ type fields struct {
 	b   []byte
 	n   int
 	cut bool // a string was cut to its bound
+
+	text *keptText // of the event; nil for none
+}
+
+// keptText is what the journal makes of an event's text.
+type keptText struct {
+	digest [32]byte
+	blob   audit.BlobRef // where it does not stand in the record
 }
 
 func (f *fields) head(id uint16, size int) {
@@ -166,10 +174,7 @@ func (f *fields) statement(ev *audit.Event) {
 	for i := range ev.Objects {
 		f.object(&ev.Objects[i])
 	}
-	if ev.Text != "" || ev.Type == audit.Statement || ev.Type == audit.Prepare {
-		f.full(fText, ev.Text)
-		f.full(fForm, ev.Form.String())
-	}
+	f.textOf(ev)
 	f.str(fName, ev.Name)
 	f.num(fFingerprint, ev.Fingerprint)
 	f.place(ev)
@@ -177,6 +182,29 @@ func (f *fields) statement(ev *audit.Event) {
 		f.bytes(fTraceID, ev.Trace.ID[:])
 		f.bytes(fSpanID, ev.Trace.Span[:])
 	}
+}
+
+func (f *fields) textOf(ev *audit.Event) {
+	t := f.text
+	if t == nil || t.digest == [32]byte{} {
+		return
+	}
+	if t.blob.Length == 0 {
+		f.full(fText, ev.Text)
+	} else {
+		f.ref(fTextBlob, &t.blob)
+	}
+	f.full(fForm, ev.Form.String())
+	f.bytes(fTextDigest, t.digest[:])
+}
+
+// ref writes a reference to a blob.
+func (f *fields) ref(id uint16, ref *audit.BlobRef) {
+	if f.b != nil {
+		f.head(id, blobField)
+		appendRef(f.b[f.n+6:f.n+6], ref)
+	}
+	f.n += 6 + blobField
 }
 
 func (f *fields) place(ev *audit.Event) {

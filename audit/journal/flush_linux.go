@@ -122,7 +122,12 @@ func (j *Journal) flushOnce() {
 		j.flush.done(end, nil)
 		return
 	}
-	left, err := syncSegments(retired, cur, pos)
+	// The blobs that these records name were committed before.
+	err := j.blobs.sync()
+	left := retired
+	if err == nil {
+		left, err = syncSegments(retired, cur, pos)
+	}
 	j.mu.Lock()
 	j.retired = append(left, j.retired...)
 	if err != nil {

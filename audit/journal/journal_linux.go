@@ -32,6 +32,7 @@ type Journal struct {
 	scratch  [4]byte
 	spare    spare
 
+	blobs blobStore
 	tail  atomic.Int64 // position behind the last record
 	flush flusher
 	chain chain
@@ -82,7 +83,11 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	if err := j.createStream(o); err != nil {
 		return err
 	}
-	d, err := newDraft(&j.id, j.size)
+	err := j.openBlobs(o)
+	var d *draft
+	if err == nil {
+		d, err = newDraft(&j.id, j.size)
+	}
 	if err == nil {
 		j.cur, err = d.finish(&j.id, 1)
 	}
@@ -100,6 +105,16 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	j.wg.Go(j.flushLoop)
 	j.spare.kick()
 	return nil
+}
+
+func (j *Journal) openBlobs(o *Options) error {
+	if !o.DigestKey.Set() {
+		var err error
+		if o.DigestKey, err = nodeKey(o.Path, &j.id); err != nil {
+			return err
+		}
+	}
+	return j.blobs.init(o, j.id.dir, j.id.disk)
 }
 
 // Stream returns the name of the stream that this process writes.
@@ -145,12 +160,16 @@ func (j *Journal) Close() error {
 // finish seals and syncs what is open. Both goroutines have ended.
 func (j *Journal) finish(broken error) error {
 	if broken != nil {
+		j.blobs.drop()
 		for _, s := range append(j.retired, j.cur) {
 			s.drop()
 		}
 		return nil // whoever wrote has been told
 	}
-	err := guard(func() { j.cur.seal(sealClosed, j.seq, j.lastCheckpoint()) })
+	err := j.blobs.sync()
+	if err == nil {
+		err = guard(func() { j.cur.seal(sealClosed, j.seq, j.lastCheckpoint()) })
+	}
 	j.retired = append(j.retired, j.cur)
 	for i, s := range j.retired {
 		if err == nil {

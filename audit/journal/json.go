@@ -3,10 +3,13 @@ package journal
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pgcustos/pgcustos/audit"
 )
 
 // timeLayout is RFC 3339 with all nine digits, so that times sort as text.
@@ -43,6 +46,10 @@ type jsonRecord struct {
 	Objects       []jsonObject    `json:"objects,omitempty"`
 	Text          *string         `json:"text,omitempty"`
 	TextBase64    string          `json:"text_base64,omitempty"`
+	TextDigest    string          `json:"text_digest,omitempty"`
+	TextLength    int64           `json:"text_length,omitempty"` // where text is not all of it
+	TextBlob      *jsonBlob       `json:"text_blob,omitempty"`
+	TextFault     string          `json:"text_fault,omitempty"`
 	Form          string          `json:"form,omitempty"`
 	Name          string          `json:"name,omitempty"`
 	Fingerprint   string          `json:"fingerprint,omitempty"`
@@ -97,6 +104,20 @@ type jsonObject struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind,omitempty"`
 	Use    string `json:"use,omitempty"`
+}
+
+// jsonBlob is a reference to a blob.
+type jsonBlob struct {
+	Digest string `json:"digest"`
+	Length int64  `json:"length"`
+	Sum    string `json:"sha256"` // of its file
+}
+
+func refJSON(ref *audit.BlobRef) *jsonBlob {
+	if ref == nil {
+		return nil
+	}
+	return &jsonBlob{hex.EncodeToString(ref.Digest[:]), ref.Length, hex.EncodeToString(ref.Sum[:])}
 }
 
 // MarshalJSON implements json.Marshaler. What is not UTF-8 becomes U+FFFD, and
@@ -158,6 +179,11 @@ func (r *Record) json() jsonRecord {
 	j.Checkpoint, j.Earlier = r.jsonChain()
 	r.jsonPeers(&j)
 	r.jsonNumbers(&j)
+	r.jsonText(&j)
+	return j
+}
+
+func (r *Record) jsonText(j *jsonRecord) {
 	if r.Form != "" || r.Text != "" {
 		text := valid(r.Text)
 		j.Text = &text
@@ -165,7 +191,11 @@ func (r *Record) json() jsonRecord {
 			j.TextBase64 = base64.StdEncoding.EncodeToString([]byte(r.Text))
 		}
 	}
-	return j
+	j.TextBlob, j.TextFault = refJSON(r.TextBlob), valid(r.TextFault)
+	if length := r.TextLength(); length > int64(len(r.Text)) {
+		j.TextLength = length
+	}
+	j.TextDigest = r.TextDigest
 }
 
 func (r *Record) jsonPeers(j *jsonRecord) {

@@ -19,6 +19,9 @@ type Options struct {
 	// Signer signs the checkpoints, with an Ed25519 key; nil leaves them unsigned.
 	// It is called by one goroutine at a time, and never while a statement waits.
 	Signer crypto.Signer
+	// DigestKey is the key of the keyed digests. Without one, Open uses the file
+	// digest.key in the journal's directory, and makes it where it is missing.
+	DigestKey DigestKey
 }
 
 const (

@@ -46,7 +46,9 @@ type Record struct {
 	Class        []string
 	Tags         []string
 	Objects      []Object
-	Text         string
+	Text         string // "" where TextBlob names it, up to LoadText
+	TextDigest   string // keyed, in hexadecimal; "" where there is no text
+	TextBlob     *audit.BlobRef
 	Form         string
 	Name         string
 	Fingerprint  uint64
@@ -74,6 +76,11 @@ type Record struct {
 
 	Unknown []Field // what a newer version wrote, in its order
 
+	// TextFault says why LoadText could not read the text, "" where it could.
+	TextFault string
+
+	journal string    // the directory, where blobs are found
+	length  int64     // of the text before Shortened
 	strings *interner // while it is decoded; may be nil
 }
 
@@ -141,6 +148,8 @@ func (r *Record) field(id uint16, value []byte) error {
 		r.setNumber(id, binary.LittleEndian.Uint64(value))
 	case kindBytes:
 		return r.setBytes(id, value)
+	case kindBlob:
+		return r.setBlob(id, value)
 	case kindString:
 		if to := r.stringField(id); to != nil {
 			*to = r.strings.text(id, value)

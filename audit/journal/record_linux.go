@@ -16,6 +16,7 @@ type claim struct {
 	promise bool  // one more outcome is promised
 	outcome bool
 	try     bool // do not wait for a segment to be made
+	text    keptText
 }
 
 // Record implements audit.Recorder. Errors wrap audit.ErrFull or
@@ -25,7 +26,11 @@ func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 	if number == 0 || number == checkpointType {
 		return audit.Receipt{}, fmt.Errorf("journal: no such type of event: %q", ev.Type)
 	}
-	var size fields
+	text, err := j.keepText(ev)
+	if err != nil {
+		return audit.Receipt{}, err
+	}
+	size := fields{text: &text}
 	size.body(ev)
 	if size.n > maxRecord-recordHeader {
 		return audit.Receipt{}, fmt.Errorf("journal: a record of %d bytes: the format has room for %d", size.n, maxRecord)
@@ -35,7 +40,28 @@ func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 		at = time.Now()
 	}
 	c := j.claim(ev, size.n)
+	c.text = text
 	return j.append(ev, number, at.UnixNano(), recordHeader+size.n, &c)
+}
+
+// keepText digests the text of a statement, and makes a blob of a long one.
+func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
+	switch {
+	case ev.Text == "" && ev.TextBlob.Length > 0:
+		return keptText{digest: ev.TextBlob.Digest, blob: ev.TextBlob}, nil
+	case ev.Text == "" && ev.Type != audit.Statement && ev.Type != audit.Prepare:
+		return keptText{}, nil
+	}
+	text := keptText{digest: ev.TextDigest}
+	if text.digest == [32]byte{} {
+		text.digest = j.Digest(ev.Text)
+	}
+	if len(ev.Text) <= audit.InlineText {
+		return text, nil
+	}
+	var err error
+	text.blob, err = j.blobs.keep(text.digest, ev.Text)
+	return text, err
 }
 
 func (j *Journal) claim(ev *audit.Event, body int) claim {
@@ -74,17 +100,17 @@ func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c
 	if err := j.admit(c, at); err != nil {
 		return audit.Receipt{}, err
 	}
-	j.write(ev, number, at, length)
+	j.write(ev, number, at, length, &c.text)
 	j.settle(c)
 	j.tail.Store(j.cur.base + j.cur.pos)
 	return audit.Receipt{Sequence: j.seq, Position: j.cur.base + j.cur.pos}, nil
 }
 
 // write encodes the event in place. There is room, and mu is held.
-func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int) {
+func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, text *keptText) {
 	s := j.cur
 	r := s.m[s.pos : s.pos+int64(length) : s.pos+int64(length)]
-	f := fields{b: r[recordHeader:]}
+	f := fields{b: r[recordHeader:], text: text}
 	f.body(ev)
 	binary.LittleEndian.PutUint64(r[offSequence:], j.seq+1)
 	binary.LittleEndian.PutUint64(r[offTime:], uint64(at))

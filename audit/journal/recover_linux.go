@@ -220,7 +220,7 @@ func ignoreEOF(err error) error {
 
 // removeDrafts deletes what was being made.
 func removeDrafts(dir string) error {
-	drafts, err := filepath.Glob(filepath.Join(dir, "*.seg.tmp"))
+	drafts, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
 	for _, path := range drafts {
 		err = errors.Join(err, os.Remove(path))
 	}

@@ -11,6 +11,7 @@ const (
 	kindInt
 	kindObject
 	kindBytes
+	kindBlob
 )
 
 // knownField is one line of the registry in audit/FORMAT.md, section 4.
@@ -63,6 +64,8 @@ var knownFields = map[uint16]knownField{
 	59: {"of", kindUint},
 	60: {"transaction", kindUint},
 	61: {"protocol", kindString},
+	62: {"text_digest", kindBytes},
+	63: {"text_blob", kindBlob},
 	70: {"trace_id", kindBytes},
 	71: {"span_id", kindBytes},
 	80: {"statement", kindUint},

@@ -170,8 +170,10 @@ func (p *picker) split(body []byte) bool {
 		case kindObject:
 			_, err := splitObject(value)
 			sure = sure && err == nil
+		case kindBlob:
+			sure = sure && validRef(value)
 		default: // of the chain: rare
-			sure = false
+			sure = sure && id == 62 && size == 32
 		}
 		if at := p.slots[id]; at != 0 {
 			p.raw.values[at-1] = value

@@ -105,6 +105,9 @@ func (s *streamReader) record(raw *rawRecord, strings *interner) (*Record, error
 	if r.Checkpoint != nil {
 		r.Checkpoint.Stream = s.cur.head.stream
 	}
+	if r.TextBlob != nil {
+		r.journal = filepath.Dir(s.dir)
+	}
 	return r, nil
 }
 

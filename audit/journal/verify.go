@@ -74,8 +74,11 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 		return nil, err
 	}
 	v := &verifier{options: &o, byID: map[[16]byte]*streamCheck{}}
+	blobs := &blobCheck{journal: o.Path, seen: map[blobID]error{}}
 	for _, s := range r.streams {
-		v.streams = append(v.streams, newStreamCheck(s.dir, s.name, o.Keys))
+		check := newStreamCheck(s.dir, s.name, o.Keys)
+		check.blobs = blobs
+		v.streams = append(v.streams, check)
 	}
 	v.expect()
 	if err := v.readAll(ctx); err != nil {

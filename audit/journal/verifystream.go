@@ -41,6 +41,7 @@ type place struct {
 // streamCheck verifies one stream.
 type streamCheck struct {
 	reader    streamReader
+	blobs     *blobCheck
 	id        [16]byte
 	keys      map[string]ed25519.PublicKey
 	earlier   []Earlier
@@ -214,8 +215,8 @@ func (s *streamCheck) record(raw *rawRecord) {
 	s.enter(s.reader.cur)
 	s.records++
 	s.bytes += int64(len(raw.whole))
-	if !wellFormed(raw.body) {
-		s.findAt(s.reader.cur.head.number, raw.offset, raw.sequence, errFields.Error())
+	if err := s.fields(raw.body); err != nil {
+		s.findAt(s.reader.cur.head.number, raw.offset, raw.sequence, err.Error())
 		return
 	}
 	if s.version < 2 {
@@ -248,16 +249,25 @@ func (s *streamCheck) record(raw *rawRecord) {
 	}
 }
 
-// wellFormed says whether the fields fill the body.
-func wellFormed(body []byte) bool {
+// fields proves that the fields fill the body, and the blobs that they name.
+func (s *streamCheck) fields(body []byte) error {
 	for len(body) >= 6 {
+		id := binary.LittleEndian.Uint16(body)
 		size := uint64(binary.LittleEndian.Uint32(body[2:]))
 		if size > uint64(len(body)-6) {
-			return false
+			return errFields
+		}
+		if size == blobField && knownFields[id].kind == kindBlob {
+			if err := s.blobs.check(body[6 : 6+size]); err != nil {
+				return err
+			}
 		}
 		body = body[6+size:]
 	}
-	return len(body) == 0
+	if len(body) > 0 {
+		return errFields
+	}
+	return nil
 }
 
 // atEnd compares the stream's end with what is known of it.

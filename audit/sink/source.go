@@ -125,8 +125,13 @@ func (s *source) next() (*journal.Record, error) {
 		s.missing(r.Stream, last+1, r.Sequence-1)
 	}
 	s.read[r.Stream] = r.Sequence
+	_ = r.LoadText(maxText) // a blob that cannot be read holds nothing up: the record says so
 	return r, nil
 }
+
+// maxText is how much of a text that the journal keeps as a blob is delivered, in
+// bytes: its head. Digest and length are told always, and the journal has it whole.
+const maxText = 1 << 20
 
 // backwards says whether the clock was set back so far that new records are
 // taken for old ones.

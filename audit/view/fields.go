@@ -172,8 +172,17 @@ var csvColumns = []column{
 	{"rows", func(e *entry) string { return natural(e.rows()) }},
 	{"bytes", func(e *entry) string { return natural(e.bytes()) }},
 	{"duration_ms", func(e *entry) string { return milliseconds(e) }},
-	{"text", func(e *entry) string { return e.Text }},
+	{"text", textOf},
+	{"text_digest", func(e *entry) string { return e.TextDigest }},
 	{"change", func(e *entry) string { return e.Change }},
+}
+
+// textOf is the text, or the head of one that is a blob and was not loaded.
+func textOf(e *entry) string {
+	if e.TextBlob != nil && e.Text == "" {
+		load(e.Record, headText)
+	}
+	return e.Text
 }
 
 // stamp is RFC 3339 with all nine digits, as in JSON.

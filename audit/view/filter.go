@@ -29,6 +29,7 @@ type Filter struct {
 	Tag       string // list
 	Object    string // list: of patterns such as "orders", "sales.*", "*.tmp_?"
 	SQLSTATE  string // list: of codes, or of their first two characters; that PostgreSQL answered
+	Digest    string // of the text, keyed: hexadecimal, at least the first 8 digits
 	Trace     string // id of a trace, 32 hexadecimal digits: that the client claimed in a comment
 	Contains  string // in the text, in any case
 
@@ -43,7 +44,7 @@ func (f *Filter) Check() error {
 
 func (f *Filter) compile() (*matcher, error) {
 	m := &matcher{
-		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident, trace: strings.ToLower(f.Trace),
+		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident, trace: strings.ToLower(f.Trace), digest: strings.ToLower(f.Digest),
 		roles: list(f.Role), databases: list(f.Database), rules: list(f.Rule),
 		contains: newNeedle(f.Contains), since: f.Since, until: f.Until,
 	}
@@ -68,6 +69,9 @@ func (f *Filter) compile() (*matcher, error) {
 	}
 	if m.trace != "" && (len(m.trace) != 32 || strings.Trim(m.trace, "0123456789abcdef") != "") {
 		return nil, fmt.Errorf("%q is no id of a trace: it has 32 hexadecimal digits", f.Trace)
+	}
+	if m.digest != "" && (len(m.digest) < 8 || len(m.digest) > 64 || strings.Trim(m.digest, "0123456789abcdef") != "") {
+		return nil, fmt.Errorf("%q is no digest of a text: it has 64 hexadecimal digits, of which the first 8 or more must be given", f.Digest)
 	}
 	return m, f.compilePatterns(m)
 }

@@ -15,7 +15,11 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 func startJournal(t *testing.T) (string, *journal.Journal) {
 	t.Helper()
 	path := t.TempDir()
-	j, err := journal.Open(journal.Options{Path: path, Node: "proxy-1", SegmentSize: 1 << 20})
+	key, err := journal.ReadDigestKey([]byte("-----BEGIN PGCUSTOS DIGEST KEY-----\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n-----END PGCUSTOS DIGEST KEY-----\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(journal.Options{Path: path, Node: "proxy-1", SegmentSize: 1 << 20, DigestKey: key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 type matcher struct {
 	principal, sid               string
 	session, incident, trace     string
+	digest                       string // its first digits
 	types, decisions             []string
 	roles, databases, rules      []string
 	classes, tags                []string
@@ -45,6 +46,8 @@ func (m *matcher) record(r *journal.Record) bool {
 		return false
 	case m.incident != "" && !strings.EqualFold(m.incident, r.Incident):
 		return false
+	case m.digest != "" && !strings.HasPrefix(r.TextDigest, m.digest):
+		return false
 	case m.trace != "" && m.trace != r.TraceID:
 		return false
 	case !in(m.roles, r.Role), !in(m.databases, r.Database):
@@ -54,7 +57,7 @@ func (m *matcher) record(r *journal.Record) bool {
 	case !anyIn(m.classes, r.Class), !anyIn(m.tags, r.Tags):
 		return false
 	}
-	return m.from(r.Source.Address) && m.names(r.Objects) && m.holds(r.Text)
+	return m.from(r.Source.Address) && m.names(r.Objects) && m.holds(r)
 }
 
 // needsOutcome says whether the choice rests on what came of a statement.
@@ -92,8 +95,13 @@ func within(networks []netip.Prefix, a netip.AddrPort) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-func (m *matcher) holds(text string) bool {
-	return m.contains.lower == "" || m.contains.in([]byte(text), nil)
+// holds says whether the text that was searched for is in the record's.
+func (m *matcher) holds(r *journal.Record) bool {
+	if m.contains.lower == "" {
+		return true
+	}
+	load(r, 0)
+	return m.contains.in([]byte(r.Text), nil)
 }
 
 func (m *matcher) names(objects []journal.Object) bool {

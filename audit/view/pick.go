@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 
@@ -168,8 +169,18 @@ func (p *pickPlan) contents() {
 		p.test(func(k *pick, r *journal.Raw) bool { return r.Objects(k.names) })
 	}
 	if m.contains.lower != "" {
-		at := p.field("text")
-		p.test(func(k *pick, r *journal.Raw) bool { return m.contains.in(r.Field(at), &k.scratch) })
+		at, blob := p.field("text"), p.field("text_blob")
+		p.test(func(k *pick, r *journal.Raw) bool {
+			// What is in a blob is looked at when the record is decoded.
+			return len(r.Field(blob)) > 0 || m.contains.in(r.Field(at), &k.scratch)
+		})
+	}
+	if m.digest != "" {
+		at, digits := p.field("text_digest"), []byte(m.digest)
+		p.test(func(k *pick, r *journal.Raw) bool {
+			k.scratch = hex.AppendEncode(k.scratch[:0], r.Field(at))
+			return bytes.HasPrefix(k.scratch, digits)
+		})
 	}
 }
 

@@ -117,7 +117,10 @@ func Cat(ctx context.Context, w io.Writer, o Options) error {
 		return err
 	}
 	defer s.close()
-	err := s.each(ctx, out.record)
+	err := s.each(ctx, func(r *journal.Record) error {
+		load(r, 0)
+		return out.record(r)
+	})
 	return errors.Join(err, out.flush(), s.warn())
 }
 
@@ -143,14 +146,14 @@ func newPrinter(w io.Writer, o *Options) sink {
 	switch o.Format {
 	case JSONL:
 		m, _ := o.Filter.compile() // checked before
-		return newLines(w, m)
+		return &loader{newLines(w, m), 0}
 	case CSV:
-		return newCSV(w)
+		return &loader{newCSV(w), 0}
 	case OCSF:
-		return newOCSF(w)
+		return &loader{newOCSF(w), 0}
 	case Table:
 	}
-	return newTable(w, o)
+	return &loader{newTable(w, o), headText}
 }
 
 // show is a reader with its chain.

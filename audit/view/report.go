@@ -53,7 +53,7 @@ func Report(ctx context.Context, w io.Writer, o ReportOptions) error {
 		q.Progress = p
 	}
 	c := newCollector()
-	s, err := open(&q, o.Filter.Since, c)
+	s, err := open(&q, o.Filter.Since, &loader{c, headText})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,9 +63,21 @@ func newRow(e *entry) *row {
 	return w
 }
 
+// lengthNote says how long a text is that is not all here, and why it cannot be read.
+func lengthNote(r *journal.Record) string {
+	switch {
+	case r.TextFault != "":
+		return "the text: " + r.TextFault
+	case r.TextLength() > int64(len(r.Text)):
+		return strconv.FormatInt(r.TextLength(), 10) + " bytes of text"
+	default:
+		return ""
+	}
+}
+
 // notes tells what else there is to the entry.
 func notes(e *entry) string {
-	parts := []string{note(e.Record)}
+	parts := []string{note(e.Record), lengthNote(e.Record)}
 	if e.outcome != nil {
 		parts = append(parts, e.outcome.Message)
 	}

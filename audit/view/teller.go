@@ -196,7 +196,10 @@ func (t *teller) bar() string {
 // told is the statement's text, on a line.
 func told(e *entry) string {
 	text := e.Text
-	if text == "" {
+	switch {
+	case e.TextFault != "":
+		text = "(" + e.TextFault + ")"
+	case text == "":
 		text = "(an empty text)"
 	}
 	if e.Type == audit.Prepare {

@@ -135,6 +135,7 @@ func (f *auditFlags) filterFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.filter.Tag, "tag", "", "only statements with one of these tags")
 	flags.StringVar(&f.filter.Object, "object", "", "only statements that name one of these: orders, 'sales.*', '*.tmp_?'")
 	flags.StringVar(&f.filter.SQLSTATE, "sqlstate", "", "only what PostgreSQL answered with these SQLSTATEs, or classes of them (42501, 23)")
+	flags.StringVar(&f.filter.Digest, "digest", "", "only statements whose recorded text has this keyed digest (text_digest; its first 8 digits or more)")
 	flags.StringVar(&f.filter.Trace, "trace", "", "only statements whose comment claims this id of a trace (sqlcommenter's traceparent)")
 	flags.StringVar(&f.filter.Contains, "contains", "", "only statements whose text holds this, in any case")
 }

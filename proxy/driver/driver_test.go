@@ -3,7 +3,9 @@ package driver
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"net"
 	"os"
@@ -28,6 +30,8 @@ type nothing struct{ seq atomic.Uint64 }
 func (*nothing) Prepare(*audit.Context) audit.Prepared     { return nil }
 func (*nothing) Release(int)                               {}
 func (*nothing) Wait(context.Context, audit.Receipt) error { return nil }
+func (*nothing) Keyed() hash.Hash                          { return sha256.New() }
+func (*nothing) Blob() (audit.BlobWriter, error)           { return nil, audit.ErrBroken }
 func (n *nothing) Record(*audit.Event) (audit.Receipt, error) {
 	return audit.Receipt{Sequence: n.seq.Add(1)}, nil
 }

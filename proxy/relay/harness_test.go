@@ -3,8 +3,10 @@ package relay
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"strings"
 	"testing"
 
@@ -31,6 +33,10 @@ func (*notes) Prepare(*audit.Context) audit.Prepared { return audit.Prepared{} }
 func (n *notes) Release(k int) { n.promised -= k }
 
 func (*notes) Wait(context.Context, audit.Receipt) error { return nil }
+
+func (*notes) Keyed() hash.Hash { return sha256.New() }
+
+func (*notes) Blob() (audit.BlobWriter, error) { return nil, audit.ErrBroken }
 
 func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
 	if n.full && e.Type == audit.Statement && e.Decision == audit.Allowed {

@@ -22,12 +22,8 @@ const maxText = 256 << 10
 
 // logRecord maps an audit record.
 func logRecord(r *journal.Record) (*logs.LogRecord, error) {
-	cut := len(r.Text) > maxText
-	length := len(r.Text)
-	if cut {
-		short := *r
-		short.Text = upTo(r.Text, maxText)
-		r = &short
+	if len(r.Text) > maxText {
+		r = r.Shortened(upTo(r.Text, maxText))
 	}
 	body, err := r.MarshalJSON()
 	if err != nil {
@@ -43,8 +39,9 @@ func logRecord(r *journal.Record) (*logs.LogRecord, error) {
 	l.TraceId, l.SpanId = trace(r)
 	a := peers(attributes{}, r)
 	a = statement(a, r)
-	if cut {
-		a = a.number("pgcustos.text_length", int64(length))
+	a = a.text("pgcustos.text_digest", r.TextDigest)
+	if length := r.TextLength(); length > int64(len(r.Text)) {
+		a = a.number("pgcustos.text_length", length)
 	}
 	l.Attributes = a
 	return l, nil

@@ -23,20 +23,16 @@ const (
 // columns are those of pgcustos.events, in the order in which appendRow writes.
 const columns = `"time", stream, sequence, node, type, session, account, upn, sid, guid, kind, source, source_port,
 	method, rule, matched_group, backend, database, role, application_name, reason, decision, incident, cause, detail,
-	missing, command, class, tags, objects, text, text_raw, fingerprint, trace_id, span_id, transaction, statement, result, fate, sqlstate,
+	missing, command, class, tags, objects, text, text_raw, text_digest, text_length, fingerprint, trace_id, span_id, transaction, statement, result, fate, sqlstate,
 	message, rows, bytes, duration, record`
 
 const copyStatement = "COPY pgcustos.events (" + columns + ") FROM STDIN (FORMAT binary)"
 
 var columnCount = uint16(strings.Count(columns, ",") + 1)
 
-const (
-	// maxText bounds the column text: a row holds less than 1 GiB in all.
-	maxText = 256 << 20
-	// maxBodyText bounds the text inside the column record: jsonb holds strings of
-	// less than 256 MiB, and one copy of a large text is enough.
-	maxBodyText = 16 << 20
-)
+// maxBodyText bounds the text inside the column record: one copy of a large text is
+// enough.
+const maxBodyText = 16 << 10
 
 // row is a buffer with what encodes fields into it.
 type row struct{ b []byte }
@@ -74,15 +70,12 @@ func appendRow(b []byte, r *journal.Record) ([]byte, error) {
 	return w.b, nil
 }
 
-// statement writes text, text_raw, fingerprint, trace_id, span_id, transaction and
+// statement writes text, text_raw, text_digest, text_length, fingerprint, trace_id, span_id, transaction and
 // statement.
 func (w *row) statement(r *journal.Record) {
 	switch {
 	case r.Form == "" && r.Text == "":
 		w.null()
-		w.null()
-	case len(r.Text) > maxText:
-		w.bytes([]byte(clean(r.Text[:maxText])))
 		w.null()
 	case clean(r.Text) != r.Text:
 		w.bytes([]byte(clean(r.Text)))
@@ -91,6 +84,8 @@ func (w *row) statement(r *journal.Record) {
 		w.string(r.Text)
 		w.null()
 	}
+	w.texts(r.TextDigest)
+	w.number(uint64(r.TextLength()))
 	if r.Fingerprint != 0 {
 		w.string(fmt.Sprintf("%016x", r.Fingerprint))
 	} else {
@@ -246,18 +241,12 @@ func (w *row) jsonb(v []byte) {
 
 // bodyOf is the whole record as JSON that jsonb can hold: it has no NUL in it.
 func bodyOf(r *journal.Record) ([]byte, error) {
-	length := len(r.Text)
-	if length > maxBodyText {
-		short := *r
-		short.Text = ""
-		r = &short
+	if len(r.Text) > maxBodyText {
+		r = r.Shortened("")
 	}
 	b, err := r.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("record %d of %s: %w", r.Sequence, r.Stream, err)
-	}
-	if length > maxBodyText {
-		b = fmt.Appendf(bytes.TrimSuffix(b, []byte("}")), `,"text_length":%d}`, length)
 	}
 	return withoutNUL(b), nil
 }

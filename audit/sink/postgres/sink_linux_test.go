@@ -162,6 +162,11 @@ func TestHostileTexts(t *testing.T) {
 		if r.Type != audit.Statement {
 			continue
 		}
+		whole := r.TextLength()
+		_ = r.LoadText(1 << 20)
+		if got := number(t, p, name, "SELECT coalesce(text_length, 0) FROM pgcustos.statements WHERE sequence = "+itoa(r.Sequence)+" AND text_digest = '"+r.TextDigest+"'"); int64(got) != whole {
+			t.Errorf("text of %d bytes: a length of %d", whole, got)
+		}
 		got, err := p.Value(t.Context(), name, "SELECT encode(COALESCE(text_raw, convert_to(text, 'UTF8')), 'escape') = "+
 			"encode(decode('"+hexOf(r.Text)+"', 'hex'), 'escape') FROM pgcustos.events WHERE sequence = "+itoa(r.Sequence))
 		if err != nil || got != "t" {

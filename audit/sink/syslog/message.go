@@ -121,11 +121,11 @@ func fitting(r *journal.Record, most int) ([]byte, error) {
 	if err != nil || len(b) <= most {
 		return b, err
 	}
-	short := *r
-	mark := fmt.Sprintf(`,"truncated":true,"text_length":%d}`, len(r.Text))
+	const mark = `,"truncated":true}`
+	short := r
 	for keep := len(r.Text); keep > 0; {
 		keep -= max(min(keep, len(b)+len(mark)-most), keep/4, 1)
-		short.Text = upTo(r.Text, keep)
+		short = r.Shortened(upTo(r.Text, keep))
 		if b, err = short.MarshalJSON(); err != nil {
 			return nil, err
 		}
@@ -133,6 +133,7 @@ func fitting(r *journal.Record, most int) ([]byte, error) {
 			return b, nil
 		}
 	}
+	short = short.Shortened("")
 	short.Objects, short.Detail, short.Change, short.Message, short.Unknown = nil, "", "", "", nil
 	if b, err = short.MarshalJSON(); err != nil {
 		return nil, err

@@ -43,6 +43,8 @@ CREATE TABLE pgcustos.events (
 	objects          text[],        -- schema.name
 	text             text,
 	text_raw         bytea,         -- where text cannot hold it: NUL, no UTF-8
+	text_digest      text,          -- keyed
+	text_length      bigint,        -- bytes; more than text has where that is the head only
 	fingerprint      text,
 	trace_id         text,          -- claimed by the client
 	span_id          text,          -- claimed by the client
@@ -140,7 +142,7 @@ CREATE VIEW pgcustos.logins AS
 CREATE VIEW pgcustos.statements AS
 	SELECT s."time", s.node, s.session, s.account, s.upn, s.sid, s.kind, s.source, s.application_name, s.reason,
 		s.rule, s.backend, s.database, s.role, s.decision, s.incident, s.cause, s.missing, s.command, s.class, s.tags,
-		s.objects, s.text, s.fingerprint, s.trace_id, s.span_id, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration,
+		s.objects, s.text, s.text_digest, s.text_length, s.fingerprint, s.trace_id, s.span_id, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration,
 		o."time" AS ended, s.stream, s.sequence, s.record
 	FROM pgcustos.events s
 	LEFT JOIN pgcustos.events o ON o.stream = s.stream AND o.statement = s.sequence AND o.type = 'outcome'

@@ -1,0 +1,109 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/pgcustos/pgcustos/audit"
+)
+
+// maxBlobWindow bounds the memory that reading a blob takes, whatever its file says.
+const maxBlobWindow = 8 << 20
+
+// OpenBlob reads a blob of the journal in the directory. Read fails at the end, with
+// an error that names the blob, where its file is not what the reference says. The
+// error wraps fs.ErrNotExist where it is missing.
+func OpenBlob(journal string, ref *audit.BlobRef) (io.ReadCloser, error) {
+	f, err := os.Open(blobPath(journal, ref) + blobPlain)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("it is missing: %w", fs.ErrNotExist)
+		}
+		return nil, fmt.Errorf("%s: %w", blobName(ref), err)
+	}
+	b := &blobReader{ref: *ref, file: f, hash: sha256.New()}
+	b.tee = io.TeeReader(f, b.hash)
+	b.from, err = zstd.NewReader(b.tee, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxBlobWindow))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return b, nil
+}
+
+type blobReader struct {
+	ref  audit.BlobRef
+	file *os.File
+	hash hash.Hash
+	tee  io.Reader
+	from *zstd.Decoder
+	n    int64
+}
+
+// Read implements io.Reader.
+func (b *blobReader) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.n += int64(n)
+	switch {
+	case b.n > b.ref.Length:
+		err = errBlobChanged
+	case errors.Is(err, io.EOF):
+		if end := b.atEnd(); end != nil {
+			err = end
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s: %w", blobName(&b.ref), err)
+	}
+	return n, err
+}
+
+// atEnd holds what was read against the reference.
+func (b *blobReader) atEnd() error {
+	if _, err := io.Copy(io.Discard, b.tee); err != nil {
+		return err
+	}
+	if b.n != b.ref.Length {
+		return errBlobChanged
+	}
+	return sameSum(b.hash.Sum(nil), b.ref.Sum[:])
+}
+
+// Close implements io.Closer.
+func (b *blobReader) Close() error {
+	b.from.Close()
+	return b.file.Close()
+}
+
+// checkBlob says what is wrong with a blob's file: it is missing, or was changed.
+func checkBlob(journal string, ref *audit.BlobRef) error {
+	path := blobPath(journal, ref)
+	err := sumFile(path+blobPlain, ref.Sum)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = sumFile(path+blobSealed, ref.Sum)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("it is missing: %w", fs.ErrNotExist)
+	}
+	return err
+}
+
+// sumFile reads a file and holds it against its SHA-256.
+func sumFile(path string, sum [32]byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	return sameSum(h.Sum(nil), sum[:])
+}
