@@ -7,7 +7,6 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // value is a constant of a text: NULL, a number, a truth value or a string. A
@@ -99,6 +98,18 @@ func literal(c *pg.A_Const) value {
 	return numberValue(0) // protobuf leaves a zero out
 }
 
+// bare returns the expression that a scalar subquery without FROM is, nil where
+// it is more.
+func bare(m *pg.SubLink) *pg.Node {
+	s := m.GetSubselect().GetSelectStmt()
+	if s == nil || m.SubLinkType != pg.SubLinkType_EXPR_SUBLINK || len(s.TargetList) != 1 || len(s.FromClause) > 0 ||
+		s.WhereClause != nil || s.HavingClause != nil || s.LimitCount != nil || s.LimitOffset != nil ||
+		s.WithClause != nil || s.Op != pg.SetOperation_SETOP_NONE {
+		return nil
+	}
+	return s.TargetList[0].GetResTarget().GetVal()
+}
+
 func arithmetic(m *pg.A_Expr) (value, bool) {
 	if m.Kind != pg.A_Expr_Kind_AEXPR_OP {
 		return value{}, false
@@ -128,10 +139,17 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 	return value{}, false
 }
 
-// uncast looks through casts, collations and the names of arguments.
+// uncast looks through casts, collations, the names of arguments, and subqueries
+// that are only an expression: (SELECT 1).
 func uncast(n *pg.Node) *pg.Node {
 	for {
 		switch m := n.GetNode().(type) {
+		case *pg.Node_SubLink:
+			inner := bare(m.SubLink)
+			if inner == nil {
+				return n
+			}
+			n = inner
 		case *pg.Node_TypeCast:
 			n = m.TypeCast.GetArg()
 		case *pg.Node_CollateClause:
@@ -142,85 +160,6 @@ func uncast(n *pg.Node) *pg.Node {
 			return n
 		}
 	}
-}
-
-// same tells if two expressions are written alike, but for casts, and for a
-// table's name before a column that only one of them has.
-func same(a, b *pg.Node) bool {
-	x, y := message(uncast(a)), message(uncast(b))
-	if x == nil || y == nil {
-		return x == nil && y == nil
-	}
-	if c, ok := x.(*pg.ColumnRef); ok {
-		d, ok := y.(*pg.ColumnRef)
-		return ok && sameColumn(words(c.Fields), words(d.Fields))
-	}
-	return alike(x.ProtoReflect(), y.ProtoReflect())
-}
-
-func sameColumn(a, b []string) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return false
-	}
-	n := min(len(a), len(b))
-	for i := 1; i <= n; i++ {
-		if a[len(a)-i] != b[len(b)-i] {
-			return false
-		}
-	}
-	return true
-}
-
-// alike compares two nodes without the places where they stand.
-func alike(a, b protoreflect.Message) bool {
-	if a.Descriptor() != b.Descriptor() {
-		return false
-	}
-	equal := true
-	a.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Name() == "location" {
-			return true
-		}
-		equal = b.Has(f) && alikeValue(f, v, b.Get(f))
-		return equal
-	})
-	if !equal {
-		return false
-	}
-	b.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		equal = f.Name() == "location" || a.Has(f)
-		return equal
-	})
-	return equal
-}
-
-func alikeValue(f protoreflect.FieldDescriptor, v, w protoreflect.Value) bool {
-	switch {
-	case f.IsList():
-		x, y := v.List(), w.List()
-		if x.Len() != y.Len() {
-			return false
-		}
-		for i := range x.Len() {
-			if f.Message() == nil && !x.Get(i).Equal(y.Get(i)) ||
-				f.Message() != nil && !alikeMessage(x.Get(i).Message(), y.Get(i).Message()) {
-				return false
-			}
-		}
-		return true
-	case f.Message() != nil:
-		return alikeMessage(v.Message(), w.Message())
-	}
-	return v.Equal(w)
-}
-
-func alikeMessage(a, b protoreflect.Message) bool {
-	x, ok := a.Interface().(*pg.Node)
-	y, ok2 := b.Interface().(*pg.Node)
-	if ok && ok2 {
-		return same(x, y)
-	}
-	return alike(a, b)
 }
 
 // number returns how an Integer or Float node is written.

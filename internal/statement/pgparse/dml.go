@@ -25,7 +25,7 @@ func (w *walker) update(m *pg.UpdateStmt) {
 		w.anySettingIsSet()
 		w.object("", anySetting, settingKind, statement.UseAlter)
 	}
-	w.everyRow("UPDATE", m.WhereClause, m.Relation)
+	w.everyRow("UPDATE", m.WhereClause, w.judges(m.Relation, m.FromClause))
 	w.query(m, m.WithClause, m.Relation)
 }
 
@@ -33,33 +33,41 @@ func (w *walker) delete(m *pg.DeleteStmt) {
 	if len(m.UsingClause) > 0 {
 		w.class(read)
 	}
-	w.everyRow("DELETE", m.WhereClause, m.Relation)
+	w.everyRow("DELETE", m.WhereClause, w.judges(m.Relation, m.UsingClause))
 	w.query(m, m.WithClause, m.Relation)
 }
 
 // everyRow notes a statement that takes every row of its table.
-func (w *walker) everyRow(command string, where *pg.Node, target *pg.RangeVar) {
-	switch {
-	case where == nil:
+func (w *walker) everyRow(command string, where *pg.Node, j *judge) {
+	if where == nil {
 		w.destructive(command + " without WHERE")
-	case alwaysTrue(where, target):
+		return
+	}
+	switch t := j.condition(where); {
+	case t == always:
 		w.destructive(command + " of every row")
+	case t.takesEveryRow():
+		w.destructive(command + " of all rows or none: its WHERE does not look at the row")
 	}
 }
 
 // merge visits a MERGE. Its source decides which rows it takes: all of them if
-// the join condition is always true, and with NOT MATCHED BY SOURCE those that
+// the join condition does not select, and with NOT MATCHED BY SOURCE those that
 // the source does not hold.
 func (w *walker) merge(m *pg.MergeStmt) {
+	j := w.judges(m.Relation, []*pg.Node{m.SourceRelation})
+	everyRow := j.condition(m.JoinCondition).takesEveryRow()
 	for _, n := range m.MergeWhenClauses {
 		when := n.GetMergeWhenClause()
 		command := map[pg.CmdType]string{pg.CmdType_CMD_DELETE: "DELETE", pg.CmdType_CMD_UPDATE: "UPDATE"}[when.GetCommandType()]
-		if command == "" || when.Condition != nil && !alwaysTrue(when.Condition, m.Relation) {
+		if command == "" || when.Condition != nil && !j.condition(when.Condition).takesEveryRow() {
 			continue
 		}
-		bySource := when.MatchKind == pg.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE
-		if bySource || alwaysTrue(m.JoinCondition, m.Relation) {
+		switch {
+		case everyRow:
 			w.destructive("MERGE with " + command + " of every row")
+		case when.MatchKind == pg.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE:
+			w.destructive("MERGE with " + command + " of every row that the source lacks")
 		}
 	}
 	w.query(m, m.WithClause, m.Relation)

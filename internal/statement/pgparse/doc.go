@@ -10,8 +10,8 @@
 //
 // To find one's way: Read is the entry; commands.go, kinds.go and alterations.go
 // are the tables of commands, and testdata/forms.txt what comes of them, form by
-// form (docs/classification.md shows it);
-// a walker goes through a statement's tree, whatever is nested in it, and adds
-// up what it finds; functions.txt is the table of functions that act; bodies.go follows
-// PL/pgSQL and SQL bodies; secrets.go redacts.
+// form (docs/classification.md shows it); a walker goes through a statement's
+// tree, whatever is nested in it, and adds up what it finds; functions.txt is the
+// table of functions that act; truth.go decides if a condition takes every row;
+// bodies.go follows PL/pgSQL and SQL bodies; secrets.go redacts.
 package pgparse

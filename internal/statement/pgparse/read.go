@@ -28,13 +28,22 @@ func Read(text string) *statement.Judgement {
 	if !utf8.ValidString(text) {
 		return unknown(text, statement.CauseEncoding)
 	}
-	tree, err := pg.Parse(text)
+	if splits([]byte(text)) {
+		return unknown(text, statement.CauseStrings)
+	}
+	_, j, err := follow(text)
 	if err != nil {
 		return unknown(text, statement.CauseSyntax)
 	}
+	return j
+}
+
+// follow judges a text that the parser takes, and returns how.
+func follow(text string) (*reader, *statement.Judgement, error) {
 	r := &reader{text: text, raw: []byte(text)}
-	if splits(r.raw) {
-		return unknown(text, statement.CauseStrings)
+	tree, err := pg.Parse(text)
+	if err != nil {
+		return r, nil, err
 	}
 	j := &statement.Judgement{Sensitive: statement.Sensitive(r.raw)}
 	for i := range tree.Stmts {
@@ -44,7 +53,7 @@ func Read(text string) *statement.Judgement {
 		j.Statements = append(j.Statements, s)
 	}
 	r.finish(j, tree.Stmts)
-	return j
+	return r, j, nil
 }
 
 // splits tells if a literal goes on behind a comment: 'a' -- b, end of line,
@@ -72,6 +81,7 @@ type reader struct {
 	raw     []byte // the same
 	depth   int    // bodies around this text
 	secrets []span // literals to redact
+	literal bool   // the judgement rests on what a literal says
 	lost    bool   // a secret that could not be located: mask everything
 }
 

@@ -14,13 +14,16 @@ type settingEffect struct {
 	tags  statement.Tag
 	value string // only when it is set to this one, or to one that the text does not tell
 	takes string // what it takes away, which makes it destructive
+	// raises is set where the session gets other rights by it: privilege, unless it
+	// goes back to its own.
+	raises bool
 }
 
 // settings are the parameters that mean more. The others are the session's own
 // affair.
 var settings = map[string]settingEffect{
-	"role":                      {tags: tRoleChange},
-	"session_authorization":     {tags: tRoleChange},
+	"role":                      {tags: tRoleChange, raises: true},
+	"session_authorization":     {tags: tRoleChange, raises: true},
 	"session_replication_role":  {value: "replica", takes: "session_replication_role = replica"}, // no trigger, rule or foreign key
 	"zero_damaged_pages":        {value: "on", takes: "zero_damaged_pages = on"},
 	"allow_system_table_mods":   {tags: tPrivilege, value: "on"},
@@ -67,16 +70,20 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 		}
 	}
 	w.tag(e.tags)
+	if e.raises && !reset && (len(values) != 1 || differs(values[0], "none")) {
+		w.tag(tPrivilege)
+	}
 	if e.takes != "" {
 		w.destructive(e.takes)
 	}
 }
 
-// differs tells if a value is written out and is another one than that.
+// differs tells if a value is another one than that. One that the text does not
+// tell is taken for the worse.
 func differs(n *pg.Node, value string) bool {
 	v, ok := constant(n)
 	if !ok || v.null {
-		return false
+		return value == "none"
 	}
 	if value == "on" {
 		return v.truth() == never

@@ -1,37 +1,158 @@
 package pgparse
 
 import (
-	"strings"
+	"cmp"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
-// truth is what a condition is for every row, as far as the text tells.
+// truth is what a condition is for the rows of the statement's table, as far as
+// the text tells.
 type truth int8
 
+// The truths, in the order of AND: the least of several is what they are
+// together.
 const (
-	never   truth = -1
-	depends truth = 0
-	always  truth = 1
+	never   truth = iota
+	depends       // the row decides
+	given         // no row decides, but a parameter: all rows or none
+	blind         // no row decides: all or none
+	always
 )
 
 func truthOf(yes bool) truth { return either2(yes, always, never) }
 
-// alwaysTrue tells if a WHERE takes every row of the target: because it is
-// constant, or because it compares a thing with itself (NULLs are not
-// considered: that such a condition spares them is not a reason to take it for
-// a selection).
-func alwaysTrue(n *pg.Node, target *pg.RangeVar) bool {
-	return judge{target}.condition(n) == always
+func (t truth) not() truth {
+	switch t {
+	case never:
+		return always
+	case always:
+		return never
+	case depends, given, blind:
+	}
+	return t
 }
 
-// judge folds conditions of a statement on target, which may be nil.
-type judge struct{ target *pg.RangeVar }
+// or is what two alternatives are together. One that a parameter decides does
+// not make a selection by rows less of one: `a = $1 OR $1 IS NULL` is how
+// programs write a filter that can be left out.
+func (t truth) or(u truth) truth {
+	if t == given && u == depends || t == depends && u == given {
+		return depends
+	}
+	return max(t, u)
+}
 
-func (j judge) condition(n *pg.Node) truth {
-	switch m := message(n).(type) {
-	case *pg.BoolExpr:
+// takesEveryRow tells if a condition takes every row, or takes all or none
+// without a look at the row. NULLs are not considered: that `id = id` spares
+// them is no reason to take it for a selection.
+func (t truth) takesEveryRow() bool { return t >= given }
+
+// judge folds the conditions of one statement on its target table.
+type judge struct {
+	target  *pg.RangeVar
+	itself  map[string]bool // names that stand for the target's table, itself or joined to itself
+	literal *bool           // set where the judgement rests on what a literal says
+}
+
+// judges returns a judge of a statement's conditions; from are the tables that
+// it joins, if any.
+func (w *walker) judges(target *pg.RangeVar, from []*pg.Node) *judge {
+	j := &judge{target: target, itself: map[string]bool{}, literal: &w.literal}
+	j.itself[rangeName(target)] = true
+	j.joined(from)
+	return j
+}
+
+// inspect notes that the judgement rests on what a literal says.
+func (j *judge) inspect() { *j.literal = true }
+
+// joined adds the names under which the target's table is joined to itself:
+// `t.id = u.id` then takes every row, if u is another name of t.
+func (j *judge) joined(from []*pg.Node) {
+	for _, n := range from {
+		switch m := message(n).(type) {
+		case *pg.RangeVar:
+			if j.isTarget(m) {
+				j.itself[rangeName(m)] = true
+			}
+		case *pg.JoinExpr:
+			j.joined([]*pg.Node{m.Larg, m.Rarg})
+		case *pg.RangeSubselect:
+			if s := m.Subquery.GetSelectStmt(); s != nil && j.selectsAll(s) {
+				j.itself[m.Alias.GetAliasname()] = true
+			}
+		}
+	}
+}
+
+// isTarget tells if a relation is the statement's own table. A name without a
+// schema is taken for public's.
+func (j *judge) isTarget(r *pg.RangeVar) bool {
+	return j.target != nil && r != nil && r.Relname == j.target.Relname &&
+		cmp.Or(r.Schemaname, "public") == cmp.Or(j.target.Schemaname, "public")
+}
+
+// selectsAll tells if a query has every row of the statement's own table.
+func (j *judge) selectsAll(s *pg.SelectStmt) bool {
+	return len(s.FromClause) == 1 && j.isTarget(s.FromClause[0].GetRangeVar()) && s.WhereClause == nil &&
+		len(s.GroupClause) == 0 && s.HavingClause == nil && s.Op == pg.SetOperation_SETOP_NONE &&
+		j.unlimited(s)
+}
+
+// rangeName is the name by which a query knows a relation.
+func rangeName(r *pg.RangeVar) string {
+	if a := r.GetAlias().GetAliasname(); a != "" {
+		return a
+	}
+	return r.GetRelname()
+}
+
+// condition is what a condition comes to.
+func (j *judge) condition(n *pg.Node) truth {
+	if m := n.GetBoolExpr(); m != nil {
 		return j.boolean(m)
+	}
+	t := j.fold(n)
+	if t != depends || n == nil {
+		return t
+	}
+	return j.unseen(n)
+}
+
+// unseen is what a condition is that could not be folded: it depends on the row,
+// unless it does not look at it.
+func (j *judge) unseen(n *pg.Node) truth {
+	if j.looks(n) {
+		return depends
+	}
+	return either2(holdsParameter(n), given, blind)
+}
+
+func (j *judge) boolean(m *pg.BoolExpr) truth {
+	switch m.Boolop {
+	case pg.BoolExprType_NOT_EXPR:
+		return j.condition(m.Args[0]).not()
+	case pg.BoolExprType_AND_EXPR:
+		sum := always
+		for _, a := range m.Args {
+			sum = min(sum, j.condition(a))
+		}
+		return sum
+	}
+	sum := never
+	for _, a := range m.Args {
+		sum = sum.or(j.condition(a))
+	}
+	if sum == depends && j.complementary(m.Args) {
+		return always
+	}
+	return sum
+}
+
+// fold is what a condition comes to that is no AND, OR or NOT.
+func (j *judge) fold(n *pg.Node) truth {
+	switch m := message(n).(type) {
 	case *pg.A_Expr:
 		return j.comparison(m)
 	case *pg.NullTest:
@@ -43,217 +164,88 @@ func (j judge) condition(n *pg.Node) truth {
 	case *pg.CaseExpr:
 		return j.caseOf(m)
 	case *pg.CoalesceExpr:
-		if len(m.Args) > 0 {
-			return j.condition(m.Args[0])
-		}
-	default:
-		if v, ok := constant(n); ok {
-			return v.truth()
-		}
-		if inner := uncast(n); inner != n {
-			return j.condition(inner)
-		}
+		return j.coalesce(m)
+	case *pg.FuncCall:
+		return j.function(m)
+	}
+	if v, ok := constant(n); ok {
+		j.inspect()
+		return v.truth()
+	}
+	if inner := uncast(n); inner != n {
+		return j.condition(inner)
 	}
 	return depends
 }
 
-func (j judge) boolean(m *pg.BoolExpr) truth {
-	if m.Boolop == pg.BoolExprType_NOT_EXPR {
-		return -j.condition(m.Args[0])
-	}
-	decides, sum := always, never // OR: one true decides, all false is false
-	if m.Boolop == pg.BoolExprType_AND_EXPR {
-		decides, sum = never, always
-	}
+// coalesce is the first of its arguments that is not NULL by itself.
+func (j *judge) coalesce(m *pg.CoalesceExpr) truth {
 	for _, a := range m.Args {
-		switch t := j.condition(a); t {
-		case decides:
-			return decides
-		case depends:
-			sum = depends
-		default:
+		if v, ok := constant(a); ok && v.null {
+			continue
 		}
+		return j.condition(a)
 	}
-	if sum == depends && m.Boolop == pg.BoolExprType_OR_EXPR && complementary(m.Args) {
-		return always
-	}
-	return sum
+	return never
 }
 
-// complementary tells if two alternatives exclude and complete each other: x
-// and NOT x, x IS NULL and x IS NOT NULL, a < b and a >= b.
-func complementary(args []*pg.Node) bool {
-	const most = 16 // the search is quadratic
-	for i := range min(len(args), most) {
-		for _, b := range args[:i] {
-			if negates(args[i], b) || negates(b, args[i]) {
-				return true
-			}
-		}
+func (j *judge) nullTest(m *pg.NullTest) truth {
+	if v, ok := constant(m.Arg); ok {
+		return truthOf(v.null == (m.Nulltesttype == pg.NullTestType_IS_NULL))
 	}
-	return false
-}
-
-func negates(a, b *pg.Node) bool {
-	if n := a.GetBoolExpr(); n != nil && n.Boolop == pg.BoolExprType_NOT_EXPR {
-		return same(n.Args[0], b)
+	if m.Nulltesttype != pg.NullTestType_IS_NOT_NULL {
+		return depends
 	}
-	if x, y := a.GetNullTest(), b.GetNullTest(); x != nil && y != nil {
-		return x.Nulltesttype != y.Nulltesttype && same(x.Arg, y.Arg)
-	}
-	x, y := a.GetAExpr(), b.GetAExpr()
-	if x == nil || y == nil || !same(x.Lexpr, y.Lexpr) || !same(x.Rexpr, y.Rexpr) {
-		return false
-	}
-	opposite := map[string]string{"=": "<>", "<": ">=", "<=": ">", ">": "<=", ">=": "<", "<>": "="}
-	return opposite[operator(x)] == operator(y) && operator(y) != ""
-}
-
-func operator(m *pg.A_Expr) string {
-	parts := words(m.Name)
-	if len(parts) == 0 {
-		return ""
-	}
-	return parts[len(parts)-1]
-}
-
-func (j judge) comparison(m *pg.A_Expr) truth {
-	op := operator(m)
-	switch m.Kind {
-	case pg.A_Expr_Kind_AEXPR_OP:
-		return compare(op, m.Lexpr, m.Rexpr)
-	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
-		return compare("=", m.Lexpr, m.Rexpr)
-	case pg.A_Expr_Kind_AEXPR_DISTINCT:
-		return compare("<>", m.Lexpr, m.Rexpr)
-	case pg.A_Expr_Kind_AEXPR_IN:
-		return among(op, m.Lexpr, m.Rexpr.GetList().GetItems())
-	case pg.A_Expr_Kind_AEXPR_OP_ANY:
-		return among(op, m.Lexpr, uncast(m.Rexpr).GetAArrayExpr().GetElements())
-	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
-		if v, ok := constant(m.Rexpr); ok && v.text != "" && strings.Trim(v.text, "%") == "" {
-			return truthOf(!strings.HasPrefix(op, "!"))
-		}
-	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM:
-		if ends := m.Rexpr.GetList().GetItems(); len(ends) == 2 {
-			low, high := compare(">=", m.Lexpr, ends[0]), compare("<=", m.Lexpr, ends[1])
-			return min(low, high)
-		}
+	switch x := message(uncast(m.Arg)).(type) {
+	case *pg.ColumnRef:
+		return either2(systemColumn(x), always, depends)
+	case *pg.A_Expr, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest:
+		return always // (id = 5) IS NOT NULL, whatever the id
 	}
 	return depends
 }
 
-// among folds `x IN (…)` and `x <> …`, ANY over a list that is written out.
-func among(op string, x *pg.Node, list []*pg.Node) truth {
-	found := never
-	for _, item := range list {
-		switch compare("=", x, item) {
-		case always:
-			found = always
-		case depends:
-			found = either2(found == always, always, depends)
-		default:
-		}
-	}
-	if len(list) == 0 {
-		return depends
-	}
-	return either2(op == "=", found, either2(op == "<>", -found, depends))
-}
-
-// compare folds a comparison of constants, or of a thing with itself.
-func compare(op string, a, b *pg.Node) truth {
-	x, ok := constant(a)
-	y, ok2 := constant(b)
-	if ok && ok2 {
-		return x.compare(op, y)
-	}
-	if op == "~" && ok2 && (y.text == "" || y.text == ".*" || y.text == "." || y.text == "^") {
-		return always
-	}
-	if !same(a, b) {
-		return depends
-	}
-	switch op {
-	case "=", "<=", ">=", "~~", "@>", "<@", "&&":
-		return always
-	case "<>", "<", ">":
-		return never
-	}
-	return depends
-}
-
-func (j judge) nullTest(m *pg.NullTest) truth {
-	v, ok := constant(m.Arg)
-	if !ok {
-		return depends
-	}
-	return truthOf(v.null == (m.Nulltesttype == pg.NullTestType_IS_NULL))
-}
-
-func (j judge) booleanTest(m *pg.BooleanTest) truth {
+func (j *judge) booleanTest(m *pg.BooleanTest) truth {
 	t := j.condition(m.Arg)
 	switch m.Booltesttype {
 	case pg.BoolTestType_IS_TRUE, pg.BoolTestType_IS_NOT_FALSE:
 		return t
 	case pg.BoolTestType_IS_FALSE, pg.BoolTestType_IS_NOT_TRUE:
-		return -t
-	}
-	if t == depends {
-		return depends
+		return t.not()
 	}
 	return truthOf(m.Booltesttype == pg.BoolTestType_IS_NOT_UNKNOWN)
 }
 
-// caseOf folds a CASE whose outcomes are all alike, or whose first WHEN always
-// holds.
-func (j judge) caseOf(m *pg.CaseExpr) truth {
+// caseOf folds a CASE: what its first WHEN that always holds gives, or what all
+// of its outcomes are.
+func (j *judge) caseOf(m *pg.CaseExpr) truth {
 	sum := never
 	if m.Defresult != nil {
 		sum = j.condition(m.Defresult)
 	}
-	for i, n := range m.Args {
-		when := n.GetCaseWhen()
-		result := j.condition(when.GetResult())
-		if i == 0 && m.Arg == nil && j.condition(when.GetExpr()) == always {
-			return result
+	for i := len(m.Args) - 1; i >= 0; i-- {
+		when := m.Args[i].GetCaseWhen()
+		holds := j.compare("=", m.Arg, when.GetExpr())
+		if m.Arg == nil {
+			holds = j.condition(when.GetExpr())
 		}
-		if result != sum {
+		result := j.condition(when.GetResult())
+		switch {
+		case holds == always:
+			sum = result
+		case holds != never && result != sum:
 			sum = depends
 		}
 	}
 	return sum
 }
 
-// subLink folds a subquery that selects nothing: EXISTS of one without a
-// condition, one without FROM, and `x IN (SELECT x FROM the same table)`.
-func (j judge) subLink(m *pg.SubLink) truth {
-	s := m.Subselect.GetSelectStmt()
-	if s == nil || s.WhereClause != nil && j.condition(s.WhereClause) != always ||
-		s.HavingClause != nil || s.LimitOffset != nil || s.LimitCount != nil || s.Op != pg.SetOperation_SETOP_NONE {
-		return depends
+// systemColumn tells if a column is one that every row has.
+func systemColumn(c *pg.ColumnRef) bool {
+	_, name := split(words(c.Fields))
+	switch name {
+	case "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax":
+		return true
 	}
-	switch m.SubLinkType {
-	case pg.SubLinkType_EXISTS_SUBLINK:
-		return always
-	case pg.SubLinkType_EXPR_SUBLINK:
-		if len(s.TargetList) == 1 {
-			return j.condition(s.TargetList[0].GetResTarget().GetVal())
-		}
-	case pg.SubLinkType_ANY_SUBLINK:
-		if len(s.TargetList) == 1 && len(m.OperName) == 0 && j.onTarget(s) &&
-			same(m.Testexpr, s.TargetList[0].GetResTarget().GetVal()) {
-			return always
-		}
-	}
-	return depends
-}
-
-// onTarget tells if a query reads the statement's own table alone.
-func (j judge) onTarget(s *pg.SelectStmt) bool {
-	if j.target == nil || len(s.FromClause) != 1 {
-		return false
-	}
-	from := s.FromClause[0].GetRangeVar()
-	return from.GetRelname() == j.target.Relname
+	return false
 }

@@ -1,0 +1,120 @@
+package pgparse
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// Conditions that take every row of t, or that no row of it decides.
+var everyRow = []string{
+	"id IN (SELECT id FROM t x)", "t.id IN (SELECT x.id FROM t x)", "id = ANY (SELECT id FROM t)", "id IN (SELECT id FROM t LIMIT ALL)",
+	"id IN (SELECT id FROM t OFFSET 0)", "EXISTS (SELECT 1 FROM t x WHERE x.id = t.id)", "EXISTS (SELECT 1 FROM u WHERE u.id = id)",
+	"EXISTS (SELECT count(*) FROM u WHERE u.id = t.id)", "NOT EXISTS (SELECT 1 WHERE false)", "id NOT IN (SELECT 1 WHERE false)",
+	"id <> ALL (SELECT 1 WHERE false)", "EXISTS (SELECT 1 UNION SELECT 2)", "EXISTS (SELECT 1 LIMIT 1)", "(SELECT 1) = 1", "id = (SELECT id)",
+	"NOT EXISTS (SELECT 1 FROM u WHERE u.a = 5)", "EXISTS (SELECT 1 FROM u WHERE u.a = 5)", "(SELECT bool_and(u.a) FROM u)",
+	"ctid = ctid", "ctid IS NOT NULL", "ctid >= '(0,0)'", "'(0,0)' < ctid", "xmin IS NOT NULL", "tableoid IS NOT NULL",
+	"random() >= 0", "random() < 1", "0 <= random()", "random() > -1", "length(name) >= 0", "char_length(name) > -1", "abs(id) >= 0",
+	"at > '-infinity'", "at <= 'Infinity'", "'-infinity' < at", "at BETWEEN '-infinity' AND 'infinity'",
+	"id + 0 = id", "id * 1 = id", "id - id = 0", "id * 0 = 0", "name || '' = name", "0 = id - id", "(id, a) = (id, a)",
+	"(id = 5) IS NOT NULL", "(id = 5) IS NOT UNKNOWN", "id = 5 OR (id = 5) IS NOT TRUE", "id = 5 OR (id = 5) IS FALSE",
+	"(id = 5) = (id = 5)", "id NOT BETWEEN 5 AND 6 OR id BETWEEN 5 AND 6 OR true",
+	"name ILIKE '%'", "name LIKE '%' || '%'", "name SIMILAR TO '%'", "name LIKE '%' ESCAPE '#'", "name ~~ '%%'", "name !~~ '' OR 1 = 1",
+	"name ~* '.*'", "name ~ '^.*$'", "name ~ '|'", "name ^@ ''", "starts_with(name, '')",
+	"coalesce(NULL, true)", "coalesce(NULL, NULL, id = id)", "CASE WHEN id = 1 THEN true ELSE true END", "CASE WHEN false THEN false ELSE true END",
+	"CASE 1 WHEN 1 THEN true ELSE id = 1 END", "nullif(1, 2) = 1", "greatest(1, 2) = 2", "now() > '2000-01-01'", "current_user = 'bob'",
+	"pg_sleep(0) IS NOT NULL", "bool(1)", "f()", "$1", "$1 = 5", "$1::bool", "id = 5 OR f()", "id = 5 OR current_user = 'admin'", "t.id = t.id AND 1 = 1",
+	"id IN (5, id)", "5 IN (4, 5)", "5 = ANY (ARRAY[4, 5])", "NOT (id <> id)", "id >= id", "a.b.c = a.b.c",
+}
+
+// Conditions that select.
+var someRows = []string{
+	"id = 1", "id = $1", "t.id = $1 AND $2", "id > 0", "id >= 0", "id <> 5", "NOT id = 5", "id = 1 OR id = 2", "id = 1 OR a = 1", "false", "1 = 2",
+	"a IS NULL", "a IS NOT NULL", "done IS NOT TRUE", "done", "NOT done", "(SELECT max(id) FROM u) = id", "id = (SELECT max(id) FROM t)",
+	"id IN (SELECT id FROM t LIMIT 10)", "ctid IN (SELECT ctid FROM t WHERE a = 1 LIMIT 1000)", "id IN (SELECT u.id FROM u)",
+	"id IN (SELECT t_id FROM u WHERE u.a = 1)", "id NOT IN (SELECT id FROM u)", "t.id IN (SELECT u.id FROM u)",
+	"EXISTS (SELECT 1 FROM u WHERE u.t_id = t.id)", "NOT EXISTS (SELECT 1 FROM u WHERE u.t_id = t.id)", "EXISTS (SELECT 1 FROM t x WHERE x.id > t.id AND x.name = t.name)",
+	"at < now() - interval '30 days'", "at < '2020-01-01'", "at BETWEEN $1 AND $2", "name LIKE 'a%'", "name LIKE '%a%'", "name ~ '^a'", "name ^@ 'a'",
+	"length(name) > 0", "length(name) > 10", "abs(id) > 5", "random() < 0.1 AND id > 5", "id % 10 = 3", "id + 1 = a", "a - id = 0", "id * 2 = 4", "name || 'x' = 'ax'",
+	"tenant_id = $1 AND id = $2", "($1 IS NULL OR id = $1)", "(id = $1 OR $2)", "coalesce(a, 0) = 5", "coalesce(done, false)", "CASE WHEN id = 1 THEN true ELSE false END",
+	"CASE id WHEN 1 THEN true ELSE false END", "CURRENT OF c", "t IS NOT NULL AND id = 1", "id = ANY ($1)", "id = ANY (ARRAY[1, 2])", "(id, a) = (1, 2)", "(id, a) IN ((1, 2))",
+	"data @> '{\"a\": 1}'", "data ->> 'a' = 'b'", "lower(name) = lower($1)", "id IS NOT DISTINCT FROM $1", "a < b OR a > b", "id <= 5 OR id >= 10", "id = 5 OR id <> 6",
+}
+
+func TestEveryRow(t *testing.T) {
+	for _, where := range everyRow {
+		for _, command := range []string{"DELETE FROM t WHERE ", "UPDATE t SET a = 1 WHERE "} {
+			j := Read(command + where)
+			if j.Cause != "" || j.Tags&destructive == 0 {
+				t.Errorf("%s%s: %s %s", command, where, j.Tags, j.Cause)
+			}
+		}
+	}
+	for _, where := range someRows {
+		for _, command := range []string{"DELETE FROM t WHERE ", "UPDATE t SET a = 1 WHERE "} {
+			j := Read(command + where)
+			if j.Cause != "" || j.Tags&destructive != 0 {
+				t.Errorf("%s%s: %s (%s) %s", command, where, j.Tags, j.Statements[0].Destructive, j.Cause)
+			}
+		}
+	}
+}
+
+// Joins decide too.
+func TestEveryRowByJoin(t *testing.T) {
+	for text, want := range map[string]bool{
+		"DELETE FROM t USING u":                                                                       true,
+		"DELETE FROM t USING u WHERE u.id = 5":                                                        true,
+		"DELETE FROM t USING u WHERE u.id = u.id":                                                     true,
+		"DELETE FROM t USING u JOIN v ON u.id = v.id WHERE u.a = v.a":                                 true,
+		"DELETE FROM t USING t x WHERE t.id = x.id":                                                   true,
+		"DELETE FROM s.t USING s.t x WHERE t.id = x.id":                                               true,
+		"DELETE FROM t a USING t b WHERE a.id = b.id AND true":                                        true,
+		"DELETE FROM t USING (SELECT * FROM t) x WHERE t.id = x.id":                                   true,
+		"UPDATE t SET a = 1 FROM t x WHERE t.id = x.id":                                               true,
+		"UPDATE t SET a = u.a FROM u WHERE u.name = 'x'":                                              true,
+		"MERGE INTO t USING u ON u.a = 1 WHEN MATCHED THEN DELETE":                                    true,
+		"MERGE INTO t USING t x ON t.id = x.id WHEN MATCHED THEN DELETE":                              true,
+		"MERGE INTO t USING (SELECT * FROM t) x ON t.id = x.id WHEN MATCHED THEN UPDATE SET a = 1":    true,
+		"MERGE INTO t USING (VALUES (1)) x ON true WHEN MATCHED AND 1 = 1 THEN DELETE":                true,
+		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a = 1":        true,
+		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE AND t.a = 5 THEN DELETE":      false,
+		"MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE":                                false,
+		"MERGE INTO t USING u ON true WHEN MATCHED AND t.id = 5 THEN DELETE":                          false,
+		"MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT VALUES (1)":                        false,
+		"DELETE FROM t USING u WHERE t.id = u.id":                                                     false,
+		"DELETE FROM t USING tenant WHERE t.tenant_id = tenant.id AND tenant.name = 'x'":              false,
+		"DELETE FROM t USING t x WHERE t.id > x.id AND t.name = x.name":                               false,
+		"DELETE FROM t USING t x WHERE t.parent = x.id":                                               false,
+		"DELETE FROM t USING other.t x WHERE t.id = x.id AND x.a = 1":                                 false,
+		"DELETE FROM s.t USING other.t x WHERE t.id = x.id":                                           false,
+		"UPDATE t SET a = x.a FROM t x WHERE t.parent = x.id":                                         false,
+		"UPDATE t SET a = v.a FROM (VALUES (1, 2)) v (id, a) WHERE t.id = v.id":                       false,
+		"UPDATE t SET n = n + 1 WHERE id = $1 RETURNING n":                                            false,
+		"WITH x AS (SELECT id FROM t WHERE a LIMIT 5) DELETE FROM t USING x WHERE t.id = x.id":        false,
+		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = excluded.a":                      false,
+		"WITH x AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO archive SELECT * FROM x":      false,
+		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE id = n; UPDATE t SET a = 1 WHERE x = n; END$$": false,
+	} {
+		j := Read(text)
+		if j.Cause != "" || j.Class&statement.Unknown != 0 || (j.Tags&destructive != 0) != want {
+			t.Errorf("%s: %s (%s) %s", text, j.Tags, j.Statements[0].Destructive, j.Cause)
+		}
+	}
+}
+
+// A WHERE whose judgement rests on a literal is told from one that does not.
+func TestLiteralsThatMatter(t *testing.T) {
+	for where, want := range map[string]bool{
+		"id = 1": false, "id = 1 AND a > 'x'": false, "id IN (1, 2)": false, "at < now() - interval '1 day'": false, "a BETWEEN 1 AND 2": false,
+		"1 = 1": true, "id = 1 OR 2 > 1": true, "name LIKE 'a%'": true, "id + 1 = 2": true, "id = 1 OR id <> 2": true, "length(name) > 3": true,
+		"id IN (SELECT id FROM u LIMIT 5)": false, "'t'": true, "f(1)": false, "current_user = 'x'": false, "EXISTS (SELECT 1 FROM u OFFSET 5)": true,
+	} {
+		text := "DELETE FROM t WHERE " + where
+		r, _, err := follow(text)
+		if err != nil || r.literal != want {
+			t.Errorf("%s: %v, %v", strings.TrimSpace(text), r.literal, err)
+		}
+	}
+}
