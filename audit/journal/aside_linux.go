@@ -57,7 +57,7 @@ type later struct {
 // while that was so, nobody was told of a record in them.
 func (f *findings) behind(seg *segmentReader, rest []uint64, reason string) (all []later, err error) {
 	for _, number := range rest {
-		next, err := openSegment(filepath.Join(filepath.Dir(seg.path), fileName(number)))
+		next, err := openSegment(filepath.Dir(seg.path), number)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"path/filepath"
 )
 
 // chainReader computes the chain as it is read (FORMAT.md, section 8).
@@ -31,7 +30,7 @@ func (c *chainReader) link(b []byte) {
 func chainAtEnd(dir string, numbers []uint64) ([32]byte, error) {
 	from := &Checkpoint{}
 	for i := len(numbers) - 1; i >= 0; i-- {
-		newest, err := newestCheckpoint(filepath.Join(dir, fileName(numbers[i])))
+		newest, err := newestCheckpoint(dir, numbers[i])
 		if err != nil {
 			return [32]byte{}, err
 		}
@@ -54,7 +53,7 @@ func chainAtEnd(dir string, numbers []uint64) ([32]byte, error) {
 
 // through links a segment, behind the checkpoint where that is in it.
 func (c *chainReader) through(dir string, number uint64, from *Checkpoint) error {
-	seg, err := openSegment(filepath.Join(dir, fileName(number)))
+	seg, err := openSegment(dir, number)
 	if err != nil {
 		return err
 	}
@@ -86,8 +85,8 @@ func (c *chainReader) through(dir string, number uint64, from *Checkpoint) error
 
 // newestCheckpoint returns the last checkpoint in a segment, nil where there is
 // none.
-func newestCheckpoint(path string) (*Checkpoint, error) {
-	seg, err := openSegment(path)
+func newestCheckpoint(dir string, number uint64) (*Checkpoint, error) {
+	seg, err := openSegment(dir, number)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +126,7 @@ func firstRecord(dir string) (*segmentHeader, []Earlier, error) {
 	if len(numbers) == 0 {
 		return nil, nil, io.EOF
 	}
-	seg, err := openSegment(filepath.Join(dir, fileName(numbers[0])))
+	seg, err := openSegment(dir, numbers[0])
 	if err != nil {
 		return nil, nil, err
 	}

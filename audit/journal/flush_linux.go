@@ -136,6 +136,9 @@ func (j *Journal) flushOnce() {
 	}
 	j.mu.Unlock()
 	j.flush.done(end, err)
+	if j.archive != nil && len(left) < len(retired) {
+		j.archive.kick()
+	}
 }
 
 // syncSegments syncs the retired segments and gives up those that the chain has

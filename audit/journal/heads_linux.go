@@ -26,7 +26,7 @@ func (f *findings) lookForEnd(dir string) error {
 	}
 	f.lookForEarlier(dir)
 	for i := len(numbers) - 1; i >= 0; i-- {
-		seg, err := openSegment(filepath.Join(dir, fileName(numbers[i])))
+		seg, err := openSegment(dir, numbers[i])
 		if err != nil {
 			return err
 		}

@@ -148,3 +148,15 @@ func mustRead(t testing.TB, path string) []byte {
 	}
 	return b
 }
+
+// waitFor waits until what it names has come about.
+func waitFor(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); !come(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not come about", what)
+		}
+	}
+}

@@ -36,6 +36,8 @@ type Journal struct {
 	tail  atomic.Int64 // position behind the last record
 	flush flusher
 	chain chain
+	// archive puts containers in the place of sealed segments; nil: nobody does.
+	archive *archiver
 
 	stop chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -65,6 +67,9 @@ func openOn(o Options, d disk) (*Journal, error) {
 	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, stop: make(chan struct{})}
 	j.id.disk = d
 	j.chain.init(o.Signer)
+	if o.Compress {
+		j.archive = newArchiver(d, o.Path, o.Archive, j.stop)
+	}
 	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err
 	}
@@ -76,6 +81,9 @@ func openOn(o Options, d disk) (*Journal, error) {
 		return nil, errors.Join(err, j.Close())
 	}
 	j.wg.Go(j.chainLoop)
+	if o.Compress {
+		j.wg.Go(j.archive.run)
+	}
 	return j, nil
 }
 

@@ -22,6 +22,21 @@ type Options struct {
 	// DigestKey is the key of the keyed digests. Without one, Open uses the file
 	// digest.key in the journal's directory, and makes it where it is missing.
 	DigestKey DigestKey
+	// Compress puts zstd containers in the place of sealed segments, in the
+	// background; also of those that earlier processes left.
+	Compress bool
+	// Archive is told what becomes of sealed segments; nil: nobody is.
+	Archive ArchiveObserver
+}
+
+// ArchiveObserver is told what becomes of sealed segments. It is called from one
+// goroutine at a time.
+type ArchiveObserver interface {
+	// Archived says that a segment became a container: its size as it was written,
+	// and that of the files in its place, in bytes.
+	Archived(file string, plain, stored int64)
+	// ArchiveFailed says that a segment stays as it is, to be tried again.
+	ArchiveFailed(file string, err error)
 }
 
 const (

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -122,7 +121,7 @@ func (f *findings) recoverSegments(dir string, numbers []uint64) error {
 	s := streamReader{dir: dir, name: filepath.Base(dir)}
 	defer s.close()
 	for i, number := range numbers {
-		seg, err := openSegment(filepath.Join(dir, fileName(number)))
+		seg, err := openSegment(dir, number)
 		if err != nil {
 			return err
 		}
@@ -185,37 +184,6 @@ func (f *findings) recoverSegment(s *streamReader, rest []uint64) (more bool, er
 		}
 	}
 	return false, f.takeAway(behind)
-}
-
-// sealAtEnd reads the seal of a segment that was cut behind it. The records
-// before it are not read.
-func (s *segmentReader) sealAtEnd() (bool, error) {
-	info, err := s.file.Stat()
-	if err != nil {
-		return false, err
-	}
-	off := info.Size() - 96
-	if off < 4096 || off%8 != 0 {
-		return false, nil
-	}
-	r, hole, err := s.recordAt(off, true)
-	if err != nil || hole != nil || r.number != 65535 || len(r.body) != 56 {
-		return false, err
-	}
-	s.records = binary.LittleEndian.Uint64(r.body[8:])
-	s.off = info.Size()
-	if r.sequence+1 != s.head.first+s.records {
-		return false, s.corrupt(off, "the seal does not fit the segment")
-	}
-	err = s.sealed(&r)
-	return s.seal != nil, ignoreEOF(err)
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 // removeDrafts deletes what was being made.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -13,8 +15,8 @@ const readWindow = 256 << 10
 
 // segmentReader reads the records of one segment, from its file.
 type segmentReader struct {
-	file *os.File
-	path string
+	file segmentFile
+	path string // of the file, whatever its form
 	head *segmentHeader
 
 	off     int64  // of the next record
@@ -56,11 +58,47 @@ type gap struct {
 	hard   bool // the sums are right, so that no crash can have made it
 }
 
-func openSegment(path string) (*segmentReader, error) {
-	file, err := os.Open(path)
+// segmentFile is where the plain bytes of a segment are read from.
+type segmentFile interface {
+	io.ReaderAt
+	io.Closer
+	size() (int64, error) // of the plain segment, as it is now
+}
+
+// plainFile is a segment as it was written.
+type plainFile struct{ *os.File }
+
+func (f plainFile) size() (int64, error) {
+	info, err := f.Stat()
 	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// openSegment opens a segment of the stream in dir, whatever its form. The plain
+// file counts while it is there; its container has its name before it goes.
+func openSegment(dir string, number uint64) (*segmentReader, error) {
+	path := filepath.Join(dir, fileName(number))
+	file, err := os.Open(path)
+	if err == nil {
+		return newSegmentReader(plainFile{file}, path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	packed, missing := openContainer(path + packedSuffix)
+	if errors.Is(missing, fs.ErrNotExist) {
+		return nil, err // it names the segment
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	return newSegmentReader(packed, packed.path)
+}
+
+// newSegmentReader reads the header. It owns the file, also where it fails.
+func newSegmentReader(file segmentFile, path string) (*segmentReader, error) {
 	s := &segmentReader{file: file, path: path, off: 4096}
 	if err := s.readHeader(); err != nil {
 		_ = file.Close()
@@ -237,6 +275,30 @@ func (s *segmentReader) sealed(r *rawRecord) error {
 	}
 	s.seal = found
 	return io.EOF
+}
+
+// sealAtEnd reads the seal of a segment that was cut behind it. The records
+// before it are not read.
+func (s *segmentReader) sealAtEnd() (bool, error) {
+	size, err := s.file.size()
+	if err != nil {
+		return false, err
+	}
+	off := size - 96
+	if off < 4096 || off%8 != 0 {
+		return false, nil
+	}
+	r, hole, err := s.recordAt(off, true)
+	if err != nil || hole != nil || r.number != 65535 || len(r.body) != 56 {
+		return false, err
+	}
+	s.records = binary.LittleEndian.Uint64(r.body[8:])
+	s.off = size
+	if r.sequence+1 != s.head.first+s.records {
+		return false, s.corrupt(off, "the seal does not fit the segment")
+	}
+	err = s.sealed(&r)
+	return s.seal != nil, ignoreEnd(err)
 }
 
 // lastByte returns the offset of the last byte from off on that is not zero, -1

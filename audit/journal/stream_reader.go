@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,14 +40,25 @@ func segmentNumbers(dir string) ([]uint64, error) {
 	}
 	var numbers []uint64
 	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), ".seg")
-		if n, err := strconv.ParseUint(base, 10, 64); ok && err == nil && e.Name() == fileName(n) {
+		if n, ok := numberOf(e.Name(), ".seg"); ok {
+			numbers = append(numbers, n)
+		} else if n, ok := numberOf(e.Name(), ".seg"+packedSuffix); ok {
 			numbers = append(numbers, n)
 		}
 	}
-	sort.Slice(numbers, func(i, k int) bool { return numbers[i] < numbers[k] })
-	return numbers, nil
+	slices.Sort(numbers)
+	return slices.Compact(numbers), nil
 }
+
+// numberOf takes the number out of the name of a segment's file with that suffix.
+func numberOf(name, suffix string) (uint64, bool) {
+	base, ok := strings.CutSuffix(name, suffix)
+	n, err := strconv.ParseUint(base, 10, 64)
+	return n, ok && err == nil && name == fmt.Sprintf("%08d", n)+suffix
+}
+
+// packedSuffix is what the name of a container has behind that of its segment.
+const packedSuffix = ".zst"
 
 func fileName(number uint64) string { return fmt.Sprintf("%08d.seg", number) }
 
@@ -130,7 +141,7 @@ func (s *streamReader) open(since time.Time) error {
 		first = last
 	}
 	for i := first; ; i-- {
-		seg, err := openSegment(filepath.Join(s.dir, fileName(numbers[i])))
+		seg, err := openSegment(s.dir, numbers[i])
 		if errors.Is(err, os.ErrNotExist) && i == last && i > 0 {
 			continue // it had not begun, and was removed meanwhile
 		}
@@ -153,11 +164,11 @@ func (s *streamReader) open(since time.Time) error {
 // endedBefore says whether the stream was closed before since, as far as its
 // last segment tells at a glance.
 func (s *segmentReader) endedBefore(since time.Time) bool {
-	info, err := s.file.Stat()
-	if since.IsZero() || err != nil || info.Size() < 4096+96 || info.Size()%8 != 0 {
+	size, err := s.file.size()
+	if since.IsZero() || err != nil || size < 4096+96 || size%8 != 0 {
 		return false
 	}
-	r, hole, err := s.recordAt(info.Size()-96, true)
+	r, hole, err := s.recordAt(size-96, true)
 	return err == nil && hole == nil && r.number == 65535 && len(r.body) == 56 && r.body[0] == 2 && r.at().Before(since)
 }
 
@@ -229,7 +240,7 @@ func (s *streamReader) advance() error {
 		s.close()
 		return nil
 	}
-	seg, err := openSegment(next)
+	seg, err := openSegment(s.dir, done.head.number+1)
 	if errors.Is(err, os.ErrNotExist) {
 		return &CorruptionError{File: next, Reason: "the segment is missing"}
 	}
@@ -286,7 +297,7 @@ func (s *streamReader) judge(hole *gap) error {
 
 // follows says whether a segment behind the current one has begun.
 func (s *streamReader) follows() (bool, error) {
-	next, err := openSegment(filepath.Join(s.dir, fileName(s.cur.head.number+1)))
+	next, err := openSegment(s.dir, s.cur.head.number+1)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -310,8 +321,8 @@ func (s *segmentReader) tail() (last, behind int64, err error) {
 
 // short says whether the file was cut, as it only is behind a seal.
 func (s *segmentReader) short() (bool, error) {
-	info, err := s.file.Stat()
-	return err == nil && info.Size() < s.head.size, err
+	size, err := s.file.size()
+	return err == nil && size < s.head.size, err
 }
 
 func (s *streamReader) close() {

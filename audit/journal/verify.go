@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -60,6 +61,8 @@ type VerifiedStream struct {
 type Verification struct {
 	Streams  []VerifiedStream // in the order of their starts
 	Findings []Finding
+	// Notes tell what is as it may be and should be known: one line each.
+	Notes []string
 }
 
 // Verify reads a whole journal and proves its checksums, its chains and its
@@ -243,6 +246,7 @@ func (v *verifier) result() *Verification {
 		if s.finding != nil {
 			r.Findings = append(r.Findings, *s.finding)
 		}
+		r.Notes = append(r.Notes, s.notes...)
 		r.Streams = append(r.Streams, VerifiedStream{
 			Name: s.reader.name, Version: s.version, Segments: s.segments, Records: s.records, Bytes: s.bytes,
 			Finished: s.why > 0, Covered: s.covered, Unsigned: s.unsigned,
@@ -254,10 +258,8 @@ func (v *verifier) result() *Verification {
 
 // segmentOf returns the number in the name of a segment's file.
 func segmentOf(path string) uint64 {
-	var number uint64
-	if name := filepath.Base(path); len(name) > 4 {
-		number, _ = strconv.ParseUint(name[:len(name)-4], 10, 64)
-	}
+	base, _, _ := strings.Cut(filepath.Base(path), ".")
+	number, _ := strconv.ParseUint(base, 10, 64)
 	return number
 }
 

@@ -48,6 +48,8 @@ type streamCheck struct {
 	followers []*streamCheck // streams that say how this one ended
 	wanted    []wanted
 
+	index   *indexer // of the container that is read; nil: it is none
+	notes   []string
 	chain   chainReader
 	entered uint64 // segment whose header is in the chain
 	links   []link // since the last checkpoint: of the record first and those behind it
@@ -113,7 +115,7 @@ func (s *streamCheck) open() ([]uint64, error) {
 	if numbers[0] != 1 {
 		return nil, &CorruptionError{File: filepath.Join(s.reader.dir, fileName(1)), Reason: "the segment is missing"}
 	}
-	seg, err := openSegment(filepath.Join(s.reader.dir, fileName(1)))
+	seg, err := openSegment(s.reader.dir, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +168,9 @@ func (s *streamCheck) enter(seg *segmentReader) {
 	if seg.head.number == 1 {
 		s.chain.value = seg.head.start
 	}
+	if c, ok := seg.file.(*container); ok {
+		s.index = newIndexer(seg, c, s.chain.value)
+	}
 	s.chain.link(seg.head.chained[:])
 }
 
@@ -203,8 +208,10 @@ func (s *streamCheck) leave(seg *segmentReader) {
 	}
 	if seg.seal.why == 1 {
 		s.chain.link(seg.seal.whole[:])
+		s.proveIndex(seg)
 		return
 	}
+	s.proveIndex(seg)
 	s.why = seg.seal.why
 	if seg.seal.chain != s.chain.value {
 		s.find(s.good+1, fmt.Sprintf("one of the records %d to %d was changed: the seal has another chain value", s.good+1, s.reader.last))
@@ -226,6 +233,9 @@ func (s *streamCheck) record(raw *rawRecord) {
 		s.start(raw)
 	}
 	s.chain.link(raw.whole)
+	if s.index != nil {
+		s.index.add(raw)
+	}
 	if len(s.links) == 0 {
 		s.first = raw.sequence
 	}

@@ -397,3 +397,45 @@ func (k *sizes) Deliver(ctx context.Context, records []*journal.Record) error {
 	k.most = max(k.most, n)
 	return k.taker.Deliver(ctx, records)
 }
+
+// TestArchivedBetweenStarts goes on within a segment that was compressed since.
+func TestArchivedBetweenStarts(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	record(t, j, 100)
+	first := newTaker()
+	r := start(t, dir, first, nil)
+	stop(r)
+	record(t, j, 6000) // more than two segments
+	stream := filepath.Join(dir, j.Stream())
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := journal.Open(journal.Options{Path: dir, Node: "n", SegmentSize: 256 << 10, Compress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		plain, err := filepath.Glob(filepath.Join(stream, "*.seg"))
+		if err == nil && len(plain) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v, %v", plain, err)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	second := newTaker()
+	stop(start(t, dir, second, nil))
+	took, rest := first.got[j.Stream()], second.got[j.Stream()]
+	if len(rest) < 6000 || rest[0] != took[len(took)-1]+1 {
+		t.Errorf("took %d, up to %d; then %d from %d on", len(took), took[len(took)-1], len(rest), rest[0])
+	}
+	for i := range rest {
+		if rest[i] != rest[0]+uint64(i) {
+			t.Fatalf("record %d behind %d", rest[i], rest[i-1])
+		}
+	}
+}

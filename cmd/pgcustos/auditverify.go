@@ -150,6 +150,9 @@ func verifyReport(v *journal.Verification, o *journal.VerifyOptions, took time.D
 	for i := range v.Findings {
 		line("TAMPERED  %s", v.Findings[i].String())
 	}
+	for _, note := range v.Notes {
+		line("note  %s", note)
+	}
 	line("%s, %s, %d bytes, read in %s (%.0f MB/s)", counted(len(v.Streams), "stream"), counted(int(records), "record"), bytes,
 		took.Round(time.Millisecond), float64(bytes)/1e6/took.Seconds())
 	switch {

@@ -93,7 +93,9 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 			err = errors.Join(err, d.close())
 		}
 	}()
-	if d.journal, err = journal.Open(c.Journal); err != nil {
+	options := c.Journal
+	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log}
+	if d.journal, err = journal.Open(options); err != nil {
 		return d, err
 	}
 	d.recorder = &meter{Recorder: d.journal, metrics: d.metrics}

@@ -41,6 +41,8 @@ type Metrics struct {
 	JournalRecords  prometheus.Counter
 	JournalBytes    prometheus.Counter
 	JournalRefusals *prometheus.CounterVec // cause: full, broken
+	ArchivedBytes   *prometheus.CounterVec // form: plain, what segments had; stored, what is in their place
+	ArchiveFailures prometheus.Counter
 
 	// Sinks.
 	SinkDelivered *prometheus.CounterVec // sink
@@ -98,6 +100,8 @@ func (m *Metrics) makeSessions() {
 	m.JournalRecords = m.counter("pgcustos_journal_records_total", "Records written to the audit journal.")
 	m.JournalBytes = m.counter("pgcustos_journal_bytes_total", "Bytes written to the audit journal.")
 	m.JournalRefusals = m.counters("pgcustos_journal_refusals_total", "Records that the audit journal did not take, by cause.", "cause")
+	m.ArchivedBytes = m.counters("pgcustos_journal_archived_bytes_total", "Bytes of sealed segments that were compressed: as they were (plain), and as they are (stored).", "form")
+	m.ArchiveFailures = m.counter("pgcustos_journal_archive_failures_total", "Sealed segments that could not be compressed, and stay as they are.")
 	m.SinkDelivered = m.counters("pgcustos_sink_delivered_total", "Records that a sink has taken.", "sink")
 	m.SinkFailures = m.counters("pgcustos_sink_failures_total", "Deliveries that a sink did not take; their records wait in the journal.", "sink")
 }

@@ -1,0 +1,239 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxFrame bounds the plain bytes of a container's frame, and with it what a
+// reader holds of it.
+const maxFrame = 1 << 20
+
+// container is a sealed segment cut into zstd frames (FORMAT.md, section 12). It
+// reads the segment's plain bytes. It is not safe for concurrent use.
+type container struct {
+	file   *os.File
+	path   string
+	frames []frame
+
+	cur    int    // the frame that plain holds; -1: none
+	plain  []byte // of that frame
+	packed []byte // scratch
+}
+
+// frame is one frame of a container.
+type frame struct {
+	at, size       int64 // of its plain bytes, in the segment
+	stored, length int64 // of the frame, in the file
+}
+
+func (f *frame) end() int64 { return f.at + f.size }
+
+// decoder decodes frames for all readers: it is safe for concurrent use, and
+// refuses what would become larger than a frame.
+var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxFrame), zstd.WithDecoderConcurrency(0))
+})
+
+func openContainer(path string) (*container, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &container{file: file, path: path, cur: -1}
+	if err := c.readTable(); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *container) corrupt(at int64, reason string) error {
+	return &CorruptionError{File: c.path, Offset: at, Reason: reason}
+}
+
+const (
+	tableHead  = 8 // of the skippable frame
+	tableEntry = 8 // of a frame
+	tableFoot  = 9 // behind the entries
+	maxFrames  = 1 << 20
+	skippable  = 0x184d2a5e
+	seekable   = 0x8f92eab1
+	fewestRows = 2 // the header and the seal
+)
+
+// readTable reads the table of frames at the file's end.
+func (c *container) readTable() error {
+	info, err := c.file.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	if size < tableHead+tableFoot {
+		return c.corrupt(0, "the file is too short for a container")
+	}
+	foot := make([]byte, tableFoot)
+	if _, err := c.file.ReadAt(foot, size-tableFoot); err != nil {
+		return err
+	}
+	n := int64(binary.LittleEndian.Uint32(foot))
+	begin := size - tableFoot - n*tableEntry - tableHead
+	if binary.LittleEndian.Uint32(foot[5:]) != seekable || foot[4] != 0 || n < fewestRows || n > maxFrames || begin < 0 {
+		return c.corrupt(size-tableFoot, "the container does not end with its table of frames")
+	}
+	table := make([]byte, tableHead+n*tableEntry)
+	if _, err := c.file.ReadAt(table, begin); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(table) != skippable || int64(binary.LittleEndian.Uint32(table[4:])) != n*tableEntry+tableFoot {
+		return c.corrupt(begin, "the table of frames has no beginning")
+	}
+	c.frames = parseTable(table[tableHead:])
+	last := &c.frames[n-1]
+	if c.frames[0].size != 4096 || last.size != 96 || last.stored+last.length != begin {
+		return c.corrupt(begin, "the table of frames does not fit the container")
+	}
+	for i := range c.frames {
+		if f := &c.frames[i]; f.size < 1 || f.size > maxFrame || f.length < 1 || f.length > 2*maxFrame {
+			return c.corrupt(begin, fmt.Sprintf("frame %d cannot have %d bytes, and %d when it is unpacked", i+1, f.length, f.size))
+		}
+	}
+	return nil
+}
+
+func parseTable(b []byte) []frame {
+	frames := make([]frame, 0, len(b)/tableEntry)
+	var at, stored int64
+	for ; len(b) > 0; b = b[tableEntry:] {
+		f := frame{
+			at: at, stored: stored,
+			length: int64(binary.LittleEndian.Uint32(b)), size: int64(binary.LittleEndian.Uint32(b[4:])),
+		}
+		frames = append(frames, f)
+		at, stored = f.end(), stored+f.length
+	}
+	return frames
+}
+
+// size is that of the segment.
+func (c *container) size() (int64, error) { return c.frames[len(c.frames)-1].end(), nil }
+
+// ReadAt implements io.ReaderAt on the segment's plain bytes. A frame that cannot
+// be unpacked is a *CorruptionError.
+func (c *container) ReadAt(p []byte, off int64) (int, error) {
+	i := sort.Search(len(c.frames), func(i int) bool { return c.frames[i].end() > off })
+	n := 0
+	for ; n < len(p); i++ {
+		if i == len(c.frames) {
+			return n, io.EOF
+		}
+		if err := c.load(i); err != nil {
+			return n, err
+		}
+		n += copy(p[n:], c.plain[off+int64(n)-c.frames[i].at:])
+	}
+	return n, nil
+}
+
+// load unpacks frame i.
+func (c *container) load(i int) error {
+	if c.cur == i {
+		return nil
+	}
+	c.cur = -1
+	d, err := decoder()
+	if err != nil {
+		return err
+	}
+	f := &c.frames[i]
+	c.packed = append(c.packed[:0], make([]byte, f.length)...)
+	if _, err := c.file.ReadAt(c.packed, f.stored); err != nil {
+		return err
+	}
+	plain, err := d.DecodeAll(c.packed, c.plain[:0])
+	if err != nil {
+		return c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file cannot be unpacked: %v", f.stored, err))
+	}
+	if int64(len(plain)) != f.size {
+		return c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file holds %d bytes instead of %d", f.stored, len(plain), f.size))
+	}
+	c.cur, c.plain = i, plain
+	return nil
+}
+
+// Close implements io.Closer.
+func (c *container) Close() error { return c.file.Close() }
+
+// containerWriter writes a container.
+type containerWriter struct {
+	to    io.Writer
+	pack  *zstd.Encoder
+	frame []byte // what the next frame holds
+	out   []byte // scratch
+	table bytes.Buffer
+	count uint32
+}
+
+func newContainerWriter(to io.Writer) (*containerWriter, error) {
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		return nil, err
+	}
+	return &containerWriter{to: to, pack: pack}, nil
+}
+
+// add puts a record in. One that is larger than a frame has frames of its own;
+// others are not parted.
+func (w *containerWriter) add(record []byte) error {
+	if len(w.frame)+len(record) > maxFrame {
+		if err := w.cut(); err != nil {
+			return err
+		}
+	}
+	if len(record) <= maxFrame {
+		w.frame = append(w.frame, record...)
+		return nil
+	}
+	for len(record) > 0 {
+		n := min(len(record), maxFrame)
+		w.frame = append(w.frame, record[:n]...)
+		record = record[n:]
+		if err := w.cut(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut ends the frame.
+func (w *containerWriter) cut() error {
+	if len(w.frame) == 0 {
+		return nil
+	}
+	w.out = w.pack.EncodeAll(w.frame, w.out[:0])
+	w.table.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(w.out))))
+	w.table.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(w.frame))))
+	w.count++
+	w.frame = w.frame[:0]
+	_, err := w.to.Write(w.out)
+	return err
+}
+
+// close ends the container with its table.
+func (w *containerWriter) close() error {
+	err := w.cut()
+	head := binary.LittleEndian.AppendUint32(nil, skippable)
+	head = binary.LittleEndian.AppendUint32(head, uint32(w.table.Len()+tableFoot))
+	foot := binary.LittleEndian.AppendUint32(nil, w.count)
+	foot = binary.LittleEndian.AppendUint32(append(foot, 0), seekable)
+	_, wrote := w.to.Write(append(append(head, w.table.Bytes()...), foot...))
+	return errors.Join(err, wrote, w.pack.Close())
+}

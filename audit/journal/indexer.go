@@ -1,0 +1,232 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	maxFrameKeys = 256  // of a frame, in a set of an index
+	maxWholeKeys = 4096 // of a segment
+	maxMemo      = 1 << 16
+)
+
+// indexer makes the index of a container from the records in it.
+type indexer struct {
+	label  Label
+	whole  spanMaker
+	frames []spanMaker
+	cur    int
+	memo   map[string]uint64 // keys of names met before
+}
+
+// spanMaker is a span that records are put into.
+type spanMaker struct {
+	Span
+	earliest, latest     int64
+	principals, sessions keyMaker
+}
+
+// keyMaker collects keys up to a bound.
+type keyMaker struct {
+	most int
+	any  bool
+	keys map[uint64]struct{}
+}
+
+// newIndexer starts the index of the segment, before its first record. before is
+// the chain's value before its header.
+func newIndexer(seg *segmentReader, c *container, before [32]byte) *indexer {
+	x := &indexer{memo: map[string]uint64{}}
+	x.label = Label{Stream: seg.head.stream, Segment: seg.head.number, Before: before}
+	x.label.Size, _ = c.size()
+	x.whole = newSpan(frame{size: x.label.Size}, seg.head.first, maxWholeKeys)
+	for _, f := range c.frames {
+		x.whole.Length += f.length
+		x.frames = append(x.frames, newSpan(f, 0, maxFrameKeys))
+	}
+	return x
+}
+
+func newSpan(f frame, first uint64, most int) spanMaker {
+	s := spanMaker{Span: Span{At: f.at, Size: f.size, Stored: f.stored, Length: f.length, First: first}}
+	s.earliest, s.latest = math.MaxInt64, math.MinInt64
+	s.principals.most, s.sessions.most = most, most
+	return s
+}
+
+// add takes in the next record. It keeps no reference to it.
+func (x *indexer) add(raw *rawRecord) {
+	for raw.offset >= x.frames[x.cur].At+x.frames[x.cur].Size {
+		x.cur++
+	}
+	f := &x.frames[x.cur]
+	if f.Count == 0 {
+		f.First = raw.sequence
+	}
+	f.add(raw)
+	x.whole.add(raw)
+	known := false
+	for body := raw.body; len(body) >= 6; {
+		id := binary.LittleEndian.Uint16(body)
+		size := uint64(binary.LittleEndian.Uint32(body[2:]))
+		if size > uint64(len(body)-6) {
+			break
+		}
+		value := body[6 : 6+size]
+		body = body[6+size:]
+		switch id {
+		case 1:
+			key := x.key(value)
+			f.sessions.add(key)
+			x.whole.sessions.add(key)
+		case 2, 3, 4, 36:
+			known = true
+			key := x.key(value)
+			f.principals.add(key)
+			x.whole.principals.add(key)
+		case 51, 52:
+			f.bits(id, value)
+			x.whole.bits(id, value)
+		}
+	}
+	if raw.flags&1 != 0 && !known {
+		// The session's fields did not fit: it may be anybody's.
+		f.principals.spill()
+		x.whole.principals.spill()
+	}
+}
+
+func (x *indexer) key(name []byte) uint64 {
+	if key, ok := x.memo[string(name)]; ok {
+		return key
+	}
+	key := keyOf(name)
+	if len(name) <= 256 {
+		if len(x.memo) >= maxMemo {
+			clear(x.memo)
+		}
+		x.memo[string(name)] = key
+	}
+	return key
+}
+
+func (s *spanMaker) add(raw *rawRecord) {
+	s.Count++
+	at := raw.nanos
+	s.earliest, s.latest = min(s.earliest, at), max(s.latest, at)
+	s.types |= typeBit(raw.number)
+}
+
+func (s *spanMaker) bits(id uint16, value []byte) {
+	if len(value) != 8 {
+		return // reading refuses it
+	}
+	if id == 51 {
+		s.Classes |= binary.LittleEndian.Uint64(value)
+		return
+	}
+	s.Tags |= binary.LittleEndian.Uint64(value)
+}
+
+func (k *keyMaker) add(key uint64) {
+	if k.any {
+		return
+	}
+	if k.keys == nil {
+		k.keys = map[uint64]struct{}{}
+	}
+	k.keys[key] = struct{}{}
+	if len(k.keys) > k.most {
+		k.spill()
+	}
+}
+
+func (k *keyMaker) spill() { k.any, k.keys = true, nil }
+
+func (k *keyMaker) encode(b []byte) []byte {
+	if k.any {
+		return binary.LittleEndian.AppendUint32(b, anyKey)
+	}
+	keys := make([]uint64, 0, len(k.keys))
+	for key := range k.keys {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(keys)))
+	for _, key := range keys {
+		b = binary.LittleEndian.AppendUint64(b, key)
+	}
+	return b
+}
+
+func (s *spanMaker) encode(b []byte) []byte {
+	earliest, latest := s.times()
+	for _, v := range []uint64{
+		uint64(s.At), uint64(s.Size), uint64(s.Stored), uint64(s.Length), s.First, s.Count,
+		uint64(earliest), uint64(latest), s.types, s.Classes, s.Tags,
+	} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return s.sessions.encode(s.principals.encode(b))
+}
+
+func (s *spanMaker) times() (earliest, latest int64) {
+	if s.Count == 0 {
+		return 0, 0
+	}
+	return s.earliest, s.latest
+}
+
+// finish ends the index: behind is the chain's value behind the segment, and file
+// the whole container.
+func (x *indexer) finish(end *seal, behind [32]byte, file io.Reader) (index []byte, label *Label, err error) {
+	h := sha256.New()
+	l := &x.label
+	if l.Stored, err = io.Copy(h, file); err != nil {
+		return nil, nil, err
+	}
+	h.Sum(l.Hash[:0])
+	l.Behind, l.Why = behind, end.why
+	l.First, l.Last = x.whole.First, end.last
+	spans := x.whole.encode(nil)
+	for i := range x.frames {
+		spans = x.frames[i].encode(spans)
+	}
+	l.spansSize, l.sums = uint32(len(spans)), crc32.Checksum(spans, castagnoliReader)
+	earliest, latest := x.whole.times()
+	if x.whole.Count > 0 {
+		l.Earliest, l.Latest = time.Unix(0, earliest).UTC(), time.Unix(0, latest).UTC()
+	}
+	return append(l.encode(earliest, latest), spans...), l, nil
+}
+
+func (l *Label) encode(earliest, latest int64) []byte {
+	b := make([]byte, labelSize)
+	copy(b, indexMagic)
+	u32 := func(at int, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) }
+	u64 := func(at int, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }
+	u32(8, indexVersion)
+	u32(12, labelSize)
+	copy(b[16:], l.Stream[:])
+	u64(32, l.Segment)
+	u64(40, uint64(l.Size))
+	u64(48, uint64(l.Stored))
+	copy(b[56:], l.Hash[:])
+	copy(b[88:], l.Before[:])
+	copy(b[120:], l.Behind[:])
+	u64(152, l.First)
+	u64(160, l.Last)
+	u64(168, uint64(earliest))
+	u64(176, uint64(latest))
+	u32(184, l.Why)
+	u32(188, l.spansSize)
+	u32(192, l.sums)
+	u32(252, crc32.Checksum(b[:252], castagnoliReader))
+	return b
+}

@@ -1,0 +1,51 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// proveIndex compares the index of the container that was read with what was read
+// of it: a query passes over what an index says it may. An index that nobody would
+// believe is only worth a note.
+func (s *streamCheck) proveIndex(seg *segmentReader) {
+	x := s.index
+	s.index = nil
+	if x == nil || s.finding != nil {
+		return
+	}
+	path := filepath.Join(s.reader.dir, indexName(seg.head.number))
+	have, err := readIndexFile(path)
+	if err == nil {
+		_, err = parseIndex(have)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.note("%s is missing: queries read the whole segment", path)
+		return
+	case err != nil:
+		s.note("%s cannot be used, queries read the whole segment: %v", path, err)
+		return
+	}
+	file, err := os.Open(seg.path)
+	if err != nil {
+		s.note("%s cannot be read once more: %v", seg.path, err)
+		return
+	}
+	defer file.Close()
+	want, _, err := x.finish(seg.seal, s.chain.value, file)
+	switch {
+	case err != nil:
+		s.note("%s cannot be read once more: %v", seg.path, err)
+	case !bytes.Equal(have, want):
+		s.findAt(seg.head.number, 0, seg.head.first, "the segment's index does not tell what the segment holds: queries would pass records over")
+	}
+}
+
+func (s *streamCheck) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
