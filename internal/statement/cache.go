@@ -7,14 +7,18 @@ import (
 	"unsafe"
 )
 
-// cache holds judgements by their exact text, within a bound on bytes. It is
-// split, so that sessions rarely meet at one lock; a reader takes only a read
+// cache holds judgements by their exact text and by its shape, within one bound
+// on bytes. A text that differs from another one in plain literals only has its
+// judgement, where the worker found that no literal decides (Judgement.Maskable);
+// keys are compared byte for byte, never by their hash alone. The cache is split, so that sessions rarely meet at one lock; a reader takes only a read
 // lock. What is thrown out is found by the clock algorithm: an entry that was
 // asked for since the hand's last round is passed over once.
 type cache struct {
 	seed   maphash.Seed
 	most   int64 // bytes of one shard
 	shards [cacheShards]shard
+
+	maskers [cacheShards]masker
 }
 
 const (
@@ -31,13 +35,15 @@ type shard struct {
 	bytes     int64
 	evictions uint64
 	hits      atomic.Uint64
+	masked    atomic.Uint64
 	misses    atomic.Uint64
 	_         [64]byte // away from the next shard's lock
 }
 
 type entry struct {
-	text      string
+	text      string // or a shape, which begins with shapeMark
 	judgement *Judgement
+	template  *template // of a shape
 	bytes     int64
 	ascii     bool
 	used      atomic.Bool
@@ -51,44 +57,86 @@ func newCache(bytes int64) *cache {
 	return c
 }
 
-func (c *cache) shard(text []byte) *shard {
-	return &c.shards[maphash.Bytes(c.seed, text)%cacheShards]
+func (c *cache) index(key []byte) uint64 { return maphash.Bytes(c.seed, key) % cacheShards }
+
+// get returns the judgement of a text, or of its shape. A text that is not ASCII
+// was read as UTF-8.
+func (c *cache) get(text []byte, encoding Encoding) (*Judgement, bool) {
+	i := c.index(text)
+	s := &c.shards[i]
+	if e := s.find(text); e != nil && (encoding == UTF8 || e.ascii) {
+		s.hits.Add(1)
+		return e.judgement, true
+	}
+	if j := c.byShape(&c.maskers[i], text, encoding); j != nil {
+		s.masked.Add(1)
+		return j, true
+	}
+	s.misses.Add(1)
+	return nil, false
 }
 
-// get returns the judgement of a text. One that is not ASCII was read as UTF-8.
-func (c *cache) get(text []byte, encoding Encoding) (*Judgement, bool) {
-	s := c.shard(text)
+// find returns the entry of a key, nil where there is none.
+func (s *shard) find(key []byte) *entry {
 	s.mu.RLock()
-	e := s.entries[string(text)]
+	e := s.entries[string(key)]
 	s.mu.RUnlock()
-	if e == nil || encoding != UTF8 && !e.ascii {
-		s.misses.Add(1)
-		return nil, false
-	}
-	if !e.used.Load() {
+	if e != nil && !e.used.Load() {
 		e.used.Store(true)
 	}
-	s.hits.Add(1)
-	return e.judgement, true
+	return e
 }
 
-// put keeps the judgement of a text, unless something of the text must not be
-// kept: what was redacted, and what was not read.
+// byShape returns the judgement of a text that differs in its holes only from
+// one that was read, nil where there is none.
+func (c *cache) byShape(m *masker, text []byte, encoding Encoding) *Judgement {
+	if !maskable(text, encoding) {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.shape.read(text) {
+		return nil
+	}
+	e := c.shards[c.index(m.shape.key)].find(m.shape.key)
+	if e == nil {
+		return nil
+	}
+	return e.template.fill(&m.arena, text, m.shape.holes)
+}
+
+// put keeps the judgement of a text, and of its shape, unless something of the
+// text must not be kept: what was redacted, and what was not read.
 func (c *cache) put(text string, j *Judgement) {
-	e := &entry{text: text, judgement: j, bytes: footprint(text, j), ascii: isASCII(text)}
-	if j.Form != Verbatim || j.Cause != CauseNone || len(text) > maxCachedText || e.bytes > c.most {
+	if j.Form != Verbatim || j.Cause != CauseNone || len(text) > maxCachedText {
 		return
 	}
-	s := c.shard([]byte(text))
+	c.keep(&entry{text: text, judgement: j, bytes: footprint(text, j), ascii: isASCII(text)})
+	var s shape
+	if !j.Maskable || !maskable([]byte(text), UTF8) || !s.read([]byte(text)) {
+		return
+	}
+	if t, ok := newTemplate(text, j, s.holes); ok {
+		key := string(s.key)
+		c.keep(&entry{text: key, template: t, bytes: footprint(key, j) + t.footprint() + int64(len(text))})
+	}
+}
+
+// keep puts an entry into its shard, and others out of it.
+func (c *cache) keep(e *entry) {
+	if e.bytes > c.most {
+		return
+	}
+	s := &c.shards[c.index([]byte(e.text))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[text] != nil {
+	if s.entries[e.text] != nil {
 		return
 	}
 	for s.bytes+e.bytes > c.most {
 		s.evict()
 	}
-	s.entries[text] = e
+	s.entries[e.text] = e
 	s.ring = append(s.ring, e)
 	s.bytes += e.bytes
 }
@@ -121,7 +169,8 @@ func (c *cache) stats(out *Stats) {
 		out.CacheBytes += s.bytes
 		out.Evictions += s.evictions
 		s.mu.RUnlock()
-		out.Hits += s.hits.Load()
+		out.Hits += s.hits.Load() + s.masked.Load()
+		out.Masked += s.masked.Load()
 		out.Misses += s.misses.Load()
 	}
 }

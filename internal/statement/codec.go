@@ -10,7 +10,7 @@ import (
 // varints, strings have their length before them; a statement's text is a part
 // of the question where it can be, and then only its place is sent.
 //
-//	judgement = form cause sensitive count statement*
+//	judgement = form cause sensitive maskable count statement*
 //	statement = command class tags fingerprint destructive text count object* kind name hold inner
 //	object    = schema name kind use
 //	text      = 0 string | 1 start length
@@ -32,6 +32,7 @@ func AppendJudgement(b []byte, j *Judgement, text string) []byte {
 	b = append(b, byte(j.Form))
 	b = appendString(b, string(j.Cause))
 	b = appendBool(b, j.Sensitive)
+	b = appendBool(b, j.Maskable)
 	b = binary.AppendUvarint(b, uint64(len(j.Statements)))
 	e := encoder{text: text, verbatim: j.Form == Verbatim}
 	for i := range j.Statements {
@@ -107,7 +108,7 @@ var ErrAnswer = errors.New("the parser worker's answer is malformed")
 func ParseJudgement(b []byte, text string) (*Judgement, error) {
 	d := decoder{b: b, text: text}
 	j := &Judgement{Form: Form(d.byte(uint8(Masked))), Cause: Cause(d.string())}
-	j.Sensitive = d.bool()
+	j.Sensitive, j.Maskable = d.bool(), d.bool()
 	j.Statements = make([]Statement, d.count(minStatement))
 	for i := range j.Statements {
 		d.statement(&j.Statements[i], maxInner)

@@ -19,7 +19,7 @@ func sample() (*Judgement, string) {
 			},
 			{Command: "SELECT", Class: Read, Text: "SELECT 1", Effect: Effect{Kind: EffectDeclare, Hold: true}},
 		},
-		Class: Read | Write, Tags: TagDestructive | TagSession, Sensitive: true,
+		Class: Read | Write, Tags: TagDestructive | TagSession, Sensitive: true, Maskable: true,
 	}, text
 }
 

@@ -21,6 +21,9 @@ type Judgement struct {
 	// exclude that a statement still outstanding changes them must take the
 	// text for Unknown.
 	Sensitive bool
+	// Maskable is set where a text that differs in its Holes only would be judged
+	// alike, but for the texts of its statements.
+	Maskable bool
 }
 
 // Statement is one SQL statement of a text.

@@ -42,6 +42,7 @@ type Hooks struct {
 // Stats are counted since Open.
 type Stats struct {
 	Hits, Misses  uint64 // of Cached
+	Masked        uint64 // hits by the text with its literals masked
 	Unknown       uint64 // judgements of class Unknown that Judge gave
 	Deaths        uint64 // workers lost
 	Entries       int    // in the cache

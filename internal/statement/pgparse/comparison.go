@@ -110,16 +110,19 @@ func (j *judge) bounded(op string, a *pg.Node, v value, literal *pg.Node) truth 
 	case "^@":
 		return j.pattern(op, literal, func(s string) bool { return s == "" })
 	case "<", "<=", ">", ">=":
-		return j.withinBounds(op, a, v)
+		return j.withinBounds(op, a, v, literal)
 	}
 	return depends
 }
 
 // withinBounds folds lengths that are not negative, random() between 0 and 1,
 // times between the infinities, and rows that have a place.
-func (j *judge) withinBounds(op string, a *pg.Node, v value) truth {
+func (j *judge) withinBounds(op string, a *pg.Node, v value, literal *pg.Node) truth {
 	below, above := op == "<" || op == "<=", op == ">" || op == ">="
-	if statement.Infinite(v.text) { // such literals are never masked: no need to inspect
+	if uncast(literal).GetAConst() == nil {
+		j.inspect() // it was put together from several
+	}
+	if statement.Infinite(v.text) { // such a literal is never masked
 		return either2(above == strings.HasPrefix(v.text, "-"), always, depends)
 	}
 	switch m := message(uncast(a)).(type) {

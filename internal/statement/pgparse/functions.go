@@ -44,6 +44,7 @@ func (w *walker) call(f *pg.FuncCall) {
 		w.destructive(name)
 	}
 	w.object(schema, name, "function", statement.UseExecute)
+	w.literal = w.literal || a.arg.kind != ""
 	w.arguments(a.arg, f)
 }
 

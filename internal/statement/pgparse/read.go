@@ -53,6 +53,7 @@ func follow(text string) (*reader, *statement.Judgement, error) {
 		j.Statements = append(j.Statements, s)
 	}
 	r.finish(j, tree.Stmts)
+	j.Maskable = r.maskable(j, tree.Stmts)
 	return r, j, nil
 }
 

@@ -18,10 +18,12 @@ func At(text []byte, offset int) Lexer {
 
 // Next returns the next token; at the end of the text one of kind End.
 func (l *Lexer) Next() Token {
-	for l.pos < len(l.text) && isSpace(l.text[l.pos]) {
-		l.pos++
+	i := l.pos
+	for i < len(l.text) && isSpace(l.text[i]) {
+		i++
 	}
-	t := Token{Start: l.pos}
+	l.pos = i
+	t := Token{Start: i}
 	if l.pos >= len(l.text) {
 		t.End = l.pos
 		return t
@@ -35,6 +37,8 @@ func (l *Lexer) Next() Token {
 func (l *Lexer) scan(t *Token) {
 	c := l.text[l.pos]
 	switch {
+	case isIdentStart(c):
+		l.word(t)
 	case c == '-' && l.peek(1) == '-':
 		t.Kind = Comment
 		l.line()
@@ -52,8 +56,6 @@ func (l *Lexer) scan(t *Token) {
 	case isDigit(c), c == '.' && isDigit(l.peek(1)):
 		t.Kind = Number
 		l.number()
-	case isIdentStart(c):
-		l.word(t)
 	default:
 		t.Kind = Symbol
 		l.symbol()
@@ -117,9 +119,11 @@ func (l *Lexer) word(t *Token) {
 		l.identifier(t, 3)
 	default:
 		t.Kind = Word
-		for l.pos < len(l.text) && isIdentPart(l.text[l.pos]) {
-			l.pos++
+		i, text := l.pos, l.text
+		for i < len(text) && isIdentPart(text[i]) {
+			i++
 		}
+		l.pos = i
 	}
 }
 
@@ -176,14 +180,39 @@ func (l *Lexer) symbol() {
 	}
 }
 
-func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+// What a byte can be, as bits: a table is quicker than comparisons.
+const (
+	space = 1 << iota
+	digit
+	identStart
+	identPart
+	operator
+)
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+var bytesAre = func() (t [256]uint8) {
+	for i := range t {
+		c := byte(i)
+		if c == ' ' || c >= '\t' && c <= '\r' {
+			t[i] |= space
+		}
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80 {
+			t[i] |= identStart | identPart
+		}
+		if c >= '0' && c <= '9' {
+			t[i] |= digit | identPart
+		}
+		if c == '$' {
+			t[i] |= identPart
+		}
+		if bytes.IndexByte([]byte("~!@#^&|`?+-*/%<>="), c) >= 0 {
+			t[i] |= operator
+		}
+	}
+	return t
+}()
 
-func isIdentStart(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
-}
-
-func isIdentPart(c byte) bool { return isIdentStart(c) || isDigit(c) || c == '$' }
-
-func isOperator(c byte) bool { return bytes.IndexByte([]byte("~!@#^&|`?+-*/%<>="), c) >= 0 }
+func isSpace(c byte) bool      { return bytesAre[c]&space != 0 }
+func isDigit(c byte) bool      { return bytesAre[c]&digit != 0 }
+func isIdentStart(c byte) bool { return bytesAre[c]&identStart != 0 }
+func isIdentPart(c byte) bool  { return bytesAre[c]&identPart != 0 }
+func isOperator(c byte) bool   { return bytesAre[c]&operator != 0 }
