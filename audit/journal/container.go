@@ -144,29 +144,40 @@ func (c *container) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // load unpacks frame i.
-func (c *container) load(i int) error {
+func (c *container) load(i int) (err error) {
 	if c.cur == i {
 		return nil
 	}
 	c.cur = -1
+	c.plain, c.packed, err = c.unpack(&c.frames[i], c.plain, c.packed)
+	if err == nil {
+		c.cur = i
+	}
+	return err
+}
+
+// unpack unpacks a frame into plain, by way of packed: what they held is lost, and
+// both come back. It is safe for concurrent use.
+func (c *container) unpack(f *frame, plain, packed []byte) (p, k []byte, err error) {
 	d, err := decoder()
 	if err != nil {
-		return err
+		return plain, packed, err
 	}
-	f := &c.frames[i]
-	c.packed = append(c.packed[:0], make([]byte, f.length)...)
-	if _, err := c.file.ReadAt(c.packed, f.stored); err != nil {
-		return err
+	if int64(cap(packed)) < f.length {
+		packed = make([]byte, f.length)
 	}
-	plain, err := d.DecodeAll(c.packed, c.plain[:0])
+	packed = packed[:f.length]
+	if _, err := c.file.ReadAt(packed, f.stored); err != nil {
+		return plain, packed, err
+	}
+	out, err := d.DecodeAll(packed, plain[:0])
 	if err != nil {
-		return c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file cannot be unpacked: %v", f.stored, err))
+		return plain, packed, c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file cannot be unpacked: %v", f.stored, err))
 	}
-	if int64(len(plain)) != f.size {
-		return c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file holds %d bytes instead of %d", f.stored, len(plain), f.size))
+	if int64(len(out)) != f.size {
+		return out, packed, c.corrupt(f.at, fmt.Sprintf("the frame at byte %d of the file holds %d bytes instead of %d", f.stored, len(out), f.size))
 	}
-	c.cur, c.plain = i, plain
-	return nil
+	return out, packed, nil
 }
 
 // Close implements io.Closer.

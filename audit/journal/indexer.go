@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
@@ -87,9 +88,10 @@ func (x *indexer) add(raw *rawRecord) {
 			x.whole.sessions.add(key)
 		case 2, 3, 4, 36:
 			known = true
-			key := x.key(value)
-			f.principals.add(key)
-			x.whole.principals.add(key)
+			x.principal(f, value)
+			if bare := bareName(value); id == 36 && len(bare) < len(value) {
+				x.principal(f, bare)
+			}
 		case 51, 52:
 			f.bits(id, value)
 			x.whole.bits(id, value)
@@ -100,6 +102,22 @@ func (x *indexer) add(raw *rawRecord) {
 		f.principals.spill()
 		x.whole.principals.spill()
 	}
+}
+
+func (x *indexer) principal(f *spanMaker, name []byte) {
+	key := x.key(name)
+	f.principals.add(key)
+	x.whole.principals.add(key)
+}
+
+// bareName takes the domain off CORP\alice and alice@corp.example.com: who claims a
+// name is asked for without it too.
+func bareName(name []byte) []byte {
+	if _, after, ok := bytes.Cut(name, []byte(`\`)); ok {
+		return after
+	}
+	before, _, _ := bytes.Cut(name, []byte("@"))
+	return before
 }
 
 func (x *indexer) key(name []byte) uint64 {

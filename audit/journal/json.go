@@ -244,7 +244,7 @@ func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 // escapeActing writes the runes that act in a terminal as \u escapes. In JSON
 // they can only stand inside strings; encoding/json has dealt with C0.
 func escapeActing(b []byte) []byte {
-	if bytes.IndexFunc(b, Acts) < 0 {
+	if isPlain(b) || bytes.IndexFunc(b, Acts) < 0 {
 		return b
 	}
 	var out []byte
@@ -256,6 +256,16 @@ func escapeActing(b []byte) []byte {
 		}
 	}
 	return out
+}
+
+// isPlain says whether all is printable ASCII, as most records are.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // Acts says whether a terminal may act on the rune instead of showing it: C0,

@@ -33,9 +33,11 @@ type Reader struct {
 	names   map[string]bool
 	torn    []TornTail
 	picker  *picker
+	pool    scanPool
 	watch   func(uint64, time.Time) error
 	records uint64 // read so far
 	latest  int64  // time of the last of them
+	watched uint64 // of records, when watch was called last
 	err     error  // sticky
 }
 
@@ -45,13 +47,28 @@ type source struct {
 	start time.Time
 	idle  bool // it had nothing more when it was asked last
 	head  *Record
+
+	scan   *segmentScan   // of the current segment; nil: it is read record by record
+	looked *segmentReader // that ix and quiet are of
+	ix     *Index
+	quiet  int64 // where reading record by record began
+}
+
+func (s *source) close() {
+	if s.scan != nil {
+		s.scan.end()
+		s.scan = nil
+	}
+	s.streamReader.close()
 }
 
 // OpenReader opens the journal at o.Path, also while it is written.
 func OpenReader(o ReaderOptions) (*Reader, error) {
 	r := &Reader{
-		path: o.Path, since: o.Since, names: map[string]bool{}, picker: newPicker(o.Select, o.Since), watch: o.Watch,
+		path: o.Path, since: o.Since, names: map[string]bool{}, watch: o.Watch,
+		picker: newPicker(o.Select, o.Since),
 	}
+	r.pool.make = func() *picker { return newPicker(o.Select, o.Since) }
 	if err := r.look(); err != nil {
 		return nil, err
 	}
@@ -78,6 +95,21 @@ func (r *Reader) Next() (*Record, error) {
 	return record, err
 }
 
+// Settle looks once more at all that lies behind the ends of live segments. Next
+// does so when it comes to an end first, and from then on a piece at a time.
+func (r *Reader) Settle() error {
+	if r.err != nil {
+		return r.err
+	}
+	for _, s := range r.streams {
+		if s.cur != nil && s.scan == nil {
+			s.cur.judged, s.cur.blank, s.idle = false, false, false
+			r.err = errors.Join(r.err, r.fill(s))
+		}
+	}
+	return r.err
+}
+
 // TornTails lists the unfinished ends that were met so far.
 func (r *Reader) TornTails() []TornTail { return r.torn }
 
@@ -86,6 +118,7 @@ func (r *Reader) Close() error {
 	for _, s := range r.streams {
 		s.close()
 	}
+	r.streams = nil
 	r.err = fs.ErrClosed
 	return nil
 }
@@ -194,13 +227,20 @@ const watchEvery = 4096
 
 // read reads the next record of s, and returns nil where it is not wanted.
 func (r *Reader) read(s *source) (*Record, error) {
-	if r.watch != nil && r.records%watchEvery == 0 {
+	if r.watch != nil && r.records >= r.watched+watchEvery {
+		r.watched = r.records
 		if err := r.watch(r.records, time.Unix(0, r.latest).UTC()); err != nil {
 			return nil, err
 		}
 	}
-	raw, err := s.readRaw()
-	if err != nil {
+	if err := r.ahead(s); err != nil {
+		return nil, err
+	}
+	if s.scan != nil {
+		return r.scanned(s)
+	}
+	raw, ok, err := s.step()
+	if err != nil || !ok {
 		return nil, err
 	}
 	r.records++
@@ -214,9 +254,9 @@ func (r *Reader) read(s *source) (*Record, error) {
 	if choice == No {
 		return nil, nil
 	}
-	record, err := s.record(&raw, &r.picker.strings)
-	if err != nil || record.Time.Before(r.since) {
-		return nil, err
+	record, err := newRecord(s.dir, s.cur.head, &raw, &r.picker.strings)
+	if err != nil {
+		return nil, s.cur.corrupt(raw.offset, err.Error())
 	}
 	return record, nil
 }

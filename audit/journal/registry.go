@@ -154,6 +154,17 @@ func bitSet(names, bits []string) (set uint64) {
 	return set
 }
 
+// TypeNumber returns the number of a type (FORMAT.md, section 5), 0 where it is not
+// known.
+func TypeNumber(name string) uint16 {
+	for number, known := range knownTypes {
+		if known == name {
+			return number
+		}
+	}
+	return 0
+}
+
 // TypeNames lists the types of record that this version knows, in the order of
 // their numbers.
 func TypeNames() []string {

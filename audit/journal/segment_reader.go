@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -26,7 +27,9 @@ type segmentReader struct {
 
 	window []byte // of the file, from at
 	at     int64
-	judged bool // what lies behind the end was looked at
+	judged bool  // what lies behind off was looked at
+	blank  bool  // it was looked at as a whole once, and was zero
+	glance int64 // where it is looked at next, piece by piece
 }
 
 // rawRecord is a record whose sums are right. Its body lives until the next read.
@@ -139,11 +142,14 @@ func (s *segmentReader) bytes(off, n int64, fresh bool) ([]byte, error) {
 		return s.window[off-s.at:][:n], nil
 	}
 	want := int(max(n, readWindow))
+	if fresh {
+		want = int(max(n, 4096)) // most often at the end of a live segment
+	}
 	if cap(s.window) < want || cap(s.window) > 2*readWindow && want == readWindow {
 		s.window = make([]byte, want)
 	}
 	got, err := s.file.ReadAt(s.window[:want], off)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && int64(got) < n {
 		s.window = s.window[:0]
 		return nil, err
 	}
@@ -185,7 +191,7 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 	if err != nil {
 		return r, nil, err
 	}
-	length, hole := s.checkHead(h, off)
+	length, hole := s.head.checkRecord(h, off)
 	if hole != nil {
 		return r, hole, nil
 	}
@@ -197,10 +203,30 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 	if int64(len(b)) < padded {
 		return r, &gap{reason: "the file ends within a record"}, nil
 	}
-	if binary.LittleEndian.Uint32(b[4:]) != s.head.sum(b[:4], b[8:length]) {
-		return r, &gap{reason: "the record's checksum is wrong"}, nil
+	r, hole = s.head.parseRecord(b, length, off)
+	return r, hole, nil
+}
+
+// recordIn reads the record that b begins with, which stands at off; false where
+// there is none, or not all of it.
+func (h *segmentHeader) recordIn(b []byte, off int64) (rawRecord, bool) {
+	length, hole := h.checkRecord(b[:min(len(b), 40)], off)
+	padded := (length + 7) &^ 7
+	if hole != nil || int64(len(b)) < padded {
+		return rawRecord{}, false
 	}
-	r = rawRecord{
+	r, hole := h.parseRecord(b[:padded], length, off)
+	return r, hole == nil
+}
+
+// parseRecord takes a record apart, whose header is proven: b is all of it, with
+// its padding.
+func (h *segmentHeader) parseRecord(b []byte, length, off int64) (rawRecord, *gap) {
+	sum := crc32.Update(h.seed, castagnoliReader, b[:4])
+	if binary.LittleEndian.Uint32(b[4:]) != crc32.Update(sum, castagnoliReader, b[8:length]) {
+		return rawRecord{}, &gap{reason: "the record's checksum is wrong"}
+	}
+	r := rawRecord{
 		offset:   off,
 		sequence: binary.LittleEndian.Uint64(b[8:]),
 		nanos:    int64(binary.LittleEndian.Uint64(b[16:])),
@@ -210,24 +236,25 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 		whole:    b,
 	}
 	if !allZero(b[32:40]) || r.flags > 1 || !allZero(b[length:]) {
-		return r, &gap{reason: "the record holds what this program does not know", hard: true}, nil
+		return r, &gap{reason: "the record holds what this program does not know", hard: true}
 	}
-	return r, nil, nil
+	return r, nil
 }
 
-// checkHead proves the 40 bytes of a record's header, and returns its length.
-func (s *segmentReader) checkHead(h []byte, off int64) (int64, *gap) {
-	if len(h) < 40 {
+// checkRecord proves the 40 bytes of a record's header, and returns its length.
+func (h *segmentHeader) checkRecord(b []byte, off int64) (int64, *gap) {
+	if len(b) < 40 {
 		return 0, &gap{reason: "the segment ends without a seal"}
 	}
-	length := int64(binary.LittleEndian.Uint32(h))
+	length := int64(binary.LittleEndian.Uint32(b))
 	if length == 0 {
 		return 0, &gap{reason: "no record"}
 	}
-	if length < 40 || length > s.head.size-off {
+	if length < 40 || length > h.size-off {
 		return 0, &gap{reason: fmt.Sprintf("a record cannot have %d bytes here", length)}
 	}
-	if binary.LittleEndian.Uint32(h[28:]) != s.head.sum(h[:4], h[8:28], h[32:40]) {
+	sum := crc32.Update(crc32.Update(h.seed, castagnoliReader, b[:4]), castagnoliReader, b[8:28])
+	if binary.LittleEndian.Uint32(b[28:]) != crc32.Update(sum, castagnoliReader, b[32:40]) {
 		return 0, &gap{reason: "the checksum of the record's header is wrong"}
 	}
 	return length, nil
@@ -301,6 +328,25 @@ func (s *segmentReader) sealAtEnd() (bool, error) {
 	return s.seal != nil, ignoreEnd(err)
 }
 
+// stillBlank says whether what lies behind off can be taken for what it was when it
+// was zero: its beginning is, and the piece whose turn it is. So whoever follows a
+// live segment looks at all of it again and again, and at little of it each time.
+func (s *segmentReader) stillBlank() (bool, error) {
+	if !s.blank {
+		return false, nil
+	}
+	near, err := s.bytes(s.off, 4096, true)
+	if err != nil || !allZero(near) {
+		return false, err
+	}
+	if s.glance < s.off || s.glance >= s.head.size {
+		s.glance = s.off
+	}
+	piece, err := s.bytes(s.glance, readWindow, false)
+	s.glance += readWindow
+	return err == nil && allZero(piece), err
+}
+
 // lastByte returns the offset of the last byte from off on that is not zero, -1
 // where there is none.
 func (s *segmentReader) lastByte(off int64) (int64, error) {
@@ -351,7 +397,7 @@ func (s *segmentReader) recordBehind(off int64) (int64, error) {
 		if allZero(h[:8]) {
 			continue
 		}
-		if _, hole := s.checkHead(h, at); hole != nil {
+		if _, hole := s.head.checkRecord(h, at); hole != nil {
 			continue
 		}
 		if _, hole, err := s.recordAt(at, false); err != nil || hole == nil || hole.hard {

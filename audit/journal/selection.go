@@ -32,6 +32,10 @@ type Selection struct {
 	// Awaits says whether Confirm could say yes to a record of the stream, as
 	// things stand. nil: it could.
 	Awaits func(stream string) bool
+	// Span says whether a record could match by itself in a part of the journal of
+	// which an index tells this. It is called like a Picker's function, by several
+	// goroutines at once. nil: it could.
+	Span func(*Span) bool
 }
 
 // MaxSelected is how many fields a Selection can look at.

@@ -77,47 +77,52 @@ func checkNumbers(dir string, numbers []uint64) error {
 
 // readRaw returns the next record, or io.EOF where there is none (yet).
 func (s *streamReader) readRaw() (rawRecord, error) {
-	for !s.finished {
-		if s.cur == nil {
-			return rawRecord{}, io.EOF
-		}
-		if !s.cur.head.begun {
-			if err := s.begin(); err != nil {
-				return rawRecord{}, err
-			}
-		}
-		raw, hole, err := s.cur.read()
-		switch {
-		case errors.Is(err, io.EOF):
-			err = s.advance()
-		case err == nil && hole != nil:
-			err = s.judge(hole)
-		case err == nil:
-			s.last, s.known = raw.sequence, true
-			return raw, nil
-		}
-		if err != nil {
-			return rawRecord{}, err
+	for {
+		if raw, ok, err := s.step(); ok || err != nil {
+			return raw, err
 		}
 	}
-	return rawRecord{}, io.EOF
 }
 
-func (s *streamReader) record(raw *rawRecord, strings *interner) (*Record, error) {
+// step reads the next record, or goes on to the next segment: then it says false.
+func (s *streamReader) step() (rawRecord, bool, error) {
+	if s.finished || s.cur == nil {
+		return rawRecord{}, false, io.EOF
+	}
+	if !s.cur.head.begun {
+		if err := s.begin(); err != nil {
+			return rawRecord{}, false, err
+		}
+	}
+	raw, hole, err := s.cur.read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return rawRecord{}, false, s.advance()
+	case err != nil:
+		return rawRecord{}, false, err
+	case hole != nil:
+		return rawRecord{}, false, s.judge(hole)
+	}
+	s.last, s.known = raw.sequence, true
+	return raw, true, nil
+}
+
+// newRecord decodes a record of a segment of the stream in dir.
+func newRecord(dir string, head *segmentHeader, raw *rawRecord, strings *interner) (*Record, error) {
 	r := &Record{
-		Stream: s.name, Node: s.cur.head.node, Segment: s.cur.head.number, Offset: raw.offset,
+		Stream: filepath.Base(dir), Node: head.node, Segment: head.number, Offset: raw.offset,
 		Sequence: raw.sequence, Time: raw.at(), Type: typeName(raw.number), Cut: raw.flags&1 != 0,
 		strings: strings,
 	}
 	if err := r.decode(raw.body); err != nil {
-		return nil, s.cur.corrupt(raw.offset, err.Error())
+		return nil, err
 	}
 	r.strings = nil
 	if r.Checkpoint != nil {
-		r.Checkpoint.Stream = s.cur.head.stream
+		r.Checkpoint.Stream = head.stream
 	}
 	if r.TextBlob != nil {
-		r.journal = filepath.Dir(s.dir)
+		r.journal = filepath.Dir(dir)
 	}
 	return r, nil
 }
@@ -258,12 +263,18 @@ func (s *streamReader) judge(hole *gap) error {
 	if hole.hard {
 		return seg.corrupt(seg.off, hole.reason)
 	}
-	if seg.judged {
-		return io.EOF
-	}
-	last, behind, err := seg.tail()
-	if err != nil {
+	last, behind := int64(-1), int64(-1)
+	blank, err := seg.stillBlank()
+	switch {
+	case err != nil:
 		return err
+	case seg.judged && (blank || !seg.blank):
+		return io.EOF
+	case !blank:
+		if last, behind, err = seg.tail(); err != nil {
+			return err
+		}
+		seg.blank = last < 0
 	}
 	follows, err := s.follows()
 	if err != nil {

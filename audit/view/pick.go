@@ -23,6 +23,7 @@ func (m *matcher) selection(j *joiner) *journal.Selection {
 		},
 		Confirm: j.wants,
 		Awaits:  func(string) bool { return len(j.open)+len(j.passed)+len(j.prepares) > 0 },
+		Span:    plan.span,
 	}
 }
 
@@ -59,6 +60,25 @@ func (p *pickPlan) compile() {
 	p.names()
 	p.bits()
 	p.contents()
+}
+
+// span says whether a record may match in a part of the journal that an index tells
+// of.
+func (p *pickPlan) span(s *journal.Span) bool {
+	m := p.matcher
+	switch {
+	case !m.since.IsZero() && s.Latest.Before(m.since), !m.until.IsZero() && !s.Earliest.Before(m.until):
+		return false
+	case m.types != nil && !slices.ContainsFunc(m.types, func(t string) bool { return s.HasType(journal.TypeNumber(t)) }):
+		return false
+	case m.session != "" && !s.MayHoldSession(m.session):
+		return false
+	case m.principal != "" && !s.MayHoldPrincipal(m.principal), m.sid != "" && !s.MayHoldPrincipal(m.sid):
+		return false
+	case m.classes != nil && s.Classes&journal.ClassSet(m.classes) == 0, m.tags != nil && s.Tags&journal.TagSet(m.tags) == 0:
+		return false
+	}
+	return true
 }
 
 // field looks at a field, and returns its place.

@@ -87,7 +87,7 @@ func (s *show) follow(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return s.reader.Settle()
 		case <-tick.C:
 		}
 	}
