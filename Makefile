@@ -5,6 +5,7 @@ TESTFLAGS     ?=
 FUZZTIME      ?= 30s
 BENCHTIME     ?= 1s
 BENCHCOUNT    ?= 6
+AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
 export CGO_ENABLED = 1
 
@@ -48,6 +49,12 @@ fmt: ## format the code
 .PHONY: bench
 bench: ## run the benchmarks, BENCHCOUNT (6) times each, for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 60m -p 1 ./...
+
+.PHONY: bench-audit
+bench-audit: ## ask, verify and deliver an audit journal of AUDIT_RECORDS (10 million, 6 GB in TMPDIR for a while)
+	AUDIT_RECORDS=$(AUDIT_RECORDS) $(GO) test -run '^$$' -bench '^BenchmarkAudit$$' -benchtime 1x -timeout 60m ./audit/view
+	$(GO) test -run '^$$' -bench '^Benchmark(Statement|Verify)$$' -benchmem -benchtime $(BENCHTIME) ./audit/journal
+	$(GO) test -run '^$$' -bench '^BenchmarkSink$$' -benchtime 3x -timeout 30m ./audit/sink/postgres
 
 .PHONY: demo
 demo: tools build ## a domain, a PostgreSQL and the proxy, and a tour with psql (KEEP=1 leaves them running)

@@ -30,9 +30,10 @@ func (d *daemon) startSinks(c *config.Config) error {
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
+		records, bytes := batch(s.Kind)
 		r := sink.Start(sink.Options{
 			Name: s.Name, Sink: to, Journal: c.Journal.Path, Stream: d.journal.Stream(), Head: d.recorder.sequence.Load,
-			Log: d.log,
+			Log: d.log, MaxRecords: records, MaxBytes: bytes,
 			Observer: sinkCounters{
 				delivered: d.metrics.SinkDelivered.WithLabelValues(s.Name), failures: d.metrics.SinkFailures.WithLabelValues(s.Name),
 			},
@@ -41,6 +42,15 @@ func (d *daemon) startSinks(c *config.Config) error {
 		d.metrics.SinkLag(s.Name, r.Lag)
 	}
 	return nil
+}
+
+// batch is how much a kind of sink takes at once; 0 for what is usual. For PostgreSQL
+// a batch is a transaction, and each waits for the disk.
+func batch(kind string) (records, bytes int) {
+	if kind == config.SinkPostgres {
+		return 5000, 8 << 20
+	}
+	return 0, 0
 }
 
 func newSink(s *config.Sink) (sink.Sink, error) {

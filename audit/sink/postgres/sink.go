@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,13 +19,13 @@ type Sink struct {
 	o    Options
 	conn *pgconn.PgConn  // nil where there is none
 	days map[string]bool // that have a partition, as far as this connection has seen
-	buf  []byte          // of a batch, reused while it is not large
+	buf  []byte          // of some rows, reused while it is not large
 }
 
 var _ sink.Keeper = (*Sink)(nil)
 
 // keepBuffer is how large a buffer is kept for the next batch.
-const keepBuffer = 32 << 20
+const keepBuffer = 4 << 20
 
 // New makes a sink. It connects to nothing.
 func New(o Options) *Sink { return &Sink{o: o} }
@@ -220,26 +219,18 @@ func (s *Sink) command(ctx context.Context, sql string) error {
 	return nil
 }
 
+// copy sends what the database lacks. Rows are encoded as the server takes them, so
+// that both work at once.
 func (s *Sink) copy(ctx context.Context, records []*journal.Record, has map[string]uint64) error {
-	b := append(s.buf[:0], copyHeader...)
-	n := int64(0)
-	for _, r := range records {
-		if r.Sequence <= has[r.Stream] {
-			continue
-		}
-		var err error
-		if b, err = appendRow(b, r); err != nil {
-			return err
-		}
-		n++
-	}
-	if cap(b) <= keepBuffer {
-		s.buf = b
-	}
-	if n == 0 {
+	rows := newRows(records, has, s.buf)
+	if len(rows.left) == 0 {
 		return nil
 	}
-	tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(append(b, copyTrailer...)), copyStatement)
+	n := int64(len(rows.left))
+	tag, err := s.conn.CopyFrom(ctx, rows, copyStatement)
+	if s.buf = rows.close(); cap(s.buf) > keepBuffer {
+		s.buf = nil
+	}
 	if err == nil && tag.RowsAffected() != n {
 		err = fmt.Errorf("the database took %d of %d records", tag.RowsAffected(), n)
 	}
