@@ -26,6 +26,7 @@ const (
 	Configuration  Type = "configuration"     // start, reload, refused reload, stop
 	ParserDied     Type = "parser.died"       // a worker was lost to a text
 	JournalOpened  Type = "journal.opened"    // what recovery found
+	Reading        Type = "audit.read"        // somebody read the record with a command of this program
 	Checkpoint     Type = "checkpoint"        // the journal's own: how far its hash chain has come, signed
 )
 
@@ -144,4 +145,16 @@ type Event struct {
 	// Of configurations.
 	Digest string // of the file
 	Change string // the difference in meaning, one line each
+
+	// Of readings of the record; Command is the command.
+	Reader *Reader
+	Filter string // claimed: what the command was asked for
+}
+
+// Reader is who read the record, as the operating system knows them.
+type Reader struct {
+	User  string // the name of UID, empty where it has none
+	UID   uint32
+	Login string // who logged in before sudo or su, where the system keeps that
+	PID   uint32
 }

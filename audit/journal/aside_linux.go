@@ -17,6 +17,9 @@ func (f *findings) note(format string, args ...any) {
 // unbegun ends a stream at a segment that has not begun. Unless it is the first,
 // its file stays: it proves that nothing is missing behind the seal before it.
 func (f *findings) unbegun(seg *segmentReader, first bool, rest []uint64) error {
+	if f.leave {
+		return ErrUnfinished
+	}
 	last, err := seg.lastByte(headerSize)
 	if err != nil {
 		return err
@@ -101,6 +104,9 @@ func (f *findings) takeAway(all []later) error {
 
 // repair sets a torn tail aside and seals the segment before it.
 func (f *findings) repair(s *streamReader, hole *gap, rest []uint64) error {
+	if f.leave {
+		return ErrUnfinished
+	}
 	seg := s.cur
 	end, behind, err := seg.tail()
 	if err != nil {

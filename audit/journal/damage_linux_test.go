@@ -79,7 +79,7 @@ func checkTorn(t *testing.T, i *image, torn []byte, want int) {
 	if len(all) != want {
 		t.Errorf("%d records before recovery, want %d", len(all), want)
 	}
-	found, err := recoverStreams(i.path, thisMachine{})
+	found, err := recoverStreams(i.path, thisMachine{}, false)
 	if err != nil {
 		t.Fatalf("recovery: %v", err)
 	}
@@ -92,7 +92,7 @@ func checkTorn(t *testing.T, i *image, torn []byte, want int) {
 		t.Errorf("%d records after recovery", len(again))
 	}
 	// Nobody has told of the first recovery yet.
-	if found, err = recoverStreams(i.path, thisMachine{}); err != nil || (found.torn == 1) != (rest != "") {
+	if found, err = recoverStreams(i.path, thisMachine{}, false); err != nil || (found.torn == 1) != (rest != "") {
 		t.Errorf("the second recovery: %+v, %v", found, err)
 	}
 	_ = os.Remove(i.file + ".torn")
@@ -141,7 +141,7 @@ func TestFlipsWithoutASeal(t *testing.T) {
 			if !errors.As(err, &damage) || damage.File != i.file {
 				t.Fatalf("byte %d: %v", at, err)
 			}
-			if _, err := recoverStreams(i.path, thisMachine{}); !errors.As(err, &damage) || !errors.Is(err, audit.ErrBroken) {
+			if _, err := recoverStreams(i.path, thisMachine{}, false); !errors.As(err, &damage) || !errors.Is(err, audit.ErrBroken) {
 				t.Fatalf("byte %d: recovery: %v", at, err)
 			}
 			continue
@@ -168,7 +168,7 @@ func TestSyncMarkHolds(t *testing.T) {
 	if _, err := tryReadAll(i.path); !errors.As(err, &damage) || damage.Offset != int64(i.last) {
 		t.Errorf("read: %v", err)
 	}
-	if _, err := recoverStreams(i.path, thisMachine{}); !errors.As(err, &damage) {
+	if _, err := recoverStreams(i.path, thisMachine{}, false); !errors.As(err, &damage) {
 		t.Errorf("recovery: %v", err)
 	}
 }
@@ -181,13 +181,13 @@ func TestGapAfterPowerLoss(t *testing.T) {
 	clear(i.content[p : p+16])
 	i.write(t, i.content)
 	var damage *CorruptionError
-	if _, err := recoverStreams(i.path, thisMachine{}); !errors.As(err, &damage) || damage.Offset != int64(p) {
+	if _, err := recoverStreams(i.path, thisMachine{}, false); !errors.As(err, &damage) || damage.Offset != int64(p) {
 		t.Fatalf("in the same boot: %v", err)
 	}
 	i.content[offBoot] ^= 1
 	binary.LittleEndian.PutUint32(i.content[offStaticSum:], sum(i.content[:offStaticSum]))
 	i.write(t, i.content)
-	found, err := recoverStreams(i.path, thisMachine{})
+	found, err := recoverStreams(i.path, thisMachine{}, false)
 	if err != nil || found.torn != 1 {
 		t.Fatalf("after another boot: %+v, %v", found, err)
 	}

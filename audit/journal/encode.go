@@ -155,6 +155,13 @@ func (f *fields) body(ev *audit.Event) {
 	f.num(fNS, uint64(ev.Duration))
 	f.str(fDigest, ev.Digest)
 	f.str(fChange, ev.Change)
+	if r := ev.Reader; r != nil {
+		f.str(fReader, r.User)
+		f.always(fReaderUID, uint64(r.UID))
+		f.str(fReaderLogin, r.Login)
+		f.num(fReaderPID, uint64(r.PID))
+		f.str(fFilter, ev.Filter)
+	}
 }
 
 func (f *fields) session(ev *audit.Event) {

@@ -84,6 +84,8 @@ const (
 	fStatement, fResult, fFate, fSQLSTATE, fMessage, fMessageLen, fRows, fBytes, fNS = 80, 81, 82, 83, 84, 85, 86, 87, 88
 	fDigest, fChange                                                                 = 96, 97
 
+	fReader, fReaderUID, fReaderLogin, fReaderPID, fFilter = 105, 106, 107, 108, 109
+
 	fAtSegment, fAtOffset, fAtSequence, fChain, fSums, fKey, fSignature, fEarlier = 112, 113, 114, 115, 116, 117, 118, 119
 )
 
@@ -118,6 +120,8 @@ func typeNumber(t audit.Type) uint16 {
 		return 13
 	case audit.JournalOpened:
 		return 14
+	case audit.Reading:
+		return 20
 	case audit.Checkpoint:
 		return checkpointType
 	}

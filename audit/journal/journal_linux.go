@@ -60,7 +60,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return nil, diskError(err)
 	}
-	found, err := recoverStreams(o.Path, d)
+	found, err := recoverStreams(o.Path, d, o.LeaveOthers)
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,7 @@ type jsonRecord struct {
 	Duration      *int64          `json:"duration_ns,omitempty"`
 	Digest        string          `json:"digest,omitempty"`
 	Change        string          `json:"change,omitempty"`
+	Reader        *jsonReader     `json:"reader,omitempty"`
 	Checkpoint    *jsonCheckpoint `json:"checkpoint,omitempty"`
 	Earlier       []jsonEarlier   `json:"earlier,omitempty"`
 	Cut           bool            `json:"cut,omitempty"`
@@ -90,6 +91,15 @@ type jsonClaimed struct {
 	Reason          string `json:"reason,omitempty"`
 	TraceID         string `json:"trace_id,omitempty"`
 	SpanID          string `json:"span_id,omitempty"`
+	Filter          string `json:"filter,omitempty"`
+}
+
+// jsonReader is who read the record.
+type jsonReader struct {
+	User  string `json:"user,omitempty"`
+	UID   uint32 `json:"uid"`
+	Login string `json:"login,omitempty"`
+	PID   uint32 `json:"pid,omitempty"`
 }
 
 type jsonSource struct {
@@ -204,7 +214,10 @@ func (r *Record) jsonPeers(j *jsonRecord) {
 	if principal != (jsonPrincipal{}) {
 		j.Principal = &principal
 	}
-	claimed := jsonClaimed{valid(r.User), valid(r.ApplicationName), valid(r.Reason), r.TraceID, r.SpanID}
+	claimed := jsonClaimed{valid(r.User), valid(r.ApplicationName), valid(r.Reason), r.TraceID, r.SpanID, valid(r.Filter)}
+	if o := r.Reader; o != nil {
+		j.Reader = &jsonReader{valid(o.User), o.UID, valid(o.Login), o.PID}
+	}
 	if claimed != (jsonClaimed{}) {
 		j.Claimed = &claimed
 	}

@@ -27,6 +27,10 @@ type Options struct {
 	Compress bool
 	// Archive is told what becomes of sealed segments; nil: nobody is.
 	Archive ArchiveObserver
+	// LeaveOthers changes nothing of earlier streams: where a process died, and a
+	// new one would close what it left, Open fails with ErrUnfinished. It is for
+	// those who only read.
+	LeaveOthers bool
 }
 
 // ArchiveObserver is told what becomes of sealed segments. It is called from one
@@ -38,6 +42,10 @@ type ArchiveObserver interface {
 	// ArchiveFailed says that a segment stays as it is, to be tried again.
 	ArchiveFailed(file string, err error)
 }
+
+// ErrUnfinished says that a stream was left by a process that died, and has not been
+// looked after yet.
+var ErrUnfinished = errors.New("a process died over a stream of the journal, which the next one to serve will close")
 
 const (
 	defaultSegmentSize = 64 << 20

@@ -71,6 +71,9 @@ type Record struct {
 	Digest string
 	Change string
 
+	Reader *audit.Reader // of audit.read
+	Filter string        // claimed
+
 	Checkpoint *Checkpoint // of a checkpoint
 	Earlier    []Earlier   // of journal.opened: the streams that this one follows
 
@@ -240,6 +243,12 @@ func (r *Record) eventString(id uint16) *string {
 		return &r.Digest
 	case 97:
 		return &r.Change
+	case 105:
+		return &r.reader().User
+	case 107:
+		return &r.reader().Login
+	case 109:
+		return &r.Filter
 	}
 	return nil
 }
@@ -284,6 +293,10 @@ func (r *Record) setNumber(id uint16, v uint64) {
 		r.Bytes = int64(v)
 	case 88:
 		r.Duration = time.Duration(v)
+	case 106:
+		r.reader().UID = uint32(v)
+	case 108:
+		r.reader().PID = uint32(v)
 	case 112:
 		r.checkpoint().Segment = v
 	case 113:
@@ -291,6 +304,13 @@ func (r *Record) setNumber(id uint16, v uint64) {
 	case 114:
 		r.checkpoint().Sequence = v
 	}
+}
+
+func (r *Record) reader() *audit.Reader {
+	if r.Reader == nil {
+		r.Reader = &audit.Reader{}
+	}
+	return r.Reader
 }
 
 // bitNames names the bits of a set; one that has no name is shown by its number.

@@ -69,6 +69,8 @@ func (j *Journal) claim(ev *audit.Event, body int) claim {
 	switch {
 	case ev.Type == audit.Outcome:
 		c.outcome = true
+	case ev.Type == audit.Reading:
+		c.spare = j.reserve / 2 // readers are not to use up what log-ins need
 	case ev.Type != audit.Statement && ev.Type != audit.Prepare:
 	case ev.Decision == audit.Denied || ev.Decision == audit.Unavailable:
 		c.spare = j.reserve / 2

@@ -19,8 +19,9 @@ import (
 // findings are what recovery met.
 type findings struct {
 	disk    disk
-	streams int // finished ones that were looked at
-	live    int // written by another process at this moment
+	leave   bool // nothing of them may be changed
+	streams int  // finished ones that were looked at
+	live    int  // written by another process at this moment
 	notes   []string
 	torn    uint64
 	asides  map[string]bool // paths of what this recovery set aside
@@ -42,13 +43,14 @@ func (f *findings) event() *audit.Event {
 	return ev
 }
 
-// recoverStreams looks at every stream whose writer has gone.
-func recoverStreams(path string, d disk) (*findings, error) {
+// recoverStreams looks at every stream whose writer has gone. With leave it changes
+// nothing, and fails with ErrUnfinished where something would have to be changed.
+func recoverStreams(path string, d disk, leave bool) (*findings, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, diskError(err)
 	}
-	f := &findings{disk: d, listed: map[[16]byte]bool{}, asides: map[string]bool{}}
+	f := &findings{disk: d, leave: leave, listed: map[[16]byte]bool{}, asides: map[string]bool{}}
 	for _, e := range entries {
 		if !e.IsDir() || streamName.FindString(e.Name()) == "" {
 			continue
@@ -104,6 +106,9 @@ func (f *findings) recoverStream(dir string) error {
 	}
 	if err := f.recoverSegments(dir, numbers); err != nil {
 		return err
+	}
+	if f.leave {
+		return nil
 	}
 	if err := removeDrafts(dir); err != nil {
 		return err

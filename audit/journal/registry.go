@@ -1,6 +1,9 @@
 package journal
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // kind is the type of a field.
 type kind uint8
@@ -80,6 +83,12 @@ var knownFields = map[uint16]knownField{
 	96: {"digest", kindString},
 	97: {"change", kindString},
 
+	105: {"reader", kindString},
+	106: {"reader_uid", kindUint},
+	107: {"reader_login", kindString},
+	108: {"reader_pid", kindUint},
+	109: {"filter", kindString},
+
 	112: {"checkpoint_segment", kindUint},
 	113: {"checkpoint_offset", kindUint},
 	114: {"checkpoint_sequence", kindUint},
@@ -128,6 +137,7 @@ var knownTypes = map[uint16]string{
 	13: "parser.died",
 	14: "journal.opened",
 	15: "checkpoint",
+	20: "audit.read",
 }
 
 // typeTable is knownTypes by number, without hashing.
@@ -169,7 +179,7 @@ func TypeNumber(name string) uint16 {
 // their numbers.
 func TypeNames() []string {
 	names := make([]string, 0, len(knownTypes))
-	for n := uint16(1); int(n) <= len(knownTypes); n++ {
+	for _, n := range slices.Sorted(maps.Keys(knownTypes)) {
 		names = append(names, knownTypes[n])
 	}
 	return names

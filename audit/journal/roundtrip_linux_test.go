@@ -46,6 +46,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{},
 	}
 	ev.Trace = statement.Trace{ID: [16]byte{0: 0xab, 15: 1}, Span: [8]byte{7: 2}}
+	ev.Reader = &audit.Reader{User: "root", UID: 4242, Login: "alice", PID: 17}
 	receipt := record(t, j, &ev)
 	got := readEvents(t, j.pathForTest())[1]
 
@@ -70,7 +71,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		TraceID: "ab000000000000000000000000000001", SpanID: "0000000000000002",
 		Statement: ev.Statement, Result: ev.Result, Fate: ev.Fate, SQLSTATE: ev.SQLSTATE,
 		Message: ev.Message, Rows: ev.Rows, Bytes: ev.Bytes, Duration: ev.Duration,
-		Digest: ev.Digest, Change: ev.Change,
+		Digest: ev.Digest, Change: ev.Change, Reader: ev.Reader, Filter: ev.Filter,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read\n%+v\nwritten\n%+v", got, want)

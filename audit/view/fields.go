@@ -92,6 +92,8 @@ func principal(r *journal.Record) string {
 		return r.Principal.UPN
 	case r.User != "":
 		return r.User + " (claimed)"
+	case r.Reader != nil:
+		return localName(r.Reader) + " (local)"
 	}
 	return ""
 }
@@ -175,6 +177,13 @@ var csvColumns = []column{
 	{"text", textOf},
 	{"text_digest", func(e *entry) string { return e.TextDigest }},
 	{"change", func(e *entry) string { return e.Change }},
+	{"reader", func(e *entry) string {
+		if e.Reader == nil {
+			return ""
+		}
+		return localName(e.Reader)
+	}},
+	{"claimed_filter", func(e *entry) string { return e.Filter }},
 }
 
 // textOf is the text, or the head of one that is a blob and was not loaded.

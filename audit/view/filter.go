@@ -34,6 +34,8 @@ type Filter struct {
 	Contains  string // in the text, in any case
 
 	Since, Until time.Time // from Since on, before Until; of a statement, not of its outcome
+
+	readings bool // those of the record are shown without being asked for
 }
 
 // Check refuses what no record can have.
@@ -46,7 +48,7 @@ func (f *Filter) compile() (*matcher, error) {
 	m := &matcher{
 		principal: f.Principal, sid: f.SID, session: f.Session, incident: f.Incident, trace: strings.ToLower(f.Trace), digest: strings.ToLower(f.Digest),
 		roles: list(f.Role), databases: list(f.Database), rules: list(f.Rule),
-		contains: newNeedle(f.Contains), since: f.Since, until: f.Until,
+		contains: newNeedle(f.Contains), since: f.Since, until: f.Until, readings: f.readings,
 	}
 	decisions := []string{string(audit.Allowed), string(audit.Denied), string(audit.WouldDeny), string(audit.Unavailable)}
 	for _, c := range []struct {

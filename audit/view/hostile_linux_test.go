@@ -62,6 +62,7 @@ func hostileJournal(t *testing.T) string {
 		record(t, j, audit.Event{Type: audit.Outcome, Prepared: p, Statement: s, Result: audit.Failed, SQLSTATE: "XX000", Message: text, Tx: 1})
 		record(t, j, audit.Event{Type: audit.Configuration, Prepared: p, Cause: text, Change: text})
 		record(t, j, audit.Event{Type: audit.SessionEnd, Prepared: p, Cause: text, Detail: text})
+		record(t, j, audit.Event{Type: audit.Reading, Command: text, Filter: text, Reader: &audit.Reader{User: text, Login: text + "2"}})
 	}
 	if err := j.Close(); err != nil { // from now on nothing is added
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func TestHostileTexts(t *testing.T) {
 // itself does.
 func ownTypes() []string {
 	made := []audit.Type{audit.Authentication, audit.SessionStart, audit.Statement, audit.Outcome, audit.Configuration, audit.SessionEnd}
-	made = append(made, audit.Checkpoint) // shown only where it is asked for
+	made = append(made, audit.Checkpoint, audit.Reading) // shown only where it is asked for
 	return slices.DeleteFunc(journal.TypeNames(), func(s string) bool { return slices.Contains(made, audit.Type(s)) })
 }
 

@@ -24,6 +24,7 @@ type matcher struct {
 	sqlstates                    []string
 	contains                     needle
 	since, until                 time.Time
+	readings                     bool   // they are shown without being asked for
 	lastAddress                  string // the address that was judged last, and how
 	lastAddressIn, lastAddressOK bool
 }
@@ -34,7 +35,7 @@ func (m *matcher) record(r *journal.Record) bool {
 	switch {
 	case !m.since.IsZero() && r.Time.Before(m.since), !m.until.IsZero() && !r.Time.Before(m.until):
 		return false
-	case m.types == nil && r.Type == audit.Checkpoint: // the journal's own, every few seconds
+	case m.types == nil && m.hides(r.Type):
 		return false
 	case !in(m.types, string(r.Type)), !in(m.decisions, string(r.Decision)):
 		return false
@@ -58,6 +59,12 @@ func (m *matcher) record(r *journal.Record) bool {
 		return false
 	}
 	return m.from(r.Source.Address) && m.names(r.Objects) && m.holds(r)
+}
+
+// hides says whether records of the type are shown only where they are asked for:
+// the journal's own, every few seconds, and the readings, of which this is one.
+func (m *matcher) hides(t audit.Type) bool {
+	return t == audit.Checkpoint || t == audit.Reading && m.principal == "" && !m.readings
 }
 
 // needsOutcome says whether the choice rests on what came of a statement.
@@ -115,10 +122,14 @@ func (m *matcher) names(objects []journal.Object) bool {
 
 // isPrincipal compares with what the directory said, and with the claimed name
 // where it said nothing: a failed log-in belongs to the account it was meant for.
+// Who read the record is known by the operating system's name.
 func isPrincipal(want string, r *journal.Record) bool {
 	p := &r.Principal
 	if p.Account != "" || p.UPN != "" || p.SID != "" {
 		return strings.EqualFold(want, p.Account) || strings.EqualFold(want, p.UPN) || strings.EqualFold(want, p.SID)
+	}
+	if o := r.Reader; o != nil {
+		return strings.EqualFold(want, o.User) || strings.EqualFold(want, o.Login)
 	}
 	if r.User == "" {
 		return false

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -101,6 +102,10 @@ func ocsfClass(a attributes, e *entry, rest map[string]any) {
 	source := ocsfSource(e.Record)
 	user := ocsfUser(e.Record)
 	switch {
+	case e.Reader != nil:
+		ocsfClassify(a, 6, "Application Activity", 5, "Datastore Activity", 4, "Query")
+		ocsfReading(a, e, rest)
+		return
 	case len(source) == 0 || len(user) == 0:
 	case e.Type == audit.Authentication:
 		ocsfClassify(a, 3, "Identity & Access Management", 2, "Authentication", 1, "Logon")
@@ -173,6 +178,25 @@ func ocsfDatastore(a attributes, e *entry, source, user attributes, rest map[str
 		a["table"] = attributes{"name": tables[0]}
 	}
 	forget(rest, "principal", "source.address", "source.via", "session", "backend", "database", "claimed.application_name")
+}
+
+// ocsfReading maps a reading of the record itself: from this machine, by a user of
+// its operating system.
+func ocsfReading(a attributes, e *entry, rest map[string]any) {
+	user := attributes{"type_id": 0, "type": "Unknown", "uid": strconv.FormatUint(uint64(e.Reader.UID), 10)}
+	user.set("name", e.Reader.User)
+	actor := attributes{"user": user, "app_name": "pgcustos"}
+	if e.Reader.PID != 0 {
+		actor["process"] = attributes{"pid": e.Reader.PID}
+	}
+	a["actor"] = actor
+	source := attributes{}
+	source.set("name", e.Node)
+	a["src_endpoint"] = source
+	a["database"] = attributes{"type_id": 99, "type": "audit journal", "name": "pgcustos"}
+	a["type_id"], a["type"] = 1, "Database"
+	a["query_info"] = attributes{"query_string": strings.ToValidUTF8(strings.TrimSpace(e.Command+" "+e.Filter), "\uFFFD")}
+	forget(rest, "command", "claimed.filter", "reader.uid", "reader.user", "reader.pid")
 }
 
 // ocsfTables names the relations of a statement.

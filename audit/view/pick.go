@@ -109,7 +109,7 @@ func (p *pickPlan) times() {
 func (p *pickPlan) kinds() {
 	m := p.matcher
 	if m.types == nil {
-		p.test(func(_ *pick, r *journal.Raw) bool { return r.Type != audit.Checkpoint })
+		p.test(func(_ *pick, r *journal.Raw) bool { return !m.hides(r.Type) })
 	} else {
 		p.test(func(_ *pick, r *journal.Raw) bool { return slices.Contains(m.types, string(r.Type)) })
 	}
@@ -125,11 +125,15 @@ func (p *pickPlan) people() {
 	}
 	if m.principal != "" {
 		account, upn, sid, user := p.field("account"), p.field("upn"), p.field("sid"), p.field("user")
+		reader, login := p.field("reader"), p.field("reader_login")
 		want := []byte(m.principal)
 		p.test(func(_ *pick, r *journal.Raw) bool {
 			a, u, s := r.Field(account), r.Field(upn), r.Field(sid)
 			if len(a)+len(u)+len(s) > 0 {
 				return bytes.EqualFold(want, a) || bytes.EqualFold(want, u) || bytes.EqualFold(want, s)
+			}
+			if r.Type == audit.Reading {
+				return bytes.EqualFold(want, r.Field(reader)) || bytes.EqualFold(want, r.Field(login))
 			}
 			claimed := r.Field(user)
 			return len(claimed) > 0 && (bytes.EqualFold(want, claimed) || bytes.EqualFold(want, bareName(claimed)))

@@ -47,6 +47,7 @@ type ReportOptions struct {
 // the report says that too, on its first page, and the error is returned behind it.
 func Report(ctx context.Context, w io.Writer, o ReportOptions) error {
 	q := Options{Path: o.Path, Filter: o.Filter, Warnings: o.Warnings}
+	q.Filter.readings = true
 	if o.Progress != nil {
 		p := newProgress(o.Progress)
 		defer p.clear()

@@ -95,8 +95,23 @@ func who(r *journal.Record) string {
 		return r.Principal.UPN
 	case r.User != "":
 		return fit(r.User, 24) + " (claimed)"
+	case r.Reader != nil:
+		return fit(localName(r.Reader), 24) + " (local)"
 	}
 	return "-"
+}
+
+// localName names a user of the operating system: who logged in, where that was
+// somebody else.
+func localName(o *audit.Reader) string {
+	name := o.User
+	if name == "" {
+		name = "uid " + strconv.FormatUint(uint64(o.UID), 10)
+	}
+	if o.Login != "" && o.Login != name {
+		return o.Login + " as " + name
+	}
+	return name
 }
 
 func from(addressPort string) string {
@@ -143,6 +158,8 @@ func event(r *journal.Record) string {
 		return "session end"
 	case audit.Outcome:
 		return strings.TrimSpace("outcome " + r.Command)
+	case audit.Reading:
+		return r.Command
 	default:
 		return string(r.Type)
 	}
@@ -236,6 +253,7 @@ func note(r *journal.Record) string {
 		add("reason %s (claimed)", r.Reason)
 	}
 	add("%s", strings.ReplaceAll(r.Cause, "_", " "))
+	add("%s", r.Filter)
 	add("lacks %s", r.Missing)
 	add("rule %s", r.DecisionRule)
 	add("%s", r.Message)

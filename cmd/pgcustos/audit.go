@@ -143,7 +143,7 @@ func (f *auditFlags) filterFlags(cmd *cobra.Command) {
 // run reads the flags, whose errors are of usage, and does the work until it is
 // done or interrupted.
 func (f *auditFlags) run(work func(context.Context, *cobra.Command, view.Options) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		o, err := f.options(cmd)
 		if err != nil {
 			return err
@@ -154,6 +154,7 @@ func (f *auditFlags) run(work func(context.Context, *cobra.Command, view.Options
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			f.announce(ctx, cmd, o.Path, args)
 			err := work(ctx, cmd, o)
 			if errors.Is(err, syscall.EPIPE) {
 				return nil // the reader of our output has seen enough

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/reading"
 	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/internal/config"
@@ -54,6 +55,7 @@ type daemon struct {
 	reader   *statement.Reader
 	server   *proxy.Server
 	sinks    []*sink.Runner
+	readings *reading.Server // nil where it cannot listen
 	health   health
 	replays  *kerberos.Replays // of tickets, whatever the configuration
 
@@ -113,7 +115,20 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics,
 	})
 	d.published(c)
+	d.listenForReaders()
 	return d, d.startSinks(c)
+}
+
+// listenForReaders lets the commands that read the journal put that on record. A
+// file system without sockets is no reason not to serve: the commands say that
+// nobody listens.
+func (d *daemon) listenForReaders() {
+	var err error
+	d.readings, err = reading.Listen(reading.Options{Journal: d.config.Journal.Path, Recorder: d.recorder, Log: d.log})
+	if err != nil {
+		d.readings = nil
+		d.log.Error("readings of the journal will not be on record", "error", err)
+	}
 }
 
 // close ends what newDaemon made, in the reverse order. The journal comes last:
@@ -125,6 +140,9 @@ func (d *daemon) close() error {
 	}
 	if d.reader != nil {
 		d.reader.Close()
+	}
+	if d.readings != nil {
+		errs = append(errs, d.readings.Close())
 	}
 	d.stopSinks()
 	if d.journal != nil {

@@ -266,7 +266,7 @@ func testAudit(t *testing.T, site *site) {
 	if denied := query("--principal", "alice", "--decision", "denied", "--type", "statement"); strings.Count(denied, "\n") != 1 || !strings.Contains(denied, "DELETE FROM orders") {
 		t.Errorf("denied:\n%s", denied)
 	}
-	if r := pgcustos(t, "audit", "tail", "--journal", filepath.Join(site.dir, "journal"), "-n", "1"); r.code != exitOK || !strings.Contains(r.stdout, "stop") {
+	if r := pgcustos(t, "audit", "tail", "--journal", filepath.Join(site.dir, "journal"), "-n", "1", "--type", "configuration"); r.code != exitOK || !strings.Contains(r.stdout, "stop") {
 		t.Errorf("tail: %+v", r)
 	}
 	if r := pgcustos(t, "audit", "cat", "--config", site.config); r.code != exitOK || strings.Contains(r.stdout, testkit.AlicePassword) || strings.Count(r.stdout, "\n") < 8 {

@@ -47,6 +47,7 @@ type SiteConfig struct {
 	BackendHost                            string
 	BackendPort                            uint16
 	Audit                                  bool
+	SigningKey                             string // of checkpoints, a file; empty for none
 	SegmentSize, MaxMessage, PreAuth       string
 	ProxyProtocolFrom, Journal             string
 	Parser, Grace, ShutdownTimeout         string

@@ -38,7 +38,7 @@ func logRecord(r *journal.Record) (*logs.LogRecord, error) {
 	}
 	l.TraceId, l.SpanId = trace(r)
 	a := peers(attributes{}, r)
-	a = statement(a, r)
+	a = statement(reader(a, r), r)
 	a = a.text("pgcustos.text_digest", r.TextDigest)
 	if length := r.TextLength(); length > int64(len(r.Text)) {
 		a = a.number("pgcustos.text_length", length)
@@ -63,6 +63,16 @@ func peers(a attributes, r *journal.Record) attributes {
 	return a.text("pgcustos.method", r.Method).text("pgcustos.rule", r.Rule).text("pgcustos.group", r.Group).
 		text("pgcustos.backend", r.Backend).text("pgcustos.role", r.Role).
 		text("pgcustos.decision", string(r.Decision)).text("pgcustos.incident", r.Incident).text("pgcustos.cause", r.Cause)
+}
+
+// reader is who read the record itself.
+func reader(a attributes, r *journal.Record) attributes {
+	if r.Reader == nil {
+		return a
+	}
+	return a.text("user.name", r.Reader.User).number("pgcustos.reader.uid", int64(r.Reader.UID)).
+		text("pgcustos.reader.login", r.Reader.Login).number("process.pid", int64(r.Reader.PID)).
+		text("pgcustos.claimed.filter", r.Filter)
 }
 
 func statement(a attributes, r *journal.Record) attributes {
@@ -109,7 +119,7 @@ func severity(r *journal.Record) (logs.SeverityNumber, string) {
 	switch {
 	case r.Decision == audit.Denied, r.Decision == audit.Unavailable, r.Type == audit.Revocation, r.Type == audit.ParserDied:
 		return logs.SeverityNumber_SEVERITY_NUMBER_WARN, "WARN"
-	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration:
+	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading:
 		return logs.SeverityNumber_SEVERITY_NUMBER_INFO2, "NOTICE"
 	}
 	return logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"

@@ -26,7 +26,7 @@ func severity(r *journal.Record) int {
 		return warning
 	case r.Type == audit.Revocation, r.Type == audit.ParserDied, r.Type == audit.JournalOpened && r.Cause != "clean":
 		return warning
-	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.JournalOpened:
+	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading, r.Type == audit.JournalOpened:
 		return notice
 	}
 	for _, tag := range r.Tags {

@@ -166,5 +166,12 @@ CREATE VIEW pgcustos.sessions AS
 	LEFT JOIN pgcustos.events e ON e.session = s.session AND e.type = 'session.end'
 	WHERE s.type = 'session.start';
 
-GRANT SELECT ON pgcustos.logins, pgcustos.statements, pgcustos.destructive, pgcustos.schema_changes,
+CREATE VIEW pgcustos.readings AS
+	SELECT "time", node, record #>> '{reader,user}' AS reader, (record #>> '{reader,uid}')::bigint AS uid,
+		record #>> '{reader,login}' AS login, (record #>> '{reader,pid}')::bigint AS pid, command,
+		record #>> '{claimed,filter}' AS filter, cause, stream, sequence, record
+	FROM pgcustos.events
+	WHERE type = 'audit.read';
+
+GRANT SELECT ON pgcustos.readings, pgcustos.logins, pgcustos.statements, pgcustos.destructive, pgcustos.schema_changes,
 	pgcustos.privilege_changes, pgcustos.denied, pgcustos.sessions TO audit_reader;
