@@ -3,15 +3,17 @@ package auth
 import (
 	"context"
 	"fmt"
+	"net/netip"
 )
 
 // Authenticator proves a name and a password against the directory.
 //
 // The error is a *Failure whenever the log-in is refused; its cause is for the
-// record alone, the client hears one uniform message. The secret stays the
+// record alone, the client hears one uniform message. The source is where the
+// client comes from: wrong passwords are counted by it. The secret stays the
 // caller's, who wipes it.
 type Authenticator interface {
-	Authenticate(ctx context.Context, name string, password *Secret) (Identity, error)
+	Authenticate(ctx context.Context, name string, source netip.Addr, password *Secret) (Identity, error)
 }
 
 // Resolver reads an account without its password.
@@ -50,7 +52,8 @@ const (
 	CauseIdentityMismatch Cause = "identity_mismatch"
 	CauseNoMatchingRule   Cause = "no_matching_rule"
 
-	CauseMethod Cause = "method_not_allowed" // the way in that the client asks for
+	CauseThrottled Cause = "throttled"          // too many wrong passwords, of the account or from the address
+	CauseMethod    Cause = "method_not_allowed" // the way in that the client asks for
 
 	// Of tickets.
 	CauseNoTicket        Cause = "no_ticket_given"            // the client gave up: it got none for this service

@@ -53,7 +53,7 @@ func (c *session) byPassword(ctx context.Context) (detail string, ok bool) {
 	}
 	defer password.Wipe()
 	c.asked = time.Now()
-	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, password)
+	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, c.request.Source, password)
 	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
 	if err != nil {
 		c.refuseLogin(audit.Authentication, err)
@@ -148,13 +148,24 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 	}
 	c.server.log.Info("log-in refused", "incident", incident, "session", c.id, "source", c.hello.Client,
 		"user", printable(c.hello.Request.User), "cause", f.Cause, "detail", f.Detail)
-	c.refuse(&pgwire.Error{
+	c.refuse(c.refusalFor(f.Cause, incident))
+}
+
+// refusalFor is what the client is told. That the directory does not answer is no
+// secret: whoever waits at a prompt is not to look for a mistake of theirs.
+func (c *session) refusalFor(cause auth.Cause, incident string) *pgwire.Error {
+	e := &pgwire.Error{
 		Severity: pgwire.SeverityFatal,
 		Code:     pgwire.InvalidPassword,
 		Message:  fmt.Sprintf("authentication failed for user \"%s\"", printable(c.hello.Request.User)),
 		Hint:     hints[c.request.Method],
 		Incident: incident,
-	})
+	}
+	if cause == auth.CauseDirectoryDown {
+		e.Code, e.Message = pgwire.CannotConnectNow, "the directory that knows the users does not answer"
+		e.Hint = "Try again later. If it stays so, tell your help desk, and give the incident's id."
+	}
+	return e
 }
 
 // record writes down an event of this session that refuses something anyway, so

@@ -25,9 +25,15 @@ const normalUser = 0x30000000
 // CauseNoSuchAccount, CauseNotAPerson, CauseDirectoryAnswer where there are
 // several, or CauseDirectoryDown.
 func (d *Directory) find(ctx context.Context, c *conn, n name) (auth.Identity, error) {
-	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, n.filter(), accountAttributes)
+	_, id, err := d.findEntry(ctx, c, n, accountAttributes)
+	return id, err
+}
+
+// findEntry is find, with the entry.
+func (d *Directory) findEntry(ctx context.Context, c *conn, n name, attributes []string) (*ldap.Entry, auth.Identity, error) {
+	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, n.filter(), attributes)
 	if err != nil {
-		return auth.Identity{}, err
+		return nil, auth.Identity{}, err
 	}
 	var users []*ldap.Entry
 	for _, e := range entries {
@@ -37,16 +43,17 @@ func (d *Directory) find(ctx context.Context, c *conn, n name) (auth.Identity, e
 	}
 	switch {
 	case len(users) == 1:
-		return d.identity(users[0])
+		id, err := d.identity(users[0])
+		return users[0], id, err
 	case len(users) > 1:
-		return auth.Identity{}, &auth.Failure{
+		return nil, auth.Identity{}, &auth.Failure{
 			Cause:  auth.CauseDirectoryAnswer,
 			Detail: clip(fmt.Sprintf("the name stands for %d accounts: %s; %s", len(users), users[0].DN, users[1].DN)),
 		}
 	case len(entries) > 0:
-		return auth.Identity{}, &auth.Failure{Cause: auth.CauseNotAPerson, Detail: clip(entries[0].DN)}
+		return nil, auth.Identity{}, &auth.Failure{Cause: auth.CauseNotAPerson, Detail: clip(entries[0].DN)}
 	default:
-		return auth.Identity{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: "no account of that name"}
+		return nil, auth.Identity{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: "no account of that name"}
 	}
 }
 

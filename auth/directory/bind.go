@@ -16,12 +16,13 @@ import (
 const mostBinds = 32
 
 // bind proves a password on a connection of its own. The error is *auth.Failure.
-func (d *Directory) bind(ctx context.Context, dn, password string) error {
+// Lost is how many controllers were sent the password and did not answer.
+func (d *Directory) bind(ctx context.Context, dn, password string) (lost int, err error) {
 	if err := acquire(ctx, d.binds, d.options.Timeout); err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { <-d.binds }()
-	return d.ask(ctx, func(c *controller) error {
+	err = d.ask(ctx, func(c *controller) error {
 		fresh, err := dial(ctx, c, d.options.Timeout)
 		if err != nil {
 			return err
@@ -29,22 +30,30 @@ func (d *Directory) bind(ctx context.Context, dn, password string) error {
 		defer fresh.close()
 		err = fresh.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
 		var gone *unreachable
-		if err == nil || errors.As(err, &gone) {
+		if errors.As(err, &gone) {
+			lost++
 			return err
+		}
+		if err == nil {
+			return nil
 		}
 		if f := bindFailure(err); f.Cause != auth.CauseDirectoryDown {
 			return f
 		}
 		return &unreachable{fmt.Errorf("%s: %w", c.url, err)}
 	})
+	return lost, err
 }
 
 // bindNobody does the work of a bind for an account that does not exist, so that
-// the time until the answer does not tell that. The client's password is not
-// used for it.
-func (d *Directory) bindNobody(ctx context.Context) {
-	// Whatever the directory says to it, the log-in is refused.
-	_ = d.bind(ctx, "CN="+rand.Text()+",CN=Users,"+d.base, rand.Text())
+// neither the time until the answer nor a controller that does not answer tells
+// that. The client's password is not used for it.
+func (d *Directory) bindNobody(ctx context.Context) error {
+	_, err := d.bind(ctx, "CN="+rand.Text()+",CN=Users,"+d.base, rand.Text())
+	if err != nil && failure(err).Cause == auth.CauseDirectoryDown {
+		return err
+	}
+	return nil // whatever the directory says to it, the log-in is refused
 }
 
 // dataCode finds the Windows error number in a controller's explanation, as in

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/throttle"
 )
 
 var (
@@ -28,6 +30,8 @@ type Directory struct {
 
 	readers, binds chan struct{} // a place for each connection in use
 	refused        refusal
+	throttle       *throttle.Throttle
+	lockout        lockout
 }
 
 // Open checks the options and returns the directory. It connects to nothing yet:
@@ -42,6 +46,11 @@ func Open(o Options, log *slog.Logger) (*Directory, error) {
 		now:     time.Now,
 		readers: make(chan struct{}, mostReaders),
 		binds:   make(chan struct{}, mostBinds),
+
+		throttle: o.Throttle,
+	}
+	if d.throttle == nil {
+		d.throttle = throttle.New()
 	}
 	var components []string
 	for label := range strings.SplitSeq(o.Domain, ".") {
@@ -92,7 +101,7 @@ const longestPassword = 1024
 // The account is looked up first, and the bind is made with its distinguished
 // name: what a client typed never names the account that a password is tried
 // on. State and groups are read after the bind.
-func (d *Directory) Authenticate(ctx context.Context, typed string, password *auth.Secret) (auth.Identity, error) {
+func (d *Directory) Authenticate(ctx context.Context, typed string, source netip.Addr, password *auth.Secret) (auth.Identity, error) {
 	if password == nil || password.Len() == 0 {
 		// A controller answers an empty password with success (RFC 4513, section
 		// 5.1.2): it must never see one.
@@ -106,7 +115,7 @@ func (d *Directory) Authenticate(ctx context.Context, typed string, password *au
 		return refuse(malformed, auth.Identity{})
 	}
 	start := time.Now()
-	id, err := d.prove(ctx, n, password)
+	id, err := d.prove(ctx, n, source, password)
 	if err != nil && failure(err).Cause != auth.CauseDirectoryDown {
 		blur(ctx, start)
 	}
@@ -114,20 +123,17 @@ func (d *Directory) Authenticate(ctx context.Context, typed string, password *au
 }
 
 // prove is Authenticate behind the checks that need no directory.
-func (d *Directory) prove(ctx context.Context, n name, password *auth.Secret) (auth.Identity, error) {
-	var found auth.Identity
-	err := d.read(ctx, func(c *conn) error {
-		var err error
-		found, err = d.find(ctx, c, n)
-		return err
-	})
+func (d *Directory) prove(ctx context.Context, n name, source netip.Addr, password *auth.Secret) (auth.Identity, error) {
+	found, attempt, err := d.meet(ctx, n, source)
 	if err != nil {
-		if failure(err).Cause != auth.CauseDirectoryDown {
-			d.bindNobody(ctx)
+		if cause := failure(err).Cause; cause != auth.CauseDirectoryDown && cause != auth.CauseThrottled {
+			if down := d.bindNobody(ctx); down != nil {
+				err = down
+			}
 		}
 		return refuse(err, found)
 	}
-	if err := d.bind(ctx, found.DN, password.Reveal()); err != nil {
+	if err := d.try(ctx, found.DN, password, attempt); err != nil {
 		return refuse(err, found)
 	}
 	id, err := d.reload(ctx, found)

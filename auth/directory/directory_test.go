@@ -247,11 +247,11 @@ func TestRefreshSeesChanges(t *testing.T) {
 
 func TestEmptyPasswordIsRefusedBeforeAnyNetwork(t *testing.T) {
 	d := openDirectory(t, testOptions(nil, "ldaps://127.0.0.1:1"))
-	_, err := d.Authenticate(t.Context(), "alice", auth.NewSecret(nil))
+	_, err := d.Authenticate(t.Context(), "alice", desk, auth.NewSecret(nil))
 	wantCause(t, err, auth.CauseEmptyPassword)
-	_, err = d.Authenticate(t.Context(), "alice", nil)
+	_, err = d.Authenticate(t.Context(), "alice", desk, nil)
 	wantCause(t, err, auth.CauseEmptyPassword)
-	_, err = d.Authenticate(t.Context(), "alice", auth.NewSecret(make([]byte, 2000)))
+	_, err = d.Authenticate(t.Context(), "alice", desk, auth.NewSecret(make([]byte, 2000)))
 	wantCause(t, err, auth.CauseWrongPassword)
 }
 

@@ -5,12 +5,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
+
+// desk is where the tests log in from.
+var desk = netip.MustParseAddr("10.1.2.3")
 
 const testTimeout = 5 * time.Second
 
@@ -59,7 +63,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func authenticate(t *testing.T, d *Directory, name, password string) (auth.Identity, error) {
 	t.Helper()
-	return d.Authenticate(within(t, 30*time.Second), name, auth.NewSecret([]byte(password)))
+	return d.Authenticate(within(t, 30*time.Second), name, desk, auth.NewSecret([]byte(password)))
 }
 
 // wantCause checks that err is a failure of that cause, and returns it.

@@ -71,12 +71,12 @@ func TestEmptyPasswordOnServerThatAcceptsIt(t *testing.T) {
 	f := &fake{search: finds(account())} // accepts any bind, as Active Directory does an empty one
 	d := openDirectory(t, f.start(t))
 	for _, empty := range []*auth.Secret{nil, auth.NewSecret(nil), auth.NewSecret([]byte{})} {
-		_, err := d.Authenticate(t.Context(), "alice", empty)
+		_, err := d.Authenticate(t.Context(), "alice", desk, empty)
 		wantCause(t, err, auth.CauseEmptyPassword)
 	}
 	wiped := auth.NewSecret([]byte("was here"))
 	wiped.Wipe()
-	_, err := d.Authenticate(t.Context(), "alice", wiped)
+	_, err := d.Authenticate(t.Context(), "alice", desk, wiped)
 	wantCause(t, err, auth.CauseEmptyPassword)
 	if names := f.boundBy(); len(names) != 0 {
 		t.Errorf("binds were made: %v", names)
@@ -93,7 +93,6 @@ func TestDataCodes(t *testing.T) {
 	var says string
 	f := &fake{search: finds(account()), bind: func(string, string) (uint16, string) { return code, says }}
 	o := f.start(t)
-	d := openDirectory(t, o)
 	const invalid = ldap.LDAPResultInvalidCredentials
 	for _, test := range []struct {
 		code  uint16
@@ -119,7 +118,7 @@ func TestDataCodes(t *testing.T) {
 		{ldap.LDAPResultUnavailable, "", auth.CauseDirectoryDown},
 	} {
 		code, says = test.code, "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data "+test.data+", v1db1"
-		_, err := authenticate(t, d, "alice", "secret")
+		_, err := authenticate(t, openDirectory(t, o), "alice", "secret") // each has a throttle of its own
 		got := wantCause(t, err, test.cause)
 		if test.cause != auth.CauseDirectoryDown && got.Identity.GUID != fakeGUID {
 			t.Errorf("%s: the failure tells of %+v", test.data, got.Identity)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/throttle"
 )
 
 // Options say which domain to ask, where, and as whom.
@@ -23,6 +24,13 @@ type Options struct {
 	BindPassword func() (*auth.Secret, error)
 	// Timeout bounds each dial and each operation.
 	Timeout time.Duration
+	// Throttle counts wrong passwords, over configurations; one of the directory's
+	// own where it is nil.
+	Throttle *throttle.Throttle
+	// Guesses says how many it lets through. Its Threshold and Window are what the
+	// domain is taken to have where that is stricter than what it says of itself:
+	// for fine-grained password policies. 0 for nothing.
+	Guesses throttle.Policy
 	// Services are the accounts declared as services: by sAMAccountName, lower case.
 	Services map[string]Service
 }

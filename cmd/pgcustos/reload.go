@@ -13,6 +13,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
@@ -26,9 +27,18 @@ type policy struct {
 	directory *directory.Directory
 }
 
+// memory is what log-ins have left behind. A reload keeps it: it must be no way to
+// guess or replay anew.
+type memory struct {
+	replays *kerberos.Replays
+	guesses *throttle.Throttle
+}
+
 // newPolicy builds what a reload replaces. It connects to nothing.
-func newPolicy(c *config.Config, replays *kerberos.Replays, log *slog.Logger) (*policy, error) {
-	d, err := directory.Open(c.Directory, log)
+func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
+	o := c.Directory
+	o.Throttle = m.guesses
+	d, err := directory.Open(o, log)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +54,7 @@ func newPolicy(c *config.Config, replays *kerberos.Replays, log *slog.Logger) (*
 		MaxMessage:      c.Listen.MaxMessage,
 	}}
 	if c.Kerberos.Keytab != nil {
-		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, replays)
+		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, m.replays)
 	}
 	for i := range c.Backends {
 		b, err := backend.Open(c.Backends[i])
@@ -117,7 +127,7 @@ func (d *daemon) apply() error {
 	if err != nil {
 		return err
 	}
-	fresh, err := newPolicy(c, d.replays, d.log)
+	fresh, err := newPolicy(c, d.memory, d.log)
 	if err != nil {
 		return err
 	}

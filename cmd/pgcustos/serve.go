@@ -19,6 +19,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit/reading"
 	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
+	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
@@ -57,7 +58,7 @@ type daemon struct {
 	sinks    []*sink.Runner
 	readings *reading.Server // nil where it cannot listen
 	health   health
-	replays  *kerberos.Replays // of tickets, whatever the configuration
+	memory   memory
 
 	// Owned by the goroutine that handles signals.
 	config *config.Config
@@ -87,7 +88,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
 }
 
 func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
-	d = &daemon{level: new(slog.LevelVar), metrics: telemetry.New(), config: c, replays: kerberos.NewReplays()}
+	d = &daemon{level: new(slog.LevelVar), metrics: telemetry.New(), config: c, memory: memory{kerberos.NewReplays(), throttle.New()}}
 	d.level.Set(c.Log.Level)
 	d.log = telemetry.NewLogger(stderr, c.Log.Format, d.level).With("node", c.Node)
 	defer func() {
@@ -108,7 +109,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		return d, fmt.Errorf("parser workers: %w", err)
 	}
 	d.countParser()
-	if d.policy, err = newPolicy(c, d.replays, d.log); err != nil {
+	if d.policy, err = newPolicy(c, d.memory, d.log); err != nil {
 		return d, err
 	}
 	d.server = proxy.New(proxy.Options{

@@ -173,6 +173,7 @@ func (c *Config) read(root *object) {
 	c.readDirectory(root)
 	c.readServices(root)
 	c.readKerberos(root)
+	c.readThrottle(root)
 	c.readJournal(root)
 	c.readParser(root)
 	c.readSinks(root)

@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -117,6 +116,26 @@ func (c *Controller) SetAttribute(ctx context.Context, account, attribute, value
 	return c.replace(ctx, account, attribute, value)
 }
 
+// SetDomainAttribute replaces an attribute of the domain itself.
+func (c *Controller) SetDomainAttribute(ctx context.Context, attribute, value string) error {
+	return c.modify(ctx, ldif("dn", BaseDN, "changetype", "modify", "replace", attribute, attribute, value))
+}
+
+// Attributes reads attributes of an account or group that have one value, as text.
+func (c *Controller) Attributes(ctx context.Context, account string, attributes ...string) (map[string]string, error) {
+	lines, err := c.lines(ctx, BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", attributes...)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]string)
+	for _, line := range lines {
+		if name, value, found := strings.Cut(line, ": "); found {
+			values[name] = value
+		}
+	}
+	return values, nil
+}
+
 // DN returns the distinguished name of the account or group.
 func (c *Controller) DN(ctx context.Context, account string) (string, error) {
 	dns, err := c.search(ctx, BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", "1.1")
@@ -176,6 +195,27 @@ func (c *Controller) modify(ctx context.Context, record string) error {
 
 // search returns the DNs of what is found.
 func (c *Controller) search(ctx context.Context, base, scope, filter string, attributes ...string) ([]string, error) {
+	lines, err := c.lines(ctx, base, scope, filter, attributes...)
+	if err != nil {
+		return nil, err
+	}
+	var dns []string
+	for _, line := range lines {
+		if dn, found := strings.CutPrefix(line, "dn: "); found {
+			dns = append(dns, dn)
+		} else if encoded, found := strings.CutPrefix(line, "dn:: "); found {
+			dn, err := base64.StdEncoding.DecodeString(encoded)
+			if err != nil {
+				return nil, fmt.Errorf("ldapsearch: %w", err)
+			}
+			dns = append(dns, string(dn))
+		}
+	}
+	return dns, nil
+}
+
+// lines returns what is found as LDIF.
+func (c *Controller) lines(ctx context.Context, base, scope, filter string, attributes ...string) ([]string, error) {
 	cmd, err := c.tool(ctx, "ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-E", "pr=500/noprompt", "-b", base, "-s", scope, filter)
 	if err != nil {
 		return nil, err
@@ -186,19 +226,7 @@ func (c *Controller) search(ctx context.Context, base, scope, filter string, att
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("ldapsearch: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
-	var dns []string
-	for lines := bufio.NewScanner(&out); lines.Scan(); {
-		if dn, found := strings.CutPrefix(lines.Text(), "dn: "); found {
-			dns = append(dns, dn)
-		} else if encoded, found := strings.CutPrefix(lines.Text(), "dn:: "); found {
-			dn, err := base64.StdEncoding.DecodeString(encoded)
-			if err != nil {
-				return nil, fmt.Errorf("ldapsearch: %w", err)
-			}
-			dns = append(dns, string(dn))
-		}
-	}
-	return dns, nil
+	return strings.Split(out.String(), "\n"), nil
 }
 
 // tool prepares a program of ldap-utils, bound as administrator.

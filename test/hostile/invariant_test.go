@@ -84,7 +84,7 @@ func TestInvariant1DirectorySilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dialTLS(t, s).answer(startup(reader...), passwordMessage(testkit.AlicePassword)...)
-	e := c.told("28P01", "authentication failed")
+	e := c.told("57P03", "the directory that knows the users does not answer")
 	if err := s.Controller.Thaw(); err != nil {
 		t.Fatal(err)
 	}
