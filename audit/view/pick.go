@@ -145,6 +145,10 @@ func (p *pickPlan) people() {
 	if m.incident != "" {
 		p.same("incident", m.incident)
 	}
+	if id, err := hex.DecodeString(m.trace); err == nil && m.trace != "" {
+		at := p.field("trace_id")
+		p.test(func(_ *pick, r *journal.Raw) bool { return bytes.Equal(r.Field(at), id) })
+	}
 }
 
 func (p *pickPlan) names() {

@@ -115,6 +115,9 @@ func (g *generator) event() *audit.Event {
 		ev.Tags = anyOf(g.rng, 0, statement.TagDestructive, statement.TagDDL|statement.TagPrivilege)
 		ev.Rule = anyOf(g.rng, "", "", "nothing-dropped")
 		ev.Text = anyOf(g.rng, "SELECT 1", "select * FROM Orders", "DELETE from orders WHERE name = 'Åse \u212a'", "\xff\x00 bad", "")
+		if g.rng.IntN(3) == 0 {
+			ev.Trace = statement.Trace{ID: [16]byte{1, byte(g.rng.IntN(3))}, Span: [8]byte{2}}
+		}
 		for range g.rng.IntN(3) {
 			ev.Objects = append(ev.Objects, statement.Object{Schema: anyOf(g.rng, "", "Sales"), Name: anyOf(g.rng, "Orders", "tmp_1"), Kind: "table", Use: statement.UseRead})
 		}
@@ -154,6 +157,7 @@ func (g *generator) filter() Filter {
 		{&f.Class, []string{"READ", "DDL,READ"}},
 		{&f.Tag, []string{"destructive", "privilege,destructive"}},
 		{&f.Object, []string{"orders", "sales.*", "*.tmp_?"}},
+		{&f.Trace, []string{"01010000000000000000000000000000", "01FF0000000000000000000000000000"}},
 		{&f.SQLSTATE, []string{"42", "23505", "28,42703"}},
 		{&f.Contains, []string{"orders", "FROM o", "åse", "k", "bad"}},
 	} {
