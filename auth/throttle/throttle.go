@@ -166,9 +166,13 @@ func (t *Throttle) refuse(x *account, a *Attempt, source netip.Prefix, friend bo
 	b := a.Policy.budget()
 	until := x.last.Add(a.Policy.Window + slack).UTC().Format(time.RFC3339)
 	switch {
-	case x.row+x.lost+elsewhere >= b.account:
-		return throttled("%d wrong passwords of the account in a row, %d of them counted elsewhere or not answered; the domain locks it at %d",
-			x.row+x.lost+elsewhere, x.lost+elsewhere, a.Policy.Threshold)
+	case x.row+elsewhere >= b.account:
+		return throttled("%d wrong passwords of the account in a row, %d of them counted elsewhere; the domain locks it at %d",
+			x.row+elsewhere, elsewhere, a.Policy.Threshold)
+	case x.row+elsewhere+x.lost >= b.account:
+		return &auth.Failure{
+			Cause: auth.CauseDirectoryDown, Detail: fmt.Sprintf("%d passwords of the account were sent to the directory and not answered", x.lost),
+		}
 	case friend:
 		return nil
 	case x.bySource[source] >= b.source:

@@ -136,12 +136,13 @@ func TestCountedElsewhere(t *testing.T) {
 func TestLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := New()
-		n := 0
-		for n < 50 && try(t, th, "alice", address(1), Lost) {
-			n++
+		for range 8 {
+			try(t, th, "alice", address(1), Lost)
 		}
-		if n != 8 {
-			t.Errorf("%d were lost", n)
+		_, err := th.Begin(t.Context(), Attempt{Account: "alice", Source: address(1), Policy: policy})
+		var f *auth.Failure
+		if !errors.As(err, &f) || f.Cause != auth.CauseDirectoryDown {
+			t.Errorf("got %v", err)
 		}
 		time.Sleep(lostFor + time.Second)
 		if !try(t, th, "alice", address(1), Right) {
