@@ -37,13 +37,14 @@ type chain struct {
 	hash     hash.Hash
 	value    [32]byte
 	seg      *segment
-	pos      int64  // 0: the header comes next
-	end      int64  // behind the last record that was hashed, in segment number
-	number   uint64 // of the segment that record is in
-	sequence uint64 // its sequence
-	sums     []byte // CRC32C of each record since the last checkpoint, the newest maxSums
-	loose    int    // records since the last checkpoint, without checkpoints
-	unsigned int    // the same, since the last signed one
+	pos      int64    // 0: the header comes next
+	end      int64    // behind the last record that was hashed, in segment number
+	number   uint64   // of the segment that record is in
+	sequence uint64   // its sequence
+	behind   [32]byte // value behind it; a seal and a header may be in value already
+	sums     []byte   // CRC32C of each record since the last checkpoint, the newest maxSums
+	loose    int      // records since the last checkpoint, without checkpoints
+	unsigned int      // the same, since the last signed one
 	signed   time.Time
 	rotated  bool // since the last signed checkpoint
 	body     []byte
@@ -110,7 +111,7 @@ func (j *Journal) step() bool {
 		return true
 	}
 	c.pos, c.end, c.number = end, end, s.number
-	c.sequence = binary.LittleEndian.Uint64(r[offSequence:])
+	c.sequence, c.behind = binary.LittleEndian.Uint64(r[offSequence:]), c.value
 	if len(c.sums) == cap(c.sums) {
 		// There was no room for a checkpoint: the older half goes untold.
 		c.sums = c.sums[:copy(c.sums, c.sums[len(c.sums)/2:])]

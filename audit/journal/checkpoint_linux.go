@@ -54,7 +54,7 @@ func (c *chain) build(sign bool) (ev *audit.Event, err error) {
 	f.always(fAtSegment, c.number)
 	f.always(fAtOffset, uint64(c.end))
 	f.always(fAtSequence, c.sequence)
-	f.bytes(fChain, c.value[:])
+	f.bytes(fChain, c.behind[:])
 	f.bytes(fSums, c.sums)
 	if signature != nil {
 		f.str(fKey, c.key)
@@ -74,7 +74,7 @@ func (c *chain) sign(at time.Time) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint64(b, c.number)
 	b = binary.LittleEndian.AppendUint64(b, uint64(c.end))
 	b = binary.LittleEndian.AppendUint64(b, c.sequence)
-	b = append(b, c.value[:]...)
+	b = append(b, c.behind[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(at.UnixNano()))
 	b = append(b, sums[:]...)
 	node := int(binary.LittleEndian.Uint16(m[offNodeLen:]))

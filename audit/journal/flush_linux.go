@@ -101,6 +101,9 @@ func (j *Journal) flushLoop() {
 			return
 		case <-j.flush.wake:
 		case <-tick.C:
+			if j.rotateAfter > 0 {
+				j.rotateOld()
+			}
 		}
 		j.flushOnce()
 	}

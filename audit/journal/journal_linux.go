@@ -19,7 +19,9 @@ type Journal struct {
 	id      identity
 	size    int64 // of an ordinary segment
 	reserve int64
-	lock    *os.File // the stream's directory, locked
+	// rotateAfter is the age at which a segment is sealed; 0: none.
+	rotateAfter time.Duration
+	lock        *os.File // the stream's directory, locked
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -64,7 +66,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, stop: make(chan struct{})}
+	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, rotateAfter: o.Rotate, stop: make(chan struct{})}
 	j.id.disk = d
 	j.chain.init(o.Signer)
 	if o.Compress {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Options say where the journal lives and how large its parts are.
@@ -22,6 +23,9 @@ type Options struct {
 	// DigestKey is the key of the keyed digests. Without one, Open uses the file
 	// digest.key in the journal's directory, and makes it where it is missing.
 	DigestKey DigestKey
+	// Rotate is the age at which a segment with events is sealed although it has
+	// room; 0: never.
+	Rotate time.Duration
 	// Compress puts zstd containers in the place of sealed segments, in the
 	// background; also of those that earlier processes left.
 	Compress bool
@@ -74,6 +78,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Reserve < 0 || o.Reserve > o.SegmentSize/2 {
 		return fmt.Errorf("journal: a reserve of %d bytes: it must be at most half a segment", o.Reserve)
+	}
+	if o.Rotate < 0 {
+		return fmt.Errorf("journal: rotation after %s", o.Rotate)
 	}
 	if o.Signer != nil {
 		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {

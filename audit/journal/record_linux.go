@@ -124,6 +124,9 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, te
 	publish(r[offLength:], uint32(length))
 	s.pos = align(s.pos + int64(length))
 	s.records++
+	if number != checkpointType {
+		s.events++
+	}
 	j.seq++
 	if j.seq%maxSums == 0 {
 		j.chain.kick()
@@ -210,6 +213,26 @@ func (j *Journal) rotate(at int64) {
 	j.cur, j.spare.next = next, nil
 	j.spare.kick()
 	j.flush.kick()
+}
+
+// rotateOld seals the current segment where it has reached its age and holds
+// events: a quiet node makes no segments. Where the next one is not ready yet, it
+// waits for the next look.
+func (j *Journal) rotateOld() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure != nil || j.cur.events == 0 || time.Since(j.cur.began) < j.rotateAfter {
+		return
+	}
+	switch next := j.spare.next; {
+	case next != nil && j.fits(next, &claim{}, j.reserve):
+		if err := guard(func() { j.rotate(time.Now().UnixNano()) }); err != nil {
+			j.fail(err)
+		}
+	case !j.spare.making:
+		j.spare.want = max(j.spare.want, j.room(&claim{}))
+		j.spare.kick()
+	}
 }
 
 // fail makes err the answer to all that comes. mu is held.

@@ -176,6 +176,12 @@ func (f *findings) recoverSegment(s *streamReader, rest []uint64) (more bool, er
 		}
 	}
 	s.last, s.known = seg.seal.last, true
+	if _, plain := seg.file.(plainFile); plain && !done {
+		// Its writer came no further; what is sealed and cut can be archived.
+		if err := f.cut(seg.path, seg.off); err != nil {
+			return false, err
+		}
+	}
 	if seg.seal.why == sealNext {
 		return true, nil
 	}

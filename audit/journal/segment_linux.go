@@ -31,6 +31,8 @@ type segment struct {
 	// Guarded by Journal.mu.
 	pos     int64 // behind the last record
 	records uint64
+	events  uint64    // records that are not the journal's own
+	began   time.Time // with the monotonic clock: a wall clock that jumps seals nothing
 
 	synced bool // sealed and on the disk; owned by whoever holds flusher.idle
 }
@@ -156,6 +158,7 @@ func staticHeader(id *identity, number uint64, size int64) []byte {
 // begin writes the header's second part: from now on the segment has records.
 // start is what the chain starts from in a stream's first segment, zero in others.
 func (s *segment) begin(first uint64, at int64, start [32]byte) {
+	s.began = time.Now()
 	binary.LittleEndian.PutUint64(s.m[offFirst:], first)
 	binary.LittleEndian.PutUint64(s.m[offBegun:], uint64(at))
 	copy(s.m[offChain:], start[:])

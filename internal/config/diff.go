@@ -123,6 +123,7 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: path", before.Journal.Path, after.Journal.Path)
 	of(d, "journal: segment_size", printSize(before.Journal.SegmentSize), printSize(after.Journal.SegmentSize))
 	of(d, "journal: reserve", printSize(before.Journal.Reserve), printSize(after.Journal.Reserve))
+	of(d, "journal: rotate", before.Journal.Rotate, after.Journal.Rotate)
 	of(d, "journal: compression", before.Journal.Compress, after.Journal.Compress)
 	of(d, "journal: signing_key", signingKey(before.Journal), signingKey(after.Journal))
 	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)

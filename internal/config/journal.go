@@ -32,6 +32,7 @@ func (c *Config) readJournal(root *object) {
 	if j.Reserve > j.SegmentSize/2 {
 		o.where("reserve").errorf("%s is more than half of a segment (%s): lower it, or make segments larger", printSize(j.Reserve), printSize(j.SegmentSize))
 	}
+	j.Rotate = o.duration("rotate", 24*time.Hour, time.Minute, 31*24*time.Hour)
 	j.Compress = o.oneOf("compression", "zstd", "zstd", "none") == "zstd"
 	if v, ok := o.get("signing_key"); ok {
 		j.Signer = v.signer()
