@@ -131,6 +131,7 @@ type Event struct {
 	Tx          uint64          // the session's transaction number, from 1
 	Protocol    string          // simple, extended, fastpath, startup
 	Trace       statement.Trace // claimed: what a comment of the text says
+	Parameters  *Parameters     // nil where the rule asks for none, or there was no Bind
 
 	// Of outcomes and transactions.
 	Statement uint64 // the sequence number of the statement's record
@@ -141,6 +142,9 @@ type Event struct {
 	Rows      int64  // -1 where the command tag has none
 	Bytes     int64  // that the backend answered with; of COPY, the stream's
 	Duration  time.Duration
+	// CopyDigest is the keyed digest (Store.Keyed) of the data of a COPY, 32 bytes;
+	// nil for none.
+	CopyDigest []byte
 
 	// Of configurations.
 	Digest string // of the file

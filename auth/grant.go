@@ -40,7 +40,24 @@ type Grant struct {
 	Mode          Mode
 	// Durability is what a record waits for before its statement is forwarded.
 	Durability Durability
+	Record     Record
 }
+
+// Record says what is recorded beside the statements.
+type Record struct {
+	Parameters Recording // of Bind and FunctionCall messages
+	Copy       Recording // the data of COPY: RecordNone or RecordDigest
+}
+
+// Recording is how much of some data is recorded.
+type Recording string
+
+// The recordings. The zero value is none, too.
+const (
+	RecordNone   Recording = "none"
+	RecordDigest Recording = "digest" // under a key: whoever does not hold it cannot guess
+	RecordFull   Recording = "full"
+)
 
 // Mode tells whether a grant's denials are enforced.
 type Mode string

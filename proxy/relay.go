@@ -10,6 +10,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/driver"
+	"github.com/pgcustos/pgcustos/proxy/parameters"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
 
@@ -26,6 +27,7 @@ func (c *session) relayBytes() {
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,
 		OnOutcome:    s.metrics.ended,
+		Spool:        func() (parameters.Spool, error) { return parameters.TemporaryFile(s.spoolDir) },
 	})
 	c.relay = driver.New(driver.Options{
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: s.judge, Recorder: s.recorder,

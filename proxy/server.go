@@ -22,6 +22,9 @@ type Options struct {
 	Judge    statement.Judge
 	Log      *slog.Logger
 	Metrics  *telemetry.Metrics
+	// SpoolDir is where parameters are put that are recorded and too large for memory,
+	// while their message comes in; "" is the system's directory for temporary files.
+	SpoolDir string
 }
 
 // Policy is the part of the options that a reload replaces.
@@ -50,6 +53,7 @@ type Server struct {
 	policy   atomic.Pointer[Policy]
 	limiter  atomic.Pointer[startup.Limiter]
 	started  time.Time
+	spoolDir string
 
 	strangers *strangers
 	work      sync.WaitGroup // sessions, and what the server runs beside them
@@ -72,6 +76,7 @@ func New(opt Options) *Server {
 		log:      opt.Log,
 		metrics:  newInstruments(opt.Metrics),
 		started:  time.Now(),
+		spoolDir: opt.SpoolDir,
 		sessions: make(map[*session]struct{}),
 		keys:     make(map[uint32]*session),
 		usage:    make(map[usageKey]int),

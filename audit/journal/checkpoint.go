@@ -59,6 +59,12 @@ func (r *Record) setBytes(id uint16, v []byte) error {
 		r.TraceID = hex.EncodeToString(v)
 	case id == 71 && len(v) == 8:
 		r.SpanID = hex.EncodeToString(v)
+	case id == 74 && len(v) == 32:
+		r.parameters().Digest = hex.EncodeToString(v)
+	case id == 75:
+		return r.parameters().decode(v)
+	case id == 89 && len(v) == 32:
+		r.CopyDigest = hex.EncodeToString(v)
 	case id == 115 && len(v) == 32:
 		copy(r.checkpoint().Chain[:], v)
 	case id == 116 && len(v)%4 == 0:

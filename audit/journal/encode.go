@@ -153,6 +153,7 @@ func (f *fields) body(ev *audit.Event) {
 	f.num(fRows, uint64(max(ev.Rows, 0)))
 	f.num(fBytes, uint64(ev.Bytes))
 	f.num(fNS, uint64(ev.Duration))
+	f.bytes(fCopyDigest, ev.CopyDigest)
 	f.str(fDigest, ev.Digest)
 	f.str(fChange, ev.Change)
 	if r := ev.Reader; r != nil {
@@ -189,6 +190,9 @@ func (f *fields) statement(ev *audit.Event) {
 		f.bytes(fTraceID, ev.Trace.ID[:])
 		f.bytes(fSpanID, ev.Trace.Span[:])
 	}
+	if p := ev.Parameters; p != nil {
+		f.parameters(p)
+	}
 }
 
 func (f *fields) textOf(ev *audit.Event) {
@@ -212,6 +216,18 @@ func (f *fields) ref(id uint16, ref *audit.BlobRef) {
 		appendRef(f.b[f.n+6:f.n+6], ref)
 	}
 	f.n += 6 + blobField
+}
+
+func (f *fields) parameters(p *audit.Parameters) {
+	f.str(fParamForm, string(p.Form))
+	f.always(fParamCount, uint64(p.Count))
+	if p.Digest != [32]byte{} {
+		f.bytes(fParamDigest, p.Digest[:])
+	}
+	f.bytes(fParams, p.Values)
+	if p.Blob.Length > 0 {
+		f.ref(fParamBlob, &p.Blob)
+	}
 }
 
 func (f *fields) place(ev *audit.Event) {
@@ -243,6 +259,7 @@ func (f *fields) outcome(ev *audit.Event) {
 	}
 	f.always(fBytes, uint64(ev.Bytes))
 	f.always(fNS, uint64(ev.Duration))
+	f.bytes(fCopyDigest, ev.CopyDigest)
 	f.outcomeSession(ev, outcomeRoom-recordHeader-(f.n-start))
 }
 

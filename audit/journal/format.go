@@ -80,8 +80,9 @@ const (
 	fDecisionRule, fMissing, fCommand, fClass, fTags, fObject, fText, fForm          = 48, 49, 50, 51, 52, 53, 54, 55
 	fName, fFingerprint, fIndex, fOf, fTx, fProtocol                                 = 56, 57, 58, 59, 60, 61
 	fTextDigest, fTextBlob                                                           = 62, 63
-	fTraceID, fSpanID                                                                = 70, 71
+	fTraceID, fSpanID, fParamForm, fParamCount, fParamDigest, fParams, fParamBlob    = 70, 71, 72, 73, 74, 75, 76
 	fStatement, fResult, fFate, fSQLSTATE, fMessage, fMessageLen, fRows, fBytes, fNS = 80, 81, 82, 83, 84, 85, 86, 87, 88
+	fCopyDigest                                                                      = 89
 	fDigest, fChange                                                                 = 96, 97
 
 	fReader, fReaderUID, fReaderLogin, fReaderPID, fFilter = 105, 106, 107, 108, 109

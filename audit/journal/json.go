@@ -66,6 +66,8 @@ type jsonRecord struct {
 	Rows          *int64          `json:"rows,omitempty"`
 	Bytes         *int64          `json:"bytes,omitempty"`
 	Duration      *int64          `json:"duration_ns,omitempty"`
+	Parameters    *jsonParameters `json:"parameters,omitempty"`
+	CopyDigest    string          `json:"copy_digest,omitempty"`
 	Digest        string          `json:"digest,omitempty"`
 	Change        string          `json:"change,omitempty"`
 	Reader        *jsonReader     `json:"reader,omitempty"`
@@ -184,6 +186,7 @@ func (r *Record) json() jsonRecord {
 		Index: r.Index, Of: r.Of, Transaction: r.Transaction, Protocol: valid(r.Protocol),
 		Statement: r.Statement, Result: valid(string(r.Result)), Fate: valid(string(r.Fate)),
 		SQLSTATE: valid(r.SQLSTATE), Message: valid(r.Message), MessageLength: r.MessageLength,
+		CopyDigest: r.CopyDigest, Parameters: r.jsonParameters(),
 		Digest: valid(r.Digest), Change: valid(r.Change), Cut: r.Cut,
 	}
 	j.Checkpoint, j.Earlier = r.jsonChain()

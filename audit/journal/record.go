@@ -55,8 +55,9 @@ type Record struct {
 	Index, Of    uint64
 	Transaction  uint64
 	Protocol     string
-	TraceID      string // claimed; 32 hexadecimal digits
-	SpanID       string // claimed; 16 hexadecimal digits
+	TraceID      string      // claimed; 32 hexadecimal digits
+	SpanID       string      // claimed; 16 hexadecimal digits
+	Parameters   *Parameters // of a Bind or FunctionCall; nil where none are on record
 
 	Statement     uint64 // sequence of the statement's record, in the same stream
 	Result        audit.Result
@@ -67,6 +68,7 @@ type Record struct {
 	Rows          int64  // -1 where there is none
 	Bytes         int64  // -1 where there is none
 	Duration      time.Duration
+	CopyDigest    string // 64 hexadecimal digits
 
 	Digest string
 	Change string
@@ -211,6 +213,8 @@ func (r *Record) stringField(id uint16) *string {
 
 func (r *Record) eventString(id uint16) *string {
 	switch id {
+	case 72:
+		return &r.parameters().Form
 	case 33:
 		return &r.Incident
 	case 34:
@@ -271,6 +275,8 @@ func (r *Record) setNumber(id uint16, v uint64) {
 		r.BackendPID = v
 	case 37:
 		r.Count = v
+	case 73:
+		r.parameters().Count = v
 	case 51:
 		r.Class = r.strings.names(0, v, classBits)
 	case 52:

@@ -10,8 +10,12 @@ import (
 
 func (r *Record) setBlob(id uint16, v []byte) error {
 	ref, err := decodeRef(v)
-	if err == nil && id == 63 {
+	switch {
+	case err != nil:
+	case id == 63:
 		r.TextBlob = ref
+	case id == 76:
+		r.parameters().Blob = ref
 	}
 	return err
 }

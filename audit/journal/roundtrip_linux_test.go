@@ -45,6 +45,12 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{Name: "b", Kind: "index", Use: statement.UseDrop},
 		{},
 	}
+	ev.Parameters = &audit.Parameters{
+		Form: audit.ParametersFull, Count: 4, Digest: [32]byte{0: 1}, Blob: audit.BlobRef{Length: 9},
+		Values: []byte("\x00\x17\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x0042" + "\x02\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+			"\x01\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\\x00" + "\x03\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+	}
+	ev.CopyDigest = bytes.Repeat([]byte{0xcd}, 32)
 	ev.Trace = statement.Trace{ID: [16]byte{0: 0xab, 15: 1}, Span: [8]byte{7: 2}}
 	ev.Reader = &audit.Reader{User: "root", UID: 4242, Login: "alice", PID: 17}
 	receipt := record(t, j, &ev)
@@ -68,11 +74,17 @@ func TestEveryFieldComesBack(t *testing.T) {
 		},
 		Text: ev.Text, TextDigest: digestOf(j, ev.Text), Form: "masked", Name: ev.Name, Fingerprint: ev.Fingerprint,
 		Index: uint64(ev.Index), Of: uint64(ev.Of), Transaction: ev.Tx, Protocol: ev.Protocol,
+		CopyDigest: strings.Repeat("cd", 32),
+		Parameters: &Parameters{
+			Form: "full", Count: 4, Digest: "01" + strings.Repeat("00", 31), Blob: &audit.BlobRef{Length: 9},
+			Values: []Parameter{{23, audit.ParameterText, "42"}, {25, audit.ParameterNull, ""}, {0, audit.ParameterUndecoded, `\x00`}, {25, audit.ParameterRedacted, ""}},
+		},
 		TraceID: "ab000000000000000000000000000001", SpanID: "0000000000000002",
 		Statement: ev.Statement, Result: ev.Result, Fate: ev.Fate, SQLSTATE: ev.SQLSTATE,
 		Message: ev.Message, Rows: ev.Rows, Bytes: ev.Bytes, Duration: ev.Duration,
 		Digest: ev.Digest, Change: ev.Change, Reader: ev.Reader, Filter: ev.Filter,
 	}
+	want.journal = j.pathForTest() // where the blob is
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read\n%+v\nwritten\n%+v", got, want)
 	}
@@ -132,7 +144,7 @@ func TestOutcomeIsBounded(t *testing.T) {
 			record(t, j, &audit.Event{
 				Type: audit.Outcome, Prepared: j.Prepare(test.context), Message: long, Detail: long, Cause: long,
 				Incident: long, Command: long, SQLSTATE: long, Protocol: long, Decision: audit.Decision(long),
-				Result: audit.Result(long), Fate: audit.Fate(long), Text: long, Statement: 1, Index: 1, Of: 2, Tx: 9,
+				Result: audit.Result(long), Fate: audit.Fate(long), Text: long, CopyDigest: make([]byte, 32), Statement: 1, Index: 1, Of: 2, Tx: 9,
 			})
 			if used := j.cur.pos - before; used > outcomeRoom {
 				t.Errorf("an outcome took %d bytes, %d are kept", used, outcomeRoom)

@@ -176,14 +176,31 @@ func (p *picker) split(body []byte) bool {
 			sure = sure && err == nil
 		case kindBlob:
 			sure = sure && validRef(value)
-		default: // of the chain: rare
-			sure = sure && id == 62 && size == 32
+		default:
+			sure = sure && validBytes(id, value)
 		}
 		if at := p.slots[id]; at != 0 {
 			p.raw.values[at-1] = value
 		}
 	}
 	return sure && len(body) == 0
+}
+
+// validBytes says whether a field of bytes can be decoded. Those of the chain are
+// rare, and are left to who decodes.
+func validBytes(id uint16, v []byte) bool {
+	switch id {
+	case 62, 74, 89:
+		return len(v) == 32
+	case 70:
+		return len(v) == 16
+	case 71:
+		return len(v) == 8
+	case 75:
+		_, err := decodeParameters(v)
+		return err == nil
+	}
+	return false
 }
 
 // reference makes what Confirm is asked of, of the record chosen last.

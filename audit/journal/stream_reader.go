@@ -121,7 +121,7 @@ func newRecord(dir string, head *segmentHeader, raw *rawRecord, strings *interne
 	if r.Checkpoint != nil {
 		r.Checkpoint.Stream = head.stream
 	}
-	if r.TextBlob != nil {
+	if r.TextBlob != nil || r.Parameters != nil && r.Parameters.Blob != nil {
 		r.journal = filepath.Dir(dir)
 	}
 	return r, nil

@@ -126,6 +126,7 @@ func (s *source) next() (*journal.Record, error) {
 	}
 	s.read[r.Stream] = r.Sequence
 	_ = r.LoadText(maxText) // a blob that cannot be read holds nothing up: the record says so
+	_ = r.LoadParameters(maxText)
 	return r, nil
 }
 

@@ -173,6 +173,8 @@ var csvColumns = []column{
 	{"message", func(e *entry) string { return e.answer().Message }},
 	{"rows", func(e *entry) string { return natural(e.rows()) }},
 	{"bytes", func(e *entry) string { return natural(e.bytes()) }},
+	{"parameters", func(e *entry) string { return parameters(e) }},
+	{"copy_digest", func(e *entry) string { return e.answer().CopyDigest }},
 	{"duration_ms", func(e *entry) string { return milliseconds(e) }},
 	{"text", textOf},
 	{"text_digest", func(e *entry) string { return e.TextDigest }},
@@ -192,6 +194,14 @@ func textOf(e *entry) string {
 		load(e.Record, headText)
 	}
 	return e.Text
+}
+
+// parameters tells those of a statement.
+func parameters(e *entry) string {
+	if e.Parameters == nil {
+		return ""
+	}
+	return e.Parameters.String()
 }
 
 // stamp is RFC 3339 with all nine digits, as in JSON.

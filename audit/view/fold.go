@@ -46,7 +46,7 @@ func (f *folder) put(e *entry) error {
 		f.queue.push(e)
 		return f.drain(maxWaiting)
 	}
-	k := foldKey{e.Session, maphash.String(f.seed, e.TextDigest+e.Text)}
+	k := foldKey{e.Session, maphash.String(f.seed, e.TextDigest+parametersDigest(e)+e.Text)}
 	switch first := f.open[k]; {
 	case first == nil:
 		f.open[k] = e
@@ -72,8 +72,17 @@ func foldable(e *entry) bool {
 
 func identical(a, b *entry) bool {
 	return a.Text == b.Text && a.TextDigest == b.TextDigest && a.Form == b.Form && a.Stream == b.Stream && a.Role == b.Role && a.Database == b.Database &&
-		a.Name == b.Name && a.Rule == b.Rule && a.DecisionRule == b.DecisionRule && a.Reason == b.Reason &&
+		parametersDigest(a) == parametersDigest(b) && a.Name == b.Name && a.Rule == b.Rule && a.DecisionRule == b.DecisionRule && a.Reason == b.Reason &&
 		slices.Equal(a.Objects, b.Objects)
+}
+
+// parametersDigest is that of a statement's parameters, "" where they are not on
+// record. They have one whenever they are told apart.
+func parametersDigest(e *entry) string {
+	if e.Parameters == nil {
+		return ""
+	}
+	return e.Parameters.Form + e.Parameters.Digest
 }
 
 // fold adds b to what e stands for.
@@ -125,7 +134,7 @@ func (f *folder) drain(keep int) error {
 }
 
 func (f *folder) close(e *entry) {
-	k := foldKey{e.Session, maphash.String(f.seed, e.TextDigest+e.Text)}
+	k := foldKey{e.Session, maphash.String(f.seed, e.TextDigest+parametersDigest(e)+e.Text)}
 	e.waiting = false
 	delete(f.open, k)
 	delete(f.mine[e.Session], k)

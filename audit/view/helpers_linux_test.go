@@ -86,6 +86,10 @@ func story(t *testing.T, j *journal.Journal) (before uint64) {
 	record(t, j, audit.Event{Type: audit.Transaction, Time: tick(), Prepared: bob, Tx: 4, Fate: audit.RolledBack})
 	record(t, j, audit.Event{
 		Type: audit.Statement, Time: tick(), Prepared: bob, Decision: audit.Unavailable, Command: "INSERT", Class: statement.Write,
+		Parameters: &audit.Parameters{
+			Form: audit.ParametersFull, Count: 3, Digest: [32]byte{0: 0xef},
+			Values: []byte("\x00\x17\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x0042" + "\x02\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x19\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x1b'\xff\u2192"),
+		},
 		Trace:   statement.Trace{ID: [16]byte{0: 0x5b, 15: 0x6a}, Span: [8]byte{7: 0xd2}},
 		Objects: []statement.Object{{Name: "orders", Kind: "relation", Use: statement.UseWrite}},
 		Cause:   "journal_full", Incident: "i-0000AA", Text: "INSERT INTO orders VALUES (1, 'x')",

@@ -22,4 +22,5 @@ func (l *loader) end() error   { return l.next.end() }
 
 func load(r *journal.Record, most int64) {
 	_ = r.LoadText(most) // the record has the error
+	_ = r.LoadParameters(most)
 }

@@ -77,7 +77,7 @@ func lengthNote(r *journal.Record) string {
 
 // notes tells what else there is to the entry.
 func notes(e *entry) string {
-	parts := []string{note(e.Record), lengthNote(e.Record)}
+	parts := []string{note(e.Record), lengthNote(e.Record), fit(parameters(e), 80)}
 	if e.outcome != nil {
 		parts = append(parts, e.outcome.Message)
 	}

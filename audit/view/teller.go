@@ -208,6 +208,9 @@ func told(e *entry) string {
 	if e.Form != "" && e.Form != "verbatim" {
 		text = "(" + e.Form + ") " + text
 	}
+	if p := parameters(e); p != "" {
+		text += "  with " + p
+	}
 	return fit(arrowless(text, '→'), storyText)
 }
 

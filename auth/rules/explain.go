@@ -171,6 +171,7 @@ func (e Explanation) writeGrant(b *strings.Builder) {
 	line(b, "limits", limits(g.Limits))
 	line(b, "mode", string(g.Mode))
 	line(b, "durability", string(g.Durability))
+	line(b, "records", fmt.Sprintf("parameters %s, copy %s", or(string(g.Record.Parameters), "none"), or(string(g.Record.Copy), "none")))
 }
 
 // printed writes a line for each of a list.

@@ -53,6 +53,7 @@ denies     private.*
 limits     statement 30s, connections 5
 mode       enforce
 durability disk
+records    parameters none, copy none
 `
 	if got := set.Explain(alice(), request()).String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

@@ -114,6 +114,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	}
 	d.server = proxy.New(proxy.Options{
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics,
+		SpoolDir: c.Journal.Path,
 	})
 	d.published(c)
 	d.listenForReaders()

@@ -27,6 +27,7 @@ func TestDiff(t *testing.T) {
 		{"only objects", "objects: [public.*, pg_catalog.*, information_schema.*]", "", []string{"rule orders-readers: objects: information_schema.*, pg_catalog.*, public.* becomes (any)"}},
 		{"only other objects", "[public.*, ", "[sales.*, ", []string{"rule orders-readers: objects gain sales.*", "rule orders-readers: objects lose public.*"}},
 		{"commands", `deny_commands: [DROP DATABASE, "ALTER SYSTEM*"]`, "commands: [CREATE *]", []string{"rule orders-migrations: commands: (any) becomes CREATE *", "rule orders-migrations: deny_commands lose DROP DATABASE, ALTER SYSTEM*"}},
+		{"record", "{parameters: full, copy: digest}", "{parameters: digest}", []string{"rule orders-migrations: record.parameters: full becomes digest", "rule orders-migrations: record.copy: digest becomes none"}},
 		{"objects", "private.*, ", "", []string{"rule orders-readers: deny_objects lose private.*"}},
 		{"service", "account: svc-orders", "account: svc-other", []string{"service svc-orders: removed, the account is taken for a person's", "service svc-other: added (owner alice@corp.example.com)"}},
 		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},

@@ -77,6 +77,8 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": limits.connections", b.Grant.Limits.Connections, a.Grant.Limits.Connections)
 	of(d, what+": mode", b.Grant.Mode, a.Grant.Mode)
 	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
+	of(d, what+": record.parameters", b.Grant.Record.Parameters, a.Grant.Record.Parameters)
+	of(d, what+": record.copy", b.Grant.Record.Copy, a.Grant.Record.Copy)
 }
 
 // within notes the difference of two lists, of which an absent one leaves out

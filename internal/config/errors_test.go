@@ -100,6 +100,7 @@ func TestErrors(t *testing.T) {
 		{"command-bad", "deny_commands: [DROP DATABASE", "deny_commands: [drop database"},
 		{"commands-empty", `deny_commands: [DROP DATABASE, "ALTER SYSTEM*"]`, "commands: []"},
 		{"objects-empty", "objects: [public.*, pg_catalog.*, information_schema.*]", "objects: []"},
+		{"record-bad", "{parameters: full, copy: digest}", "{parameters: all, copy: full}"},
 		{"several", "groups: [APP-Orders-Readers]\n    databases: [orders]\n    sources: [10.0.0.0/8]", "group: [APP-Orders-Readers]\n    databases: [orders, orders]\n    sources: [10/8, 10.1.0.0/40]"},
 	}
 	for _, tt := range tests {

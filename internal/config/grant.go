@@ -25,8 +25,25 @@ func (c *Config) readGrant(o *object) auth.Grant {
 		Mode:           auth.Mode(o.oneOf("mode", string(auth.Enforce), string(auth.Enforce), string(auth.Observe))),
 		Durability:     auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
 	}
+	g.Record = o.record()
 	o.done()
 	return g
+}
+
+// record reads what is recorded beside the statements: nothing, unless it says so.
+func (o *object) record() auth.Record {
+	const none, digest, full = string(auth.RecordNone), string(auth.RecordDigest), string(auth.RecordFull)
+	if _, ok := o.fields["record"]; !ok {
+		o.known = append(o.known, "record")
+		return auth.Record{Parameters: auth.RecordNone, Copy: auth.RecordNone}
+	}
+	r := o.section("record")
+	out := auth.Record{
+		Parameters: auth.Recording(r.oneOf("parameters", none, none, digest, full)),
+		Copy:       auth.Recording(r.oneOf("copy", none, none, digest)),
+	}
+	r.done()
+	return out
 }
 
 // tierDurability is what a tier's records wait for unless the grant says so.

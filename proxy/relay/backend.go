@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"math"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
@@ -26,6 +27,9 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 	for pos < len(in) {
 		if m.backend.left > 0 {
 			k := min(m.backend.left, len(in)-pos)
+			if m.backend.copies {
+				m.given.write(in[pos : pos+k])
+			}
 			m.backend.left -= k
 			pos += k
 			continue
@@ -37,7 +41,7 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 		if size < pgwire.MinSize {
 			return pos, ErrBackendFraming
 		}
-		if len(in)-pos < looksInto(typ, size) {
+		if len(in)-pos < m.looksInto(typ, size) {
 			break
 		}
 		have := min(size, len(in)-pos)
@@ -46,7 +50,7 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 			out.insert(m.rewrite(e))
 			run = pos + have
 		}
-		m.backend.left = size - have
+		m.backend.left, m.backend.copies = size-have, typ == pgwire.CopyData
 		pos += have
 	}
 	m.flushHeld()
@@ -58,8 +62,13 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 
 // looksInto returns how much of a backend's message must have come before it is
 // handled.
-func looksInto(typ byte, size int) int {
+func (m *Machine) looksInto(typ byte, size int) int {
 	switch typ {
+	case pgwire.ParameterDescription:
+		if records(m.recording().Parameters) {
+			return min(size, pgwire.HeaderSize+2+4*math.MaxUint16)
+		}
+		return pgwire.HeaderSize
 	case pgwire.CommandComplete, pgwire.ReadyForQuery, pgwire.ErrorResponse, pgwire.ParameterStatus:
 		return min(size, peekSize)
 	default:
@@ -82,6 +91,7 @@ func (m *Machine) response(now int64, typ byte, body []byte, size int) *refusal 
 		m.tally.bytes += int64(size - pgwire.HeaderSize)
 	case pgwire.CopyData:
 		m.tally.bytes += int64(size - pgwire.HeaderSize)
+		m.given.write(body)
 	case pgwire.ParseComplete:
 		m.onParseComplete()
 	case pgwire.BindComplete:
@@ -101,8 +111,12 @@ func (m *Machine) response(now int64, typ byte, body []byte, size int) *refusal 
 		m.onSuspended(now)
 	case pgwire.FunctionCallResponse:
 		m.onComplete(now, nil)
+	case pgwire.ParameterDescription:
+		m.onParameterDescription(body)
 	case pgwire.CopyInResponse:
 		m.onCopyIn()
+	case pgwire.CopyOutResponse:
+		m.given.begin(m.recording().Copy, m.opt.Recorder)
 	case pgwire.ErrorResponse:
 		return m.onError(now, pgwire.ReadFields(body))
 	case pgwire.ReadyForQuery:
@@ -193,62 +207,6 @@ func (m *Machine) onCloseComplete() {
 		m.abandon(&was)
 	default:
 		m.statements.forget(done.slot)
-	}
-}
-
-// onCopyIn settles what the backend will swallow: it is reading COPY data from
-// here to the next CopyDone or CopyFail, and ignores each Sync before that.
-func (m *Machine) onCopyIn() {
-	e := m.front(pgwire.CopyInResponse)
-	if e == nil || !e.kind.executes() {
-		return
-	}
-	e.copying = true
-	for i := 1; i < m.queue.len(); i++ {
-		q := m.queue.at(i)
-		switch q.kind {
-		case kindSync:
-			q.inCopy = true
-		case kindCopyEnd:
-			m.queue.removeAt(i)
-			return
-		default:
-		}
-	}
-	m.copyIn = true
-}
-
-// ErrAdrift says that a client sent Sync into the data of a COPY by Execute that
-// then failed, and work behind it. Whether the backend swallowed that Sync or
-// answers it nobody can tell, nor therefore whether it skips the work. SQLSTATE
-// 08P01.
-var ErrAdrift = errors.New("the client sent more work behind a Sync inside a COPY that failed")
-
-// copyEnded settles the Syncs that were sent while COPY data was read: swallowed
-// when the COPY was completed, of uncertain fate when it failed. That holds even
-// for one that stands before the first of the data: a COPY can fail behind its
-// CopyInResponse before it reads anything, into a view or by a trigger.
-func (m *Machine) copyEnded(e *entry, failed bool) {
-	m.copyIn = false
-	for i := m.queue.len() - 1; i >= 1; i-- {
-		if q := m.queue.at(i); q.kind == kindSync && q.inCopy && !failed {
-			m.queue.removeAt(i)
-		}
-	}
-	if !failed {
-		return
-	}
-	for i := 1; i < m.queue.len(); i++ {
-		switch q := m.queue.at(i); {
-		case q.kind == kindSync:
-			// Behind a Query nothing is skipped: work runs, whichever Syncs are
-			// answered.
-			m.uncertain = q.inCopy && e.kind == kindExecute
-			m.loose = m.loose || q.inCopy
-		case q.kind != kindCopyEnd && m.uncertain:
-			m.broken = ErrAdrift
-			return
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
@@ -61,6 +62,8 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 		}
 		have := min(size, len(in)-pos)
 		m.client.left, m.client.drop = size-have, act != pass
+		m.client.copies = in[pos] == pgwire.CopyData
+		m.client.binds = in[pos] == pgwire.Bind && m.capture.open
 		switch act {
 		case pass:
 			pos += have
@@ -86,6 +89,12 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 func (m *Machine) body(in []byte, pos, run int, out *Output) (newPos, newRun int) {
 	k := min(m.client.left, len(in)-pos)
 	m.client.left -= k
+	switch {
+	case m.client.copies:
+		m.sent.write(in[pos : pos+k])
+	case m.client.binds:
+		m.capture.write(in[pos:pos+k], m.client.left == 0, m)
+	}
 	if !m.client.drop {
 		return pos + k, run
 	}
@@ -168,19 +177,21 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	case pgwire.Parse:
 		act = m.onParse(now, body, size, out)
 	case pgwire.Bind:
-		return m.onBind(now, b, size)
+		return m.onBind(now, b, size, out)
 	case pgwire.Execute:
 		act = m.onExecute(now, body, out)
 	case pgwire.FunctionCall:
-		act = m.onFunctionCall(now, body, out)
+		act = m.onFunctionCall(now, body, size, out)
 	case pgwire.Describe:
-		m.push(now, entry{kind: kindDescribe})
+		m.onDescribe(now, body)
 	case pgwire.Close:
 		m.onClose(now, body)
 	case pgwire.Sync:
 		m.onSync(now)
 	case pgwire.CopyData:
-		m.copied += int64(size - pgwire.HeaderSize)
+		m.sent.begin(m.ruling.Record.Copy, m.opt.Recorder)
+		m.sent.bytes += int64(size - pgwire.HeaderSize)
+		m.sent.write(body)
 	case pgwire.CopyDone, pgwire.CopyFail:
 		m.onCopyEnd(now)
 	case pgwire.Terminate:
@@ -213,6 +224,9 @@ func (m *Machine) needs(typ byte, size int) int {
 		}
 		return size
 	case pgwire.FunctionCall:
+		if records(m.ruling.Record.Parameters) && size <= m.opt.MaxMessage {
+			return size // what it calls is on record before it is forwarded
+		}
 		return min(size, pgwire.HeaderSize+functionOID)
 	case pgwire.CopyData, pgwire.Bind:
 		return 0
@@ -224,7 +238,10 @@ func (m *Machine) needs(typ byte, size int) int {
 // push adds a message to those that wait for an answer, unless the server passes
 // over it: then it is settled already.
 func (m *Machine) push(now int64, e entry) {
-	e.sent, e.copied = now, m.copied
+	e.sent = now
+	if e.kind != kindSync && e.kind != kindCopyEnd && !m.copyIn {
+		m.sent.end() // what came before it was no COPY's
+	}
 	if m.skipping && e.kind != kindSync {
 		m.skip(&e)
 		return
@@ -249,20 +266,6 @@ func (m *Machine) onSync(now int64) {
 	m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
 	m.uncertain = m.uncertain && m.copyIn
 	m.segment++
-}
-
-// onCopyEnd notes the end of COPY data. It is kept in the queue until it is
-// known whether the backend was reading any: it ignores one that it did not ask
-// for.
-func (m *Machine) onCopyEnd(now int64) {
-	if m.copyIn {
-		m.copyIn = false
-		return
-	}
-	if m.executing == 0 {
-		return // nothing is outstanding that could ask for it
-	}
-	m.push(now, entry{kind: kindCopyEnd})
 }
 
 // onMalformedFlush puts a Describe of the same fault in the place of a Flush that
@@ -293,13 +296,14 @@ func (m *Machine) onClose(now int64, body []byte) {
 // maxNames bounds the names at the start of a Bind, which must have come whole.
 const maxNames = 8 << 10
 
-// onBind binds a portal to the statement, without a look at the parameters.
-func (m *Machine) onBind(now int64, b []byte, size int) (act action, need int) {
+// onBind binds a portal to the statement. At the parameters it looks where the rule
+// asks for it, as they pass.
+func (m *Machine) onBind(now int64, b []byte, size int, out *Output) (act action, need int) {
 	body := b[pgwire.HeaderSize:]
 	portal, rest, ok := pgwire.CString(body)
 	var name []byte
 	if ok {
-		name, _, ok = pgwire.CString(rest)
+		name, rest, ok = pgwire.CString(rest)
 	}
 	if !ok && len(b) < min(size, maxNames) {
 		return pass, min(size, maxNames)
@@ -311,18 +315,29 @@ func (m *Machine) onBind(now int64, b []byte, size int) (act action, need int) {
 		m.replacement = pgwire.AppendMessage(m.replacement[:0], pgwire.Bind)
 		return replace, 0
 	}
+	if m.ruling.Record.Parameters == auth.RecordFull && size > m.opt.MaxMessage {
+		return m.tooLargeToRecord(now, kindBind, size, out), 0
+	}
 	c := m.statements.lookup(name, m.segment)
 	e := entry{kind: kindBind, id: m.id()}
-	e.slot = m.portals.define(portal, e.id, m.segment, c.bound())
+	bound := c.bound()
+	if records(m.ruling.Record.Parameters) {
+		bound.parameters = m.capture.begin(m, &c)
+		m.capture.write(rest, len(b) == size, m)
+	}
+	e.slot = m.portals.define(portal, e.id, m.segment, bound)
 	m.push(now, e)
 	return pass, 0
 }
 
 // onFunctionCall judges a call of a function by its OID.
-func (m *Machine) onFunctionCall(now int64, body []byte, out *Output) action {
+func (m *Machine) onFunctionCall(now int64, body []byte, size int, out *Output) action {
 	if len(body) < 4 {
 		m.push(now, entry{kind: kindFunctionCall})
 		return pass // refused by the server: 08P01
+	}
+	if size > m.opt.MaxMessage && records(m.ruling.Record.Parameters) {
+		return m.tooLargeToRecord(now, kindFunctionCall, size, out)
 	}
 	st := statement.Fastpath(binary.BigEndian.Uint32(body))
 	cause := statement.CauseNone
@@ -335,7 +350,8 @@ func (m *Machine) onFunctionCall(now int64, body []byte, out *Output) action {
 	if v.decision == audit.Denied {
 		r.refusal = m.refuse(&v)
 	}
-	seq, ref := m.record(&v, r, out)
+	params := m.arguments(body, st)
+	seq, ref := m.recordWith(params, &v, r, out)
 	e := entry{kind: kindFunctionCall, refusal: ref}
 	if ref == nil {
 		m.followPath(&v)

@@ -32,7 +32,9 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}
-	e.slot = m.statements.define(name, e.id, m.segment, binding{def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil})
+	e.slot = m.statements.define(name, e.id, m.segment, binding{
+		def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(body, name, text),
+	})
 	if ref == nil {
 		m.runs.push(run{seq: seq, st: st, parse: true})
 		e.runs = 1
@@ -125,7 +127,11 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 	if v.decision == audit.Denied {
 		r.refusal = m.refuse(v)
 	}
-	seq, ref := m.record(v, r, out)
+	var params *captured
+	if c.newest != nil {
+		params = c.newest.parameters
+	}
+	seq, ref := m.recordWith(params, v, r, out)
 	e := entry{kind: kindExecute, slot: m.portals.find(portal), refusal: ref}
 	if ref == nil {
 		m.followPath(v)

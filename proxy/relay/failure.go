@@ -28,12 +28,9 @@ func (m *Machine) onError(now int64, f pgwire.Fields) *refusal {
 // fail settles the message at the front as failed, and what the server skips
 // with it.
 func (m *Machine) fail(now int64, e *entry, res result) {
-	if e.copying {
-		m.copyEnded(e, true)
-		e.copying = false
-	}
+	m.settleCopy(e, true)
 	m.clock(now, e)
-	res.tally, res.took, res.rows = m.tally, time.Duration(m.tally.took), -1
+	res.tally, res.took, res.rows, res.copied = m.tally, time.Duration(m.tally.took), -1, m.copyDigest()
 	m.tally = tally{started: now}
 	if e.unknown {
 		res.tag = view(m.tags)
@@ -112,8 +109,8 @@ func (m *Machine) completeUnknown(e *entry) {
 	r := m.runs.pop()
 	h := &m.held
 	h.set, h.seq = true, r.seq
-	h.n = copy(h.tag[:], m.tags)
 	h.res = result{kind: audit.Completed, rows: m.unknownRows, tally: m.tally, took: time.Duration(m.tally.took)}
+	h.keep(m.tags, m.copyDigest())
 	m.tags, m.unknownRows = m.tags[:0], 0
 }
 
@@ -134,6 +131,7 @@ func (m *Machine) Finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.flushHeld()
+	m.capture.close()
 	outstanding := m.queue.len() > 0
 	for m.queue.len() > 0 {
 		e := m.queue.front()

@@ -70,6 +70,9 @@ func describeEvent(seq uint64, e *audit.Event) string {
 	switch e.Type {
 	case audit.Outcome:
 		s := fmt.Sprintf("%d outcome of %d %s rows=%d tx=%d", seq, e.Statement, e.Result, e.Rows, e.Tx)
+		if e.CopyDigest != nil {
+			s += fmt.Sprintf(" bytes=%d copy=%x", e.Bytes, e.CopyDigest[:4])
+		}
 		for _, extra := range []string{strings.Clone(e.Command), string(e.Fate), strings.Clone(e.SQLSTATE)} {
 			if extra != "" {
 				s += " " + extra
@@ -85,6 +88,9 @@ func describeEvent(seq uint64, e *audit.Event) string {
 		}
 		if !e.Trace.IsZero() {
 			s += fmt.Sprintf(" trace=%x/%x", e.Trace.ID[15:], e.Trace.Span[7:])
+		}
+		if e.Parameters != nil {
+			s += spellParameters(e.Parameters)
 		}
 		for _, extra := range []string{e.Cause, e.Missing} {
 			if extra != "" {
@@ -142,6 +148,7 @@ func phraseOne(text string) statement.Statement {
 	switch words[0] {
 	case "SELECT":
 		s.Class = statement.Read
+		s.Objects = []statement.Object{{Name: last, Kind: "function"}}
 	case "INSERT", "COPY":
 		s.Class = statement.Write
 	case "DELETE", "DROP":

@@ -8,6 +8,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/parameters"
 )
 
 // Options are what a machine is made of. They do not change over its life, but
@@ -21,6 +22,9 @@ type Options struct {
 	Incident func() string
 	// MaxMessage bounds a message that is judged, header included, in bytes.
 	MaxMessage int
+	// Spool makes a file for parameters that are too large for memory; nil for one
+	// in the system's directory for temporary files.
+	Spool func() (parameters.Spool, error)
 	// Path is what the start-up parameters made of search_path.
 	Path auth.Path
 	// Parameters are those that the backend reported at log-in.
@@ -83,6 +87,7 @@ type Machine struct {
 	judged      *statement.Judgement // what it got
 	trace       statement.Trace      // what a comment of the text that was judged last claims
 	verdicts    []verdict            // scratch, one for each statement of a text
+	capture     capture              // of the parameters of the Bind at hand
 	replacement []byte               // scratch, the message that goes in another's place
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal
 	event       audit.Event          // reused for every record
@@ -96,9 +101,11 @@ type Machine struct {
 	tags        []byte  // command tags of a text that could not be read
 	unknownRows int64   // and the rows that they count
 
-	copyIn  bool  // the backend is reading COPY data
-	copied  int64 // bytes of COPY data that the client sent
-	tally   tally // of the statement at the front
+	copyIn  bool      // the backend is reading COPY data
+	sent    copyMeter // COPY data of the client's, since the last message that was none
+	given   copyMeter // COPY data of the backend's
+	copied  copied    // of the COPY at the front, or the last one
+	tally   tally     // of the statement at the front
 	tx      transaction
 	held    held
 	goodbye bool  // the client sent a Terminate
@@ -109,9 +116,11 @@ type Machine struct {
 
 // direction is where a stream of frames stands.
 type direction struct {
-	left int  // bytes of the current frame that are still to come
-	drop bool // they are not forwarded
-	dead bool // nothing more is forwarded
+	left   int  // bytes of the current frame that are still to come
+	drop   bool // they are not forwarded
+	copies bool // they are a CopyData's
+	binds  bool // they are a Bind's whose parameters are recorded
+	dead   bool // nothing more is forwarded
 }
 
 // Totals count what a session did.

@@ -20,6 +20,10 @@ type binding struct {
 	trace  statement.Trace // that the text of a Parse claims
 	from   uint64
 	others []uint64
+	// types are those of a prepared statement's parameters, where they are known and
+	// a rule asks for them; parameters those that a portal was bound with.
+	types      []uint32
+	parameters *captured
 	// refused is set where the definition was denied: the server never sees it,
 	// so what refers to it before the next Sync is skipped.
 	refused bool

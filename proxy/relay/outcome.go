@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"strconv"
 	"time"
 
@@ -28,6 +29,7 @@ type result struct {
 	rows    int64
 	tally   tally
 	took    time.Duration
+	copied  []byte // digest of the data of a COPY; nil for none
 }
 
 // maxTag is more than any command tag of PostgreSQL with its row count
@@ -43,6 +45,15 @@ type held struct {
 	res result
 	tag [maxTag]byte
 	n   int
+	sum [sha256.Size]byte // what res.copied is a view of
+}
+
+// keep makes the outcome's data its own: the machine's change before it is written.
+func (h *held) keep(tag, sum []byte) {
+	h.n = copy(h.tag[:], tag)
+	if h.res.copied = nil; sum != nil {
+		h.res.copied = append(h.sum[:0], sum...)
+	}
 }
 
 // onComplete follows the end of a statement: CommandComplete, EmptyQueryResponse
@@ -53,11 +64,7 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 	if e == nil || !e.kind.executes() {
 		return
 	}
-	if e.copying {
-		m.copyEnded(e, false)
-		m.tally.bytes += m.copied - e.copied
-		e.copying, e.copied = false, m.copied
-	}
+	m.settleCopy(e, false)
 	e.settled = true
 	if e.unknown {
 		m.tally.took = 0 // over the whole text
@@ -166,8 +173,8 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 	m.effect(&r)
 	h := &m.held
 	h.set, h.seq = true, r.seq
-	h.n = copy(h.tag[:], tag)
 	h.res = result{kind: audit.Completed, rows: tagRows(tag), tally: t, took: time.Duration(t.took)}
+	h.keep(tag, m.copyDigest())
 	if h.res.rows < 0 && t.rows > 0 {
 		h.res.rows = t.rows
 	}
@@ -210,7 +217,7 @@ func (m *Machine) write(seq uint64, res result) {
 	*ev = audit.Event{
 		Type: audit.Outcome, Prepared: m.opt.Prepared, Statement: seq, Result: res.kind, Fate: res.fate,
 		Command: res.tag, SQLSTATE: res.code, Message: res.message,
-		Rows: res.rows, Bytes: res.tally.bytes, Duration: res.took, Tx: m.tx.number,
+		Rows: res.rows, Bytes: res.tally.bytes, Duration: res.took, Tx: m.tx.number, CopyDigest: res.copied,
 	}
 	if _, err := m.opt.Recorder.Record(ev); err != nil && m.broken == nil {
 		m.broken = err

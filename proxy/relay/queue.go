@@ -34,7 +34,7 @@ type entry struct {
 	slot    *slot  // the name that it defines, executes or closes
 	runs    int    // how many of the machine's runs are its, and not settled
 	sent    int64  // ns
-	copied  int64  // the count of COPY bytes before it
+	copied  copied // of a COPY's end: what was sent up to it
 	refusal *refusal
 	inCopy  bool // Sync: sent while a COPY may have been reading, which swallows it
 }

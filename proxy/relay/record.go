@@ -22,6 +22,7 @@ type record struct {
 	size     int      // bytes of a message that was not read
 	refusal  *refusal // that the record tells of
 	trace    statement.Trace
+	params   *audit.Parameters
 }
 
 // record writes a statement down. It returns its number, and what to answer
@@ -34,7 +35,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,
 		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
 		Text: r.st.Text, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
-		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace,
+		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace, Parameters: r.params,
 	}
 	if r.of > 1 {
 		ev.Index, ev.Of = uint32(r.index+1), uint32(r.of)

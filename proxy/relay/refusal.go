@@ -78,10 +78,14 @@ func (m *Machine) exceeds(now int64, k kind, size int, e pgwire.Error, out *Outp
 }
 
 func protocolOf(k kind) string {
-	if k == kindQuery {
+	switch k {
+	case kindQuery:
 		return "simple"
+	case kindFunctionCall:
+		return "fastpath"
+	default:
+		return "extended"
 	}
-	return "extended"
 }
 
 // query appends the Query that goes in the place of another: one quoted

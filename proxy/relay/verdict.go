@@ -104,6 +104,14 @@ func (c *candidates) trace() statement.Trace {
 	return c.newest.trace
 }
 
+// types returns the types of the parameters of what a name most likely stands for.
+func (c *candidates) types() []uint32 {
+	if c.newest == nil {
+		return nil
+	}
+	return c.newest.types
+}
+
 // bound returns what a portal of the name is.
 func (c *candidates) bound() binding {
 	b := binding{def: c.merged(), form: c.form(), trace: c.trace(), refused: c.skipped, others: c.others}

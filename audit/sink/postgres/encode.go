@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 )
 
@@ -23,8 +24,8 @@ const (
 // columns are those of pgcustos.events, in the order in which appendRow writes.
 const columns = `"time", stream, sequence, node, type, session, account, upn, sid, guid, kind, source, source_port,
 	method, rule, matched_group, backend, database, role, application_name, reason, decision, incident, cause, detail,
-	missing, command, class, tags, objects, text, text_raw, text_digest, text_length, fingerprint, trace_id, span_id, transaction, statement, result, fate, sqlstate,
-	message, rows, bytes, duration, record`
+	missing, command, class, tags, objects, text, text_raw, text_digest, text_length, parameters, parameters_digest, fingerprint, trace_id, span_id, transaction, statement, result, fate, sqlstate,
+	message, rows, bytes, duration, copy_digest, record`
 
 const copyStatement = "COPY pgcustos.events (" + columns + ") FROM STDIN (FORMAT binary)"
 
@@ -66,12 +67,13 @@ func appendRow(b []byte, r *journal.Record) ([]byte, error) {
 	} else {
 		w.null()
 	}
+	w.texts(r.CopyDigest)
 	w.jsonb(body)
 	return w.b, nil
 }
 
-// statement writes text, text_raw, text_digest, text_length, fingerprint, trace_id, span_id, transaction and
-// statement.
+// statement writes text, text_raw, text_digest, text_length, parameters and their digest, fingerprint, trace_id,
+// span_id, transaction and statement.
 func (w *row) statement(r *journal.Record) {
 	switch {
 	case r.Form == "" && r.Text == "":
@@ -86,6 +88,7 @@ func (w *row) statement(r *journal.Record) {
 	}
 	w.texts(r.TextDigest)
 	w.number(uint64(r.TextLength()))
+	w.parameters(r.Parameters)
 	if r.Fingerprint != 0 {
 		w.string(fmt.Sprintf("%016x", r.Fingerprint))
 	} else {
@@ -215,22 +218,54 @@ func (w *row) source(s string) {
 	w.b = binary.BigEndian.AppendUint32(w.b, uint32(a.Port()))
 }
 
+// array begins a text[] of so many elements, and returns where its size is to be put.
+func (w *row) array(n int) (at int) {
+	at = len(w.b)
+	w.size(0)
+	const textOID = 25
+	for _, v := range []uint32{1, 1, textOID, uint32(n), 1} { // dimensions, may hold NULLs, type, length, first index
+		w.b = binary.BigEndian.AppendUint32(w.b, v)
+	}
+	return at
+}
+
 // list writes a text[], NULL where it is empty (array_send in arrayfuncs.c).
 func (w *row) list(values []string) {
 	if len(values) == 0 {
 		w.null()
 		return
 	}
-	at := len(w.b)
-	w.size(0)
-	const textOID = 25
-	for _, v := range []uint32{1, 0, textOID, uint32(len(values)), 1} { // dimensions, NULLs, type, length, first index
-		w.b = binary.BigEndian.AppendUint32(w.b, v)
-	}
+	at := w.array(len(values))
 	for _, v := range values {
 		w.text(v)
 	}
 	binary.BigEndian.PutUint32(w.b[at:], uint32(len(w.b)-at-4))
+}
+
+// parameters writes the values as text[], in which NULL is NULL, and their digest.
+func (w *row) parameters(p *journal.Parameters) {
+	switch {
+	case p == nil:
+		w.null()
+		w.null()
+		return
+	case len(p.Values) == 0:
+		w.null()
+	default:
+		at := w.array(len(p.Values))
+		for i := range p.Values {
+			switch v := &p.Values[i]; v.Kind {
+			case audit.ParameterNull:
+				w.null()
+			case audit.ParameterRedacted:
+				w.text("<redacted>")
+			default:
+				w.text(v.Value)
+			}
+		}
+		binary.BigEndian.PutUint32(w.b[at:], uint32(len(w.b)-at-4))
+	}
+	w.texts(p.Digest)
 }
 
 func (w *row) jsonb(v []byte) {

@@ -115,6 +115,10 @@ func TestViews(t *testing.T) {
 	record(t, j, drop)
 	grant := statementEvent(prepared, "GRANT x TO y")
 	grant.Class, grant.Tags = statement.Role, statement.TagPrivilege
+	grant.Parameters = &audit.Parameters{
+		Form: audit.ParametersFull, Count: 3, Digest: [32]byte{0: 0xef},
+		Values: []byte("\x00\x17\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x0042" + "\x02\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x19\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\xff,"),
+	}
 	grant.Trace = statement.Trace{ID: [16]byte{15: 0xab}, Span: [8]byte{7: 0xcd}}
 	record(t, j, grant)
 	record(t, j, &audit.Event{Type: audit.SessionEnd, Prepared: prepared, Cause: "client_closed"})
@@ -126,12 +130,14 @@ func TestViews(t *testing.T) {
 		"SELECT text FROM pgcustos.destructive":                                                                            "DROP TABLE orders",
 		"SELECT text FROM pgcustos.schema_changes":                                                                         "DROP TABLE orders",
 		"SELECT text FROM pgcustos.privilege_changes":                                                                      "GRANT x TO y",
-		"SELECT trace_id || ' ' || span_id FROM pgcustos.statements WHERE trace_id IS NOT NULL":                            "000000000000000000000000000000ab 00000000000000cd",
-		"SELECT incident FROM pgcustos.denied WHERE type = 'statement'":                                                    "7F3K",
-		"SELECT end_cause || ' ' || host(source) FROM pgcustos.sessions":                                                   "client_closed 10.20.3.4",
-		"SELECT objects::text || class::text || fingerprint FROM pgcustos.events WHERE type = 'statement' LIMIT 1":         "{public.orders}{READ}fedcba9876543210",
-		"SELECT record #>> '{principal,upn}' FROM pgcustos.statements LIMIT 1":                                             "alice@corp.example.com",
-		"SELECT count(DISTINCT tableoid)::text FROM pgcustos.events":                                                       "1",
+		"SELECT parameters[1] || (parameters[2] IS NULL)::text || parameters[3] || left(parameters_digest, 4) FROM pgcustos.statements WHERE parameters IS NOT NULL": "42true\ufffd\ufffd,ef00",
+		"SELECT record #>> '{parameters,values,1,value}' IS NULL FROM pgcustos.statements WHERE parameters IS NOT NULL":                                              "t",
+		"SELECT trace_id || ' ' || span_id FROM pgcustos.statements WHERE trace_id IS NOT NULL":                                                                      "000000000000000000000000000000ab 00000000000000cd",
+		"SELECT incident FROM pgcustos.denied WHERE type = 'statement'":                                                                                              "7F3K",
+		"SELECT end_cause || ' ' || host(source) FROM pgcustos.sessions":                                                                                             "client_closed 10.20.3.4",
+		"SELECT objects::text || class::text || fingerprint FROM pgcustos.events WHERE type = 'statement' LIMIT 1":                                                   "{public.orders}{READ}fedcba9876543210",
+		"SELECT record #>> '{principal,upn}' FROM pgcustos.statements LIMIT 1":                                                                                       "alice@corp.example.com",
+		"SELECT count(DISTINCT tableoid)::text FROM pgcustos.events":                                                                                                 "1",
 	} {
 		if got, err := p.Value(t.Context(), name, sql); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", sql, got, err, want)

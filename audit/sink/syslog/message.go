@@ -135,6 +135,7 @@ func fitting(r *journal.Record, most int) ([]byte, error) {
 	}
 	short = short.Shortened("")
 	short.Objects, short.Detail, short.Change, short.Message, short.Unknown = nil, "", "", "", nil
+	short.Parameters = nil
 	if b, err = short.MarshalJSON(); err != nil {
 		return nil, err
 	}

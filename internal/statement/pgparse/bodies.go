@@ -77,7 +77,7 @@ func (w *walker) body(language, source string, at int) {
 		w.tag(tExternal)
 	default:
 		w.tag(tDynamic)
-		secret = tellingLiteral.MatchString(source)
+		secret = statement.Telling([]byte(source))
 	}
 	if secret {
 		w.secretAt(at)

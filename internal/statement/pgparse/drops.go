@@ -3,6 +3,8 @@ package pgparse
 import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // phrase names a command to the user who is denied it.
@@ -59,7 +61,7 @@ func (w *walker) drops(m proto.Message) {
 // option notes what a named option of any statement says: a secret, or a
 // function's security.
 func (w *walker) option(d *pg.DefElem) {
-	if secretName(d.Defname) && d.Arg.GetString_() != nil {
+	if statement.SecretName(d.Defname) && d.Arg.GetString_() != nil {
 		w.secretAt(firstSet(int(d.ArgLocation), int(d.Location)))
 	}
 	switch d.Defname {

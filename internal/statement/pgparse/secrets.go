@@ -8,30 +8,15 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
 )
-
-// secretName tells if a setting or an option of that name holds a secret.
-func secretName(name string) bool {
-	name = lower(name)
-	if harmless[name] {
-		return false
-	}
-	for _, part := range []string{"pass", "pwd", "secret", "token", "key", "credential", "conninfo"} {
-		if strings.Contains(name, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// harmless are settings that only sound like secrets.
-var harmless = map[string]bool{"password_encryption": true, "password_required": true}
 
 // secretArguments redacts the arguments of functions that are given secrets:
 // connection strings, and the passwords and keys of pgcrypto.
 func (w *walker) secretArguments(name string, f *pg.FuncCall) {
 	switch {
+	case !statement.SecretFunction(name):
 	case strings.HasPrefix(name, "dblink_connect"):
 		w.secretFrom(f, 0)
 	case strings.HasPrefix(name, "dblink"):
@@ -40,8 +25,7 @@ func (w *walker) secretArguments(name string, f *pg.FuncCall) {
 		}
 	case name == "crypt":
 		w.secretFrom(f, 0)
-	case strings.HasPrefix(name, "pgp_sym_"), strings.HasPrefix(name, "pgp_pub_decrypt"),
-		name == "encrypt", name == "decrypt", name == "encrypt_iv", name == "decrypt_iv", name == "hmac":
+	default:
 		w.secretFrom(f, 1)
 	}
 }
@@ -146,29 +130,6 @@ func (w *walker) program(command string) {
 // tellingProgram matches assignments, options and URLs that carry secrets.
 var tellingProgram = regexp.MustCompile(`(?i)=|pass|pwd|secret|token|key|credential|auth|bearer|cookie|://\S*@|(^|\s)-[pu]`)
 
-// What in any literal gives a secret away: a connection string or URL with a
-// password, or SQL that sets one and is yet to be run.
-var tellingLiteral = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?\s*=\s*[^\s=]|://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
-
-// In a body of several statements, only a password that is written out does.
-var tellingBody = regexp.MustCompile(`(?i)://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
-
-const quotedPassword = `\bpass(word|wd|phrase)?\s*(=|:=|=>)?\s*(e|u&)?['%$"]`
-
-// mayTell tells if it is worth while to ask the patterns, which are slow: each of
-// them asks for "pass" or "://".
-func mayTell(literal []byte) bool {
-	if bytes.Contains(literal, []byte("://")) {
-		return true
-	}
-	for i := 0; i+4 <= len(literal); i++ {
-		if literal[i]|0x20 == 'p' && bytes.EqualFold(literal[i:i+4], []byte("pass")) {
-			return true
-		}
-	}
-	return false
-}
-
 // suspicious redacts the literals that give a secret away, wherever they stand.
 func (r *reader) suspicious() {
 	for l := sqllex.New(r.raw); ; {
@@ -176,14 +137,19 @@ func (r *reader) suspicious() {
 		if t.Kind == sqllex.End {
 			return
 		}
-		if !t.Kind.Text() || !mayTell(r.raw[t.Start:t.End]) {
-			continue
-		}
-		telling := either2(t.Kind == sqllex.Dollar, tellingBody, tellingLiteral)
-		if telling.Match(t.Content(r.raw)) {
+		if t.Kind.Text() && tells(t.Kind, t.Content(r.raw)) {
 			r.secrets = append(r.secrets, span{t.Start, t.End})
 		}
 	}
+}
+
+// tells says if a literal gives a secret away: in a body of several statements only
+// a password that is written out does.
+func tells(kind sqllex.Kind, literal []byte) bool {
+	if kind == sqllex.Dollar {
+		return statement.TellingBody(literal)
+	}
+	return statement.Telling(literal)
 }
 
 // redacted stands for a literal that is a secret.

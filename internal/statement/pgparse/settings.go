@@ -53,7 +53,7 @@ func (w *walker) setting(s *pg.VariableSetStmt) {
 	if w.depth > 0 {
 		w.bodySetting(name)
 	}
-	if secretName(name) {
+	if statement.SecretName(name) {
 		for _, a := range s.Args {
 			w.secretNode(a)
 		}
@@ -106,7 +106,7 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	if w.depth > 0 {
 		w.bodySetting(name.text)
 	}
-	if !ok || secretName(name.text) {
+	if !ok || statement.SecretName(name.text) {
 		w.secretNode(value)
 	}
 }

@@ -46,6 +46,8 @@ CREATE TABLE pgcustos.events (
 	text_digest      text,          -- keyed
 	text_length      bigint,        -- bytes; more than text has where that is the head only
 	fingerprint      text,
+	parameters       text[],        -- values of a Bind, NULL for NULL
+	parameters_digest text,         -- HMAC-SHA256 of types, formats and values
 	trace_id         text,          -- claimed by the client
 	span_id          text,          -- claimed by the client
 	transaction      bigint,
@@ -57,6 +59,7 @@ CREATE TABLE pgcustos.events (
 	rows             bigint,
 	bytes            bigint,
 	duration         interval,
+	copy_digest      text,          -- of an outcome: HMAC-SHA256 of what a COPY transferred
 	record           jsonb       NOT NULL,
 	PRIMARY KEY (stream, sequence, "time")
 ) PARTITION BY RANGE ("time");
@@ -142,7 +145,7 @@ CREATE VIEW pgcustos.logins AS
 CREATE VIEW pgcustos.statements AS
 	SELECT s."time", s.node, s.session, s.account, s.upn, s.sid, s.kind, s.source, s.application_name, s.reason,
 		s.rule, s.backend, s.database, s.role, s.decision, s.incident, s.cause, s.missing, s.command, s.class, s.tags,
-		s.objects, s.text, s.text_digest, s.text_length, s.fingerprint, s.trace_id, s.span_id, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration,
+		s.objects, s.text, s.text_digest, s.text_length, s.parameters, s.parameters_digest, s.fingerprint, s.trace_id, s.span_id, s.transaction, o.result, o.sqlstate, o.message, o.rows, o.bytes, o.duration, o.copy_digest,
 		o."time" AS ended, s.stream, s.sequence, s.record
 	FROM pgcustos.events s
 	LEFT JOIN pgcustos.events o ON o.stream = s.stream AND o.statement = s.sequence AND o.type = 'outcome'
