@@ -9,6 +9,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/parameters"
 	"github.com/pgcustos/pgcustos/proxy/relay"
@@ -20,8 +21,9 @@ func (c *session) relayBytes() {
 	s := c.server
 	g := c.grant.Load()
 	_ = c.conn.SetDeadline(time.Time{})
+	judge := statement.For(s.judge, c.currentIdentity().GUID)
 	c.machine = relay.New(relay.Options{
-		Judge: s.judge, Recorder: s.recorder, Prepared: c.prepared, Grant: g,
+		Judge: judge, Recorder: s.recorder, Prepared: c.prepared, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
@@ -30,7 +32,7 @@ func (c *session) relayBytes() {
 		Spool:        func() (parameters.Spool, error) { return parameters.TemporaryFile(s.spoolDir) },
 	})
 	c.relay = driver.New(driver.Options{
-		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: s.judge, Recorder: s.recorder,
+		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: judge, Recorder: s.recorder,
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
 	})
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)

@@ -128,6 +128,7 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: signing_key", signingKey(before.Journal), signingKey(after.Journal))
 	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)
 	of(d, "parser: timeout", before.Parser.Timeout, after.Parser.Timeout)
+	of(d, "parser: wait", before.Parser.Wait, after.Parser.Wait)
 	of(d, "parser: max_text", printSize(int64(before.Parser.MaxText)), printSize(int64(after.Parser.MaxText)))
 	of(d, "parser: cache", printSize(before.Parser.CacheBytes), printSize(after.Parser.CacheBytes))
 	of(d, "parser: memory", printSize(int64(before.Parser.Memory)), printSize(int64(after.Parser.Memory)))

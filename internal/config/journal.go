@@ -72,6 +72,7 @@ func (c *Config) readParser(root *object) {
 	c.Parser = statement.Options{
 		Workers:    o.integer("workers", 2, 1, 256),
 		Timeout:    o.duration("timeout", time.Second, 10*time.Millisecond, time.Minute),
+		Wait:       o.duration("wait", 2*time.Second, 10*time.Millisecond, time.Minute),
 		MaxText:    int(o.size("max_text", 4<<20, 1<<10, maxMessage)),
 		CacheBytes: o.size("cache", 64<<20, 1<<20, 64<<30),
 		Memory:     uint64(o.size("memory", 1<<30, 256<<20, 64<<30)),

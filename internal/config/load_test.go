@@ -162,7 +162,7 @@ func TestExampleLoads(t *testing.T) {
 	if want := filepath.Join("/var/lib/pgcustos/journal"); c.Journal.Path != want || c.Journal.Node != "proxy-1" {
 		t.Errorf("journal = %+v", c.Journal)
 	}
-	if c.Parser != (statement.Options{Workers: 2, Timeout: time.Second, MaxText: 4 << 20, CacheBytes: 64 << 20, Memory: 1 << 30}) {
+	if c.Parser != (statement.Options{Workers: 2, Timeout: time.Second, Wait: 2 * time.Second, MaxText: 4 << 20, CacheBytes: 64 << 20, Memory: 1 << 30}) {
 		t.Errorf("parser = %+v", c.Parser)
 	}
 	if want := []string{"backend orders: no rule uses the credentials of role app_rw_orders"}; !slices.Equal(c.Warnings, want) {

@@ -8,7 +8,8 @@ import (
 // Options bound the reading of texts. The zero value of each means its default.
 type Options struct {
 	Workers    int           // parser processes; 2
-	Timeout    time.Duration // of one parse; 1 s
+	Timeout    time.Duration // of one parse, from when a worker has it; 1 s
+	Wait       time.Duration // for a worker that is free; 2 s
 	MaxText    int           // bytes of one text that is parsed, beyond it is Unknown; 4 MiB
 	CacheBytes int64         // that the cache of judgements may hold; 64 MiB
 	Memory     uint64        // bytes of data that one worker may use (RLIMIT_DATA); 1 GiB
@@ -18,6 +19,7 @@ func (o Options) withDefaults() Options {
 	return Options{
 		Workers:    cmp.Or(o.Workers, 2),
 		Timeout:    cmp.Or(o.Timeout, time.Second),
+		Wait:       cmp.Or(o.Wait, 2*time.Second),
 		MaxText:    cmp.Or(o.MaxText, 4<<20),
 		CacheBytes: cmp.Or(o.CacheBytes, 64<<20),
 		Memory:     cmp.Or(o.Memory, 1<<30),
@@ -49,4 +51,5 @@ type Stats struct {
 	CacheBytes    int64  // that they hold, about
 	Evictions     uint64
 	WorkersOnCall int // workers that are running
+	Waiting       int // texts that wait for one
 }

@@ -15,7 +15,7 @@ import (
 //
 // Each worker has a supervisor, a goroutine that starts it, waits for its end
 // and starts the next one. Workers that are free stand in idle; who finds none
-// waits in line.
+// waits in line, where principals take turns.
 type pool struct {
 	options Options
 	command []string
@@ -31,8 +31,8 @@ type pool struct {
 
 	mu      sync.Mutex
 	idle    []*worker
-	waiting []chan *worker // each of capacity 1; nil is sent when there is no hope
-	resting int            // supervisors that wait before they start a worker again
+	line    line
+	resting int // supervisors that wait before they start a worker again
 	closed  bool
 }
 
@@ -115,6 +115,7 @@ func (p *pool) start() (*worker, error) {
 	if err := a.worker.ready(time.Now().Add(readyWithin)); err != nil {
 		a.worker.kill()
 		<-a.worker.lost
+		a.worker.discard()
 		return nil, fmt.Errorf("%w (%s)", err, a.worker.ended)
 	}
 	p.running.Add(1)
@@ -133,6 +134,7 @@ func (p *pool) supervise(w *worker) {
 			case <-p.open.Done():
 				w.kill()
 				<-w.lost
+				w.discard()
 				p.running.Add(-1)
 				return
 			}
@@ -193,6 +195,7 @@ func (p *pool) bury(w *worker) bool {
 	p.idle = slices.DeleteFunc(p.idle, func(i *worker) bool { return i == w })
 	p.mu.Unlock()
 	d, asked := w.obituary()
+	w.discard()
 	p.died(d)
 	return asked
 }
@@ -216,9 +219,8 @@ func (p *pool) put(w *worker) {
 		return
 	default:
 	}
-	if len(p.waiting) > 0 {
-		p.waiting[0] <- w
-		p.waiting = p.waiting[1:]
+	if c := p.line.next(); c != nil {
+		c <- w
 		return
 	}
 	p.idle = append(p.idle, w)
@@ -226,14 +228,21 @@ func (p *pool) put(w *worker) {
 
 // dismiss sends everybody in line away. The lock is held.
 func (p *pool) dismiss() {
-	for _, c := range p.waiting {
+	for c := p.line.next(); c != nil; c = p.line.next() {
 		c <- nil
 	}
-	p.waiting = nil
 }
 
-// take returns a free worker, or nil and why there is none.
-func (p *pool) take(ctx context.Context, deadline time.Time) (*worker, Cause) {
+// waiting returns how many wait in line.
+func (p *pool) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.line.size
+}
+
+// take returns a free worker, or nil and why there is none: CauseTimeout where
+// none was free by the deadline.
+func (p *pool) take(ctx context.Context, principal string, deadline time.Time) (*worker, Cause) {
 	p.mu.Lock()
 	if p.closed || p.resting == p.options.Workers {
 		p.mu.Unlock()
@@ -245,8 +254,7 @@ func (p *pool) take(ctx context.Context, deadline time.Time) (*worker, Cause) {
 		p.mu.Unlock()
 		return w, CauseNone
 	}
-	c := make(chan *worker, 1)
-	p.waiting = append(p.waiting, c)
+	c := p.line.join(principal)
 	p.mu.Unlock()
 
 	t := time.NewTimer(time.Until(deadline))
@@ -257,13 +265,13 @@ func (p *pool) take(ctx context.Context, deadline time.Time) (*worker, Cause) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	return p.leave(c)
+	return p.leave(principal, c)
 }
 
 // leave takes a place in line back; a worker may just have been given to it.
-func (p *pool) leave(c chan *worker) (*worker, Cause) {
+func (p *pool) leave(principal string, c chan *worker) (*worker, Cause) {
 	p.mu.Lock()
-	p.waiting = slices.DeleteFunc(p.waiting, func(o chan *worker) bool { return o == c })
+	p.line.leave(principal, c)
 	p.mu.Unlock()
 	select {
 	case w := <-c:
@@ -280,15 +288,17 @@ func either(yes bool, c Cause) Cause {
 	return CauseNone
 }
 
-// ask has a worker judge the text. Without a judgement there is a cause.
-func (p *pool) ask(ctx context.Context, text string) (*Judgement, Cause) {
-	deadline := time.Now().Add(p.options.Timeout)
+// ask has a worker judge the text, and another one if that was dead before it had
+// read it. Without a judgement there is a cause. The clock of the text begins when
+// a worker has it, so that nobody's time is spent by those before him in line.
+func (p *pool) ask(ctx context.Context, principal, text string) (*Judgement, Cause) {
+	deadline := time.Now().Add(p.options.Wait)
 	for range p.options.Workers + 1 {
-		w, cause := p.take(ctx, deadline)
+		w, cause := p.take(ctx, principal, deadline)
 		if w == nil {
 			return nil, cause
 		}
-		j, cause, again := w.ask(ctx, text, deadline)
+		j, cause, again := w.ask(ctx, text, time.Now().Add(p.options.Timeout))
 		if cause == CauseNone {
 			p.put(w)
 			return j, CauseNone

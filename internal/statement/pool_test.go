@@ -29,6 +29,7 @@ const (
 	asSilent   = "silent-worker"
 	asDying    = "dying-worker"
 	asEscaping = "escaping-worker"
+	asCounting = "counting-worker"
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +46,8 @@ func TestMain(m *testing.M) {
 			os.Exit(7)
 		case asEscaping:
 			os.Exit(escape())
+		case asCounting:
+			os.Exit(count())
 		}
 	}
 	goleak.VerifyTestMain(m)

@@ -37,16 +37,21 @@ func (r *Reader) Cached(text []byte, encoding Encoding) (*Judgement, bool) {
 	return r.cache.get(text, encoding)
 }
 
-// Judge implements Judge. It does not look into the cache, only adds to it.
+// Judge implements Judge, for nobody in particular: see For. It does not look into
+// the cache, only adds to it.
 func (r *Reader) Judge(ctx context.Context, text []byte, encoding Encoding) *Judgement {
-	j := r.judge(ctx, text, encoding)
+	return r.judgeFor(ctx, "", text, encoding)
+}
+
+func (r *Reader) judgeFor(ctx context.Context, principal string, text []byte, encoding Encoding) *Judgement {
+	j := r.judge(ctx, principal, text, encoding)
 	if j.Class&Unknown != 0 {
 		r.unknown.Add(1)
 	}
 	return j
 }
 
-func (r *Reader) judge(ctx context.Context, text []byte, encoding Encoding) *Judgement {
+func (r *Reader) judge(ctx context.Context, principal string, text []byte, encoding Encoding) *Judgement {
 	switch {
 	case len(text) > r.options.MaxText:
 		return UnknownText(text, CauseSize)
@@ -54,7 +59,7 @@ func (r *Reader) judge(ctx context.Context, text []byte, encoding Encoding) *Jud
 		return UnknownText(text, CauseEncoding)
 	}
 	own := string(text)
-	j, cause := r.pool.ask(ctx, own)
+	j, cause := r.pool.ask(ctx, principal, own)
 	if j != nil {
 		cause = j.Cause
 	}
@@ -67,7 +72,7 @@ func (r *Reader) judge(ctx context.Context, text []byte, encoding Encoding) *Jud
 
 // Stats returns what was counted.
 func (r *Reader) Stats() Stats {
-	s := Stats{Unknown: r.unknown.Load(), Deaths: r.pool.deaths.Load(), WorkersOnCall: int(r.pool.running.Load())}
+	s := Stats{Unknown: r.unknown.Load(), Deaths: r.pool.deaths.Load(), WorkersOnCall: int(r.pool.running.Load()), Waiting: r.pool.waiting()}
 	r.cache.stats(&s)
 	return s
 }

@@ -68,9 +68,16 @@ func (w *worker) reap() {
 	if err != nil {
 		w.ended = err.Error()
 	}
+	close(w.lost)
+}
+
+// discard closes the pipes, when nobody asks any more: whoever was asking when the
+// worker died still looks how much it had read.
+func (w *worker) discard() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.in.Close()
 	w.out.Close()
-	close(w.lost)
 }
 
 // ready waits for the worker's word that it is confined.
@@ -86,7 +93,7 @@ func (w *worker) ready(deadline time.Time) error {
 
 // ask has the worker judge a text until the deadline, or until ctx ends. Without
 // a judgement there is a cause, and the worker is of no use any more; again says
-// that it was dead before the text could have killed it.
+// that it was dead before it had read anything of the text.
 func (w *worker) ask(ctx context.Context, text string, deadline time.Time) (j *Judgement, cause Cause, again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +109,8 @@ func (w *worker) ask(ctx context.Context, text string, deadline time.Time) (j *J
 	}
 	w.asked = true
 	if w.answer, err = readFrame(w.out, w.answer, maxAnswer(len(text))); err != nil {
-		return nil, w.failed(text, "while it was to answer", err), false
+		cause = w.failed(text, "while it was to answer", err)
+		return nil, cause, cause != CauseTimeout && unread(w.in) == len(w.question)
 	}
 	if j, err = ParseJudgement(w.answer, text); err != nil {
 		return nil, w.failed(text, "while it was to answer", err), false
