@@ -201,6 +201,8 @@ func (d *daemon) countParser() {
 	}
 	d.metrics.Parser(telemetry.ParserStats{
 		Hits:       read(func(s *statement.Stats) float64 { return float64(s.Hits) }),
+		Masked:     read(func(s *statement.Stats) float64 { return float64(s.Masked) }),
+		Waiting:    read(func(s *statement.Stats) float64 { return float64(s.Waiting) }),
 		Misses:     read(func(s *statement.Stats) float64 { return float64(s.Misses) }),
 		Deaths:     read(func(s *statement.Stats) float64 { return float64(s.Deaths) }),
 		CacheBytes: read(func(s *statement.Stats) float64 { return float64(s.CacheBytes) }),

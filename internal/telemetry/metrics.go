@@ -119,16 +119,20 @@ func (m *Metrics) makeOperation() {
 
 // ParserStats are read when metrics are scraped; any of them may be nil.
 type ParserStats struct {
-	Hits, Misses, Deaths, CacheBytes func() float64
+	Hits, Masked, Misses, Deaths, CacheBytes, Waiting func() float64
 }
 
 // Parser adds the metrics of the statement reader.
 func (m *Metrics) Parser(s ParserStats) {
 	m.counterFunc("pgcustos_parser_cache_hits_total", "Texts that were judged before.", s.Hits)
+	m.counterFunc("pgcustos_parser_cache_masked_hits_total", "Those of them that differ in literals or comments from the one that was judged.", s.Masked)
 	m.counterFunc("pgcustos_parser_cache_misses_total", "Texts that went to a parser worker.", s.Misses)
 	m.counterFunc("pgcustos_parser_deaths_total", "Parser workers that were lost to a text.", s.Deaths)
 	if s.CacheBytes != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pgcustos_parser_cache_bytes", Help: "Size of the cache of judgements."}, s.CacheBytes))
+	}
+	if s.Waiting != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pgcustos_parser_waiting", Help: "Texts that wait for a parser worker."}, s.Waiting))
 	}
 }
 

@@ -27,7 +27,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func TestNames(t *testing.T) {
 	m := New()
 	one := func() float64 { return 1 }
-	m.Parser(ParserStats{Hits: one, Misses: one, Deaths: one, CacheBytes: one})
+	m.Parser(ParserStats{Hits: one, Masked: one, Misses: one, Deaths: one, CacheBytes: one, Waiting: one})
 	m.GaugeFunc("pgcustos_test_bytes", "A gauge.", one)
 	m.SetConfig("abc")
 	m.Authentications.WithLabelValues("failure", "wrong_password").Inc()
