@@ -103,6 +103,9 @@ type Event struct {
 	// without a session, which may set Context instead.
 	Prepared Prepared
 	Context  *Context
+	// Budget is what the record counts against; nil: nobody's. Only a statement or
+	// its Prepare can be refused for it.
+	Budget *Budget
 
 	Decision Decision
 	Incident string // the id that the client saw, empty where it saw none

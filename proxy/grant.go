@@ -110,6 +110,7 @@ func (s *Server) occupy(c *session, limits map[usageKey]int) (full usageKey) {
 		c.usage = append(c.usage, key)
 	}
 	s.sessions[c] = struct{}{}
+	s.allow(c)
 	return usageKey{}
 }
 
@@ -150,6 +151,9 @@ func (c *session) leave() {
 	c.usage = nil
 	if s.keys[c.key.pid] == c {
 		delete(s.keys, c.key.pid)
+	}
+	if _, there := s.sessions[c]; there {
+		c.allowance.leave()
 	}
 	delete(s.sessions, c)
 }

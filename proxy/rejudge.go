@@ -15,6 +15,7 @@ import (
 func (s *Server) Apply(p Policy) (ended int) {
 	began := time.Now()
 	s.setPolicy(&p)
+	s.setBudgets(p.Budget)
 	for _, c := range s.live() {
 		if c.rejudge(&p, c.currentIdentity(), "configuration", began) {
 			ended++

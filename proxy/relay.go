@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func (c *session) relayBytes() {
 	_ = c.conn.SetDeadline(time.Time{})
 	judge := statement.For(s.judge, c.currentIdentity().GUID)
 	c.machine = relay.New(relay.Options{
-		Judge: judge, Recorder: s.recorder, Prepared: c.prepared, Grant: g,
+		Judge: s.judge, Recorder: s.recorder, Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
@@ -65,6 +66,10 @@ func (c *session) followParameter(name, value string) audit.Prepared {
 }
 
 func (c *session) unrecordedStatement(incident string, err error) {
+	if errors.Is(err, audit.ErrBudget) {
+		c.overdrawn(incident, err)
+		return
+	}
 	c.server.log.Error("a statement was refused for want of a record", "incident", incident, "session", c.id, "error", err)
 }
 

@@ -40,6 +40,8 @@ type Policy struct {
 	ClientGoneGrace time.Duration
 	// Recheck is how often the accounts of live sessions are read again.
 	Recheck time.Duration
+	// Budget is what each account may write to the journal.
+	Budget audit.BudgetLimits
 	// MaxMessage bounds a message that is judged, in bytes.
 	MaxMessage int
 }
@@ -63,6 +65,8 @@ type Server struct {
 	sessions map[*session]struct{}
 	keys     map[uint32]*session // by the process id of the cancel key
 	usage    map[usageKey]int
+	// allowances are the accounts' shares of the journal, by SID.
+	allowances map[string]*allowance
 }
 
 // usageKey counts sessions: of a backend, or of a principal under a rule.
@@ -80,6 +84,8 @@ func New(opt Options) *Server {
 		sessions: make(map[*session]struct{}),
 		keys:     make(map[uint32]*session),
 		usage:    make(map[usageKey]int),
+
+		allowances: make(map[string]*allowance),
 	}
 	s.strangers = newStrangers(s)
 	s.setPolicy(&opt.Policy)

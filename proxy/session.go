@@ -41,6 +41,8 @@ type session struct {
 	started  time.Time
 	usage    []usageKey
 
+	allowance *allowance
+
 	// What others change while the session lives.
 	mu       sync.Mutex
 	identity auth.Identity              // guarded by mu

@@ -92,8 +92,10 @@ func (s *strangers) barred(source netip.AddrPort) bool {
 func (s *strangers) run(ctx context.Context) {
 	for pause(ctx, foldPeriod) {
 		s.flush()
+		s.server.tellRefusals(false)
 	}
 	s.flush()
+	s.server.tellRefusals(true)
 }
 
 func (s *strangers) flush() {

@@ -148,6 +148,7 @@ func (j *Journal) chainLoop() {
 		case <-j.chain.wake:
 		case <-tick.C:
 			due = true
+			j.lookAtRoom()
 		}
 		if err := guard(func() { j.follow(due) }); err != nil {
 			j.mu.Lock()

@@ -138,7 +138,8 @@ func checkFullDisk(t *testing.T, path string, statements []uint64) {
 	}
 }
 
-// The reserve is not for statements that were denied alone: log-ins go on.
+// The reserve is not for statements that were denied, strangers, and those who guess
+// passwords alone: log-ins go on.
 func TestDenialsLeaveRoomForLogins(t *testing.T) {
 	disk := mountTmpfs(t, "size=4m")
 	j := open(t, Options{Path: disk, Node: "n", SegmentSize: 1 << 20, Reserve: 128 << 10})
@@ -146,12 +147,18 @@ func TestDenialsLeaveRoomForLogins(t *testing.T) {
 	fillJournal(t, j)
 	denied := testStatement(j.Prepare(testContext()))
 	denied.Decision = audit.Denied
-	for {
-		if _, err := j.Record(denied); err != nil {
-			if !errors.Is(err, audit.ErrFull) {
-				t.Fatal(err)
+	for _, ev := range []*audit.Event{
+		denied,
+		{Type: audit.Connection, Decision: audit.Denied, Cause: "limit"},
+		{Type: audit.Authentication, Decision: audit.Denied, Claimed: "alice", Context: testContext()},
+	} {
+		for {
+			if _, err := j.Record(ev); err != nil {
+				if !errors.Is(err, audit.ErrFull) {
+					t.Fatal(err)
+				}
+				break
 			}
-			break
 		}
 	}
 	for range 50 {

@@ -22,6 +22,7 @@ type Journal struct {
 	// rotateAfter is the age at which a segment is sealed; 0: none.
 	rotateAfter time.Duration
 	lock        *os.File // the stream's directory, locked
+	opened      time.Time
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -33,6 +34,7 @@ type Journal struct {
 	unhashed []*segment // begun, and the chain has not come to them
 	scratch  [4]byte
 	spare    spare
+	scarce   scarcity
 
 	blobs blobStore
 	tail  atomic.Int64 // position behind the last record
@@ -67,7 +69,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{size: o.SegmentSize, reserve: o.Reserve, rotateAfter: o.Rotate, stop: make(chan struct{})}
-	j.id.disk = d
+	j.id.disk, j.opened, j.scarce.floor = d, time.Now(), o.Floor
 	j.chain.init(o.Signer)
 	if o.Compress {
 		j.archive = newArchiver(d, o.Path, o.Archive, j.stop)
@@ -109,6 +111,7 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	j.cur.begin(1, time.Now().UnixNano(), from)
 	j.chain.begin(j.cur, from)
 	j.tail.Store(headerSize)
+	j.lookAtRoom()
 	j.spare.init(&j.mu)
 	j.flush.init()
 	j.wg.Go(j.makeSpares)

@@ -55,3 +55,9 @@ func (j *Journal) Wait(context.Context, audit.Receipt) error { return errElsewhe
 
 // Close does nothing.
 func (j *Journal) Close() error { return nil }
+
+// Scarce says no.
+func (j *Journal) Scarce() bool { return false }
+
+// SignError returns nothing.
+func (j *Journal) SignError() error { return nil }

@@ -15,8 +15,13 @@ type Options struct {
 	SegmentSize int64 // bytes; 64 MiB where it is 0
 	// Reserve is kept back in each segment for log-ins, denials and revocations,
 	// in bytes; 1 MiB where it is 0, or an eighth of the segment where that is
-	// less. Statements cannot use it, and the records of denied ones only half.
+	// less. Statements cannot use it; the records of denied ones, and of strangers,
+	// only half; those of failed log-ins three quarters.
 	Reserve int64
+	// Floor is how much of the file system has to be free, in bytes, for budgets to be
+	// all that holds a principal; below it, or below a tenth of a small file system,
+	// nobody gets more than a quarter of what is left. 0: there is no floor.
+	Floor int64
 	// Signer signs the checkpoints, with an Ed25519 key; nil leaves them unsigned.
 	// It is called by one goroutine at a time, and never while a statement waits.
 	Signer crypto.Signer
@@ -81,6 +86,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Rotate < 0 {
 		return fmt.Errorf("journal: rotation after %s", o.Rotate)
+	}
+	if o.Floor < 0 {
+		return fmt.Errorf("journal: a floor of %d bytes", o.Floor)
 	}
 	if o.Signer != nil {
 		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {

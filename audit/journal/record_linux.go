@@ -17,30 +17,40 @@ type claim struct {
 	outcome bool
 	try     bool // do not wait for a segment to be made
 	text    keptText
+
+	limited bool          // by the budget
+	budget  *audit.Budget // that it counts against; nil: nobody's
+	now     int64         // ns since the journal was opened
+	beside  int64         // bytes of a text that is kept beside the record
 }
 
-// Record implements audit.Recorder. Errors wrap audit.ErrFull or
+// Record implements audit.Recorder. Errors wrap audit.ErrFull, audit.ErrBudget or
 // audit.ErrBroken; an event of no known type, or beyond 2 GiB, is an error too.
 func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 	number := typeNumber(ev.Type)
 	if number == 0 || number == checkpointType {
 		return audit.Receipt{}, fmt.Errorf("journal: no such type of event: %q", ev.Type)
 	}
-	text, err := j.keepText(ev)
-	if err != nil {
+	now := time.Now()
+	at := ev.Time
+	if at.IsZero() {
+		at = now
+	}
+	c := j.claim(ev)
+	c.budget, c.now = ev.Budget, int64(now.Sub(j.opened))
+	if err := j.affordText(ev, &c); err != nil {
 		return audit.Receipt{}, err
 	}
-	size := fields{text: &text}
+	var err error
+	if c.text, err = j.keepText(ev); err != nil {
+		return audit.Receipt{}, err
+	}
+	size := fields{text: &c.text}
 	size.body(ev)
 	if size.n > maxRecord-recordHeader {
 		return audit.Receipt{}, fmt.Errorf("journal: a record of %d bytes: the format has room for %d", size.n, maxRecord)
 	}
-	at := ev.Time
-	if at.IsZero() {
-		at = time.Now()
-	}
-	c := j.claim(ev, size.n)
-	c.text = text
+	c.size = align(int64(recordHeader + size.n))
 	return j.append(ev, number, at.UnixNano(), recordHeader+size.n, &c)
 }
 
@@ -64,23 +74,28 @@ func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
 	return text, err
 }
 
-func (j *Journal) claim(ev *audit.Event, body int) claim {
-	c := claim{size: align(int64(recordHeader + body))}
+func (j *Journal) claim(ev *audit.Event) (c claim) {
 	switch {
 	case ev.Type == audit.Outcome:
 		c.outcome = true
 	case ev.Type == audit.Reading:
 		c.spare = j.reserve / 2 // readers are not to use up what log-ins need
+	case ev.Type == audit.Connection:
+		c.spare = j.reserve / 2
+	case (ev.Type == audit.Authentication || ev.Type == audit.Authorization) && ev.Decision == audit.Denied:
+		// Whoever guesses passwords does not keep out who knows one.
+		c.spare = j.reserve / 4
 	case ev.Type != audit.Statement && ev.Type != audit.Prepare:
 	case ev.Decision == audit.Denied || ev.Decision == audit.Unavailable:
 		c.spare = j.reserve / 2
+		c.limited = true
 	case ev.Command == "ROLLBACK":
 		// Nobody is to be stuck in an aborted transaction for want of room.
 		c.spare = j.reserve / 2
-		c.promise = true
+		c.promise, c.limited = true, true
 	default:
 		c.spare = j.reserve
-		c.promise = true
+		c.promise, c.limited = true, true
 	}
 	return c
 }
@@ -99,6 +114,9 @@ func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c
 			r, err = audit.Receipt{}, faultError(p)
 		}
 	}()
+	if err := j.afford(c); err != nil {
+		return audit.Receipt{}, err
+	}
 	if err := j.admit(c, at); err != nil {
 		return audit.Receipt{}, err
 	}
@@ -133,8 +151,11 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, te
 	}
 }
 
-// settle keeps the account of promised outcomes.
+// settle keeps the accounts: of promised outcomes, and of the principal.
 func (j *Journal) settle(c *claim) {
+	if c.budget != nil {
+		c.budget.Draw(j.scarce.season, c.size+c.beside)
+	}
 	if c.promise {
 		j.promised++
 	}

@@ -68,6 +68,7 @@ func (j *Journal) makeSpares() {
 			return
 		case <-j.spare.wake:
 			j.makeSpare()
+			j.lookAtRoom()
 		}
 	}
 }

@@ -23,10 +23,15 @@ type meter struct {
 func (m *meter) Record(e *audit.Event) (audit.Receipt, error) {
 	r, err := m.Recorder.Record(e)
 	if err != nil {
-		m.refused.Store(time.Now().UnixNano())
 		cause := "broken"
-		if errors.Is(err, audit.ErrFull) {
+		switch {
+		case errors.Is(err, audit.ErrBudget):
+			cause = "budget" // one principal's affair: others are served
+		case errors.Is(err, audit.ErrFull):
 			cause = "full"
+		}
+		if cause != "budget" {
+			m.refused.Store(time.Now().UnixNano())
 		}
 		m.metrics.JournalRefusals.WithLabelValues(cause).Inc()
 		return r, err

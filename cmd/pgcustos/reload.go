@@ -52,6 +52,7 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 		ClientGoneGrace: c.Listen.ClientGoneGrace,
 		Recheck:         c.Recheck,
 		MaxMessage:      c.Listen.MaxMessage,
+		Budget:          c.Budget,
 	}}
 	if c.Kerberos.Keytab != nil {
 		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, m.replays)

@@ -101,6 +101,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	if d.journal, err = journal.Open(options); err != nil {
 		return d, err
 	}
+	d.metrics.Journal(d.journal.Scarce, d.journal.SignError)
 	d.recorder = &meter{Recorder: d.journal, metrics: d.metrics}
 	d.health.recorder = d.recorder
 	// The program that runs, whatever stands at its path by now.

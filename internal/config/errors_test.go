@@ -82,7 +82,7 @@ func TestErrors(t *testing.T) {
 		{"rule-wildcard", "groups: [APP-Orders-Readers]", "groups: ['*']"},
 		{"rule-kind", "kinds: [person]", "kinds: [people]"},
 		{"rules-not-a-list", "rules:  ", "rules: {}\nother:  "},
-		{"section-missing", "journal:\n  path: /var/lib/pgcustos/journal\n  segment_size: 64MiB\n  reserve: 1MiB\n  signing_key: journal.key             # signs checkpoints; pgcustos audit keygen makes it\n  rotate: 24h                          # the age at which a segment with events is sealed\n  compression: zstd                    # zstd | none: what is made of segments when they are full\n", ""},
+		{"section-missing", "journal:\n  path: /var/lib/pgcustos/journal\n  segment_size: 64MiB\n  reserve: 1MiB                        # of each segment, for log-ins, denials and revocations\n  floor: 1GiB                          # below so much free disk, no account gets more than a quarter of the rest\n  budget: {rate: 32MiB, burst: 1GiB}   # what one account may write: a second, and at once\n  signing_key: journal.key             # signs checkpoints; pgcustos audit keygen makes it\n  rotate: 24h                          # the age at which a segment with events is sealed\n  compression: zstd                    # zstd | none: what is made of segments when they are full\n", ""},
 		{"service-owner-missing", "    owner: alice@corp.example.com\n", ""},
 		{"rotate-short", "rotate: 24h", "rotate: 5s"},
 		{"compression-unknown", "compression: zstd", "compression: gzip"},

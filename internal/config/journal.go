@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -25,6 +26,13 @@ func (c *Config) readJournal(root *object) {
 		SegmentSize: o.size("segment_size", 64<<20, 1<<20, 4<<30),
 	}
 	const reserve = 1 << 20
+	j.Floor = o.size("floor", 1<<30, 0, 1<<50)
+	b := o.section("budget")
+	c.Budget = audit.BudgetLimits{
+		Rate:  b.size("rate", 32<<20, 1<<10, 1<<40),
+		Burst: b.size("burst", 1<<30, 1<<20, 1<<40),
+	}
+	b.done()
 	j.Reserve = o.size("reserve", min(reserve, j.SegmentSize/8), 64<<10, 1<<30)
 	if path := o.needWord("path", "the directory of this node's audit journal"); path != "" {
 		j.Path = root.l.resolve(path)

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/rules"
@@ -38,8 +39,10 @@ type Config struct {
 	Backends []backend.Options // in the order of the file
 	Rules    []rules.Rule      // in the order of the file, which is their rank
 	Journal  journal.Options
-	Parser   statement.Options
-	Sinks    []Sink // in the order of the file
+	// Budget is what each account may write to the journal.
+	Budget audit.BudgetLimits
+	Parser statement.Options
+	Sinks  []Sink // in the order of the file
 
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string

@@ -40,9 +40,9 @@ type Metrics struct {
 	// Journal.
 	JournalRecords  prometheus.Counter
 	JournalBytes    prometheus.Counter
-	JournalRefusals *prometheus.CounterVec // cause: full, broken
 	ArchivedBytes   *prometheus.CounterVec // form: plain, what segments had; stored, what is in their place
 	ArchiveFailures prometheus.Counter
+	JournalRefusals *prometheus.CounterVec // cause: full, broken, budget
 
 	// Sinks.
 	SinkDelivered *prometheus.CounterVec // sink
@@ -134,6 +134,21 @@ func (m *Metrics) Parser(s ParserStats) {
 	if s.Waiting != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pgcustos_parser_waiting", Help: "Texts that wait for a parser worker."}, s.Waiting))
 	}
+}
+
+// Journal adds what is read of the journal when metrics are scraped.
+func (m *Metrics) Journal(scarce func() bool, signError func() error) {
+	m.GaugeFunc("pgcustos_journal_scarce", "1 while so little disk is free that each account is held to a share of it.",
+		func() float64 { return oneIf(scarce()) })
+	m.GaugeFunc("pgcustos_journal_unsigned", "1 while checkpoints of the audit journal cannot be signed.",
+		func() float64 { return oneIf(signError() != nil) })
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // SinkLag adds what is read of a sink when metrics are scraped.

@@ -54,8 +54,8 @@ type SiteConfig struct {
 	Recheck                                string
 	Roles                                  []string
 	Limits                                 string // of the readers
-	ReaderMode, Durability                 string
-	ExtraRules, ExtraBackends              string // YAML, at the level of the list
+	ReaderMode, Durability, Budget         string
+	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
 	Kerberos                               string // YAML, the section; empty for none
 }
 

@@ -17,7 +17,9 @@ type Options struct {
 	Judge    statement.Judge // only Cached is called
 	Recorder audit.Recorder
 	Prepared audit.Prepared // the session's constant block
-	Grant    *auth.Grant
+	// Budget is what the session's records count against; nil: nobody's.
+	Budget *audit.Budget
+	Grant  *auth.Grant
 	// Incident makes an id for a refusal.
 	Incident func() string
 	// MaxMessage bounds a message that is judged, header included, in bytes.

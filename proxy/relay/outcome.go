@@ -215,7 +215,7 @@ func (m *Machine) write(seq uint64, res result) {
 	}
 	ev := &m.event
 	*ev = audit.Event{
-		Type: audit.Outcome, Prepared: m.opt.Prepared, Statement: seq, Result: res.kind, Fate: res.fate,
+		Type: audit.Outcome, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Statement: seq, Result: res.kind, Fate: res.fate,
 		Command: res.tag, SQLSTATE: res.code, Message: res.message,
 		Rows: res.rows, Bytes: res.tally.bytes, Duration: res.took, Tx: m.tx.number, CopyDigest: res.copied,
 	}

@@ -31,7 +31,7 @@ type record struct {
 func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *refusal) {
 	ev := &m.event
 	*ev = audit.Event{
-		Type: r.typ, Prepared: m.opt.Prepared, Decision: v.decision,
+		Type: r.typ, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Decision: v.decision,
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,
 		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
 		Text: r.st.Text, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
@@ -87,10 +87,20 @@ func (m *Machine) unrecorded(err error) *refusal {
 		Hint:     "Nothing runs unrecorded. Tell the proxy's operator; the statement can be sent again once the journal is in order.",
 		Incident: m.opt.Incident(),
 	}
-	if errors.Is(err, audit.ErrFull) {
+	full, budget := errors.Is(err, audit.ErrFull), errors.Is(err, audit.ErrBudget)
+	switch {
+	case full && budget:
+		e.Code = pgwire.DiskFull
+		e.Message = "the statement was not run because the audit journal is full but for the share of others"
+		e.Hint = "Nothing runs unrecorded. Tell the proxy's operator; the statement can be sent again once there is room."
+	case full:
 		e.Code = pgwire.DiskFull
 		e.Message = "the statement was not run because the audit journal is full"
 		e.Hint = "Nothing runs unrecorded. Tell the proxy's operator; the statement can be sent again once there is room."
+	case budget:
+		e.Code = pgwire.ConfigurationLimitExceeded
+		e.Message = "the statement was not run because the account has used up its budget of the audit journal"
+		e.Hint = "Nothing runs unrecorded. Send fewer or shorter statements, or ask the proxy's operator for a larger journal.budget."
 	}
 	if m.opt.OnUnrecorded != nil {
 		m.opt.OnUnrecorded(e.Incident, err)
