@@ -31,8 +31,9 @@ test: tools ## install what is needed and run every test, with the race detector
 race: test ## the same: make test always runs with the race detector
 
 .PHONY: crash
-crash: tools ## lose the power CRASHES (300) times under a journal, and print what the checks say
+crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300) times each
 	$(GO) test -count=1 -timeout 60m ./audit/journal -run '^TestPowerLoss$$' -losses $(CRASHES)
+	$(GO) test -count=1 -timeout 60m ./test/crash -v -kills $(CRASHES)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

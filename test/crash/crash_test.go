@@ -5,6 +5,7 @@ package crash
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,10 +26,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
-const (
-	kills   = 20
-	clients = 4
-)
+var kills = flag.Int("kills", 12, "how often the proxy is killed")
+
+const clients = 8
 
 // load is clients that insert numbers, each number once.
 type load struct {
@@ -55,7 +55,7 @@ func TestInvariant5RecordBeforeForward(t *testing.T) {
 	for i := range clients {
 		work.Go(func() { l.run(ctx, ways[i%len(ways)]) })
 	}
-	for range kills {
+	for range *kills {
 		l.await(t, 1+rand.IntN(150))
 		if err := s.KillProxy(); err != nil {
 			t.Fatal(err)
@@ -69,6 +69,7 @@ func TestInvariant5RecordBeforeForward(t *testing.T) {
 	work.Wait()
 	quiet(t, s)
 	compare(t, s, l)
+	verify(t, s)
 }
 
 // await waits until clients were told of so many more INSERTs.
@@ -201,14 +202,19 @@ func compare(t *testing.T, s *testkit.Site, l *load) {
 		stream   string
 		sequence uint64
 	}
-	recorded, completed := map[int64]bool{}, map[int64]bool{}
+	recorded, completed := map[int64]int{}, map[int64]bool{}
 	numbers := map[key]int64{}
+	next := map[string]uint64{}
 	_, err := s.Records(func(r *journal.Record) bool {
+		if next[r.Stream]++; r.Sequence != next[r.Stream] {
+			t.Fatalf("record %d of stream %s where %d must be", r.Sequence, r.Stream, next[r.Stream])
+		}
 		switch {
 		case r.Type == audit.Statement && r.Decision == audit.Allowed:
 			for _, m := range inserted.FindAllStringSubmatch(r.Text, -1) {
 				n, _ := strconv.ParseInt(m[1], 10, 64)
-				recorded[n], numbers[key{r.Stream, r.Sequence}] = true, n
+				recorded[n]++
+				numbers[key{r.Stream, r.Sequence}] = n
 			}
 		case r.Type == audit.Outcome && r.Result == audit.Completed:
 			completed[numbers[key{r.Stream, r.Statement}]] = true
@@ -231,8 +237,8 @@ func compare(t *testing.T, s *testkit.Site, l *load) {
 		reached[n]++
 	}
 	for n, times := range reached {
-		if !recorded[n] || times != 1 {
-			t.Errorf("number %d reached the table %d times, on record: %v", n, times, recorded[n])
+		if recorded[n] != 1 || times != 1 {
+			t.Errorf("number %d reached the table %d times, and is on record %d times", n, times, recorded[n])
 		}
 	}
 	for _, n := range l.acked {
@@ -242,7 +248,23 @@ func compare(t *testing.T, s *testkit.Site, l *load) {
 	}
 	t.Logf("%d numbers sent, %d on record, %d in the table, %d told to clients, %d completions on record",
 		l.number.Load(), len(recorded), len(reached), len(l.acked), len(completed))
-	if len(l.acked) < kills {
+	if len(l.acked) < *kills {
 		t.Errorf("only %d statements ran", len(l.acked))
+	}
+}
+
+// verify proves each stream's sums and chain, and that it goes on from the one
+// before.
+func verify(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	v, err := journal.Verify(t.Context(), journal.VerifyOptions{Path: s.Journal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range v.Findings {
+		t.Error(v.Findings[i].String())
+	}
+	if len(v.Streams) != *kills+1 {
+		t.Errorf("%d streams of %d processes", len(v.Streams), *kills+1)
 	}
 }
