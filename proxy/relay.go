@@ -24,7 +24,7 @@ func (c *session) relayBytes() {
 	_ = c.conn.SetDeadline(time.Time{})
 	judge := statement.For(s.judge, c.currentIdentity().GUID)
 	c.machine = relay.New(relay.Options{
-		Judge: s.judge, Recorder: s.recorder, Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
+		Judge: judge, Recorder: s.recorder, Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
