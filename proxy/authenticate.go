@@ -55,6 +55,7 @@ func (c *session) byPassword(ctx context.Context) (detail string, ok bool) {
 	c.asked = time.Now()
 	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, c.request.Source, password)
 	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
+	c.trace.Step("authenticate", c.asked, err)
 	if err != nil {
 		c.refuseLogin(audit.Authentication, err)
 		return "", false

@@ -21,6 +21,8 @@ func (c *session) connect() bool {
 		Role: g.Role, Database: c.hello.Request.Database, Settings: c.settings(),
 	})
 	c.server.metrics.BackendConnectSeconds.WithLabelValues(g.Backend).Observe(time.Since(began).Seconds())
+	c.trace.Identify(&c.context)
+	c.trace.Step("log in at backend", began, err)
 	if err != nil {
 		c.server.metrics.BackendConnectFailures.WithLabelValues(g.Backend).Inc()
 		c.refuseBackend(err)

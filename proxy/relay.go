@@ -24,7 +24,7 @@ func (c *session) relayBytes() {
 	_ = c.conn.SetDeadline(time.Time{})
 	judge := statement.For(s.judge, c.currentIdentity().GUID)
 	c.machine = relay.New(relay.Options{
-		Judge: judge, Recorder: s.recorder, Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
+		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
@@ -101,6 +101,7 @@ func (c *session) end(cause string, err error) {
 		c.server.metrics.toClient.Add(float64(totals.ToClient))
 	}
 	c.server.metrics.SessionsEnded.WithLabelValues(cause).Inc()
+	c.trace.End(cause)
 	if _, err := c.server.recorder.Record(e); err != nil {
 		c.server.log.Error("record", "type", audit.SessionEnd, "session", c.id, "error", err)
 	}

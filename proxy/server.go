@@ -11,6 +11,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
+	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
@@ -22,6 +23,7 @@ type Options struct {
 	Judge    statement.Judge
 	Log      *slog.Logger
 	Metrics  *telemetry.Metrics
+	Tracer   *tracing.Tracer // nil for none
 	// SpoolDir is where parameters are put that are recorded and too large for memory,
 	// while their message comes in; "" is the system's directory for temporary files.
 	SpoolDir string
@@ -52,6 +54,7 @@ type Server struct {
 	judge    statement.Judge
 	log      *slog.Logger
 	metrics  *instruments
+	tracer   *tracing.Tracer
 	policy   atomic.Pointer[Policy]
 	limiter  atomic.Pointer[startup.Limiter]
 	started  time.Time
@@ -79,6 +82,7 @@ func New(opt Options) *Server {
 		judge:    opt.Judge,
 		log:      opt.Log,
 		metrics:  newInstruments(opt.Metrics),
+		tracer:   opt.Tracer,
 		started:  time.Now(),
 		spoolDir: opt.SpoolDir,
 		sessions: make(map[*session]struct{}),

@@ -12,6 +12,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/relay"
@@ -24,7 +25,8 @@ type session struct {
 	server       *Server
 	id           string
 	conn         net.Conn
-	leaveStartup func() // gives the place before authentication back
+	trace        *tracing.Session // nil for none
+	leaveStartup func()           // gives the place before authentication back
 
 	// Set by the session's own goroutine before the session is registered, and
 	// static from then on.
@@ -67,6 +69,8 @@ func (c *session) run() {
 		c.cancelRequest(ctx)
 		return
 	}
+	c.trace = c.server.tracer.Begin(c.id)
+	defer c.trace.End("no_session") // unless it had one
 	if !c.authenticate(ctx) || !c.choose(ctx) || !c.occupy() {
 		return
 	}

@@ -25,6 +25,7 @@ func (c *session) byTicket(ctx context.Context) (detail string, ok bool) {
 		identity, err = c.holder(ctx, &ticket)
 	}
 	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
+	c.trace.Step("authenticate", c.asked, err)
 	if err != nil {
 		c.hold(ctx)
 		c.refuseLogin(audit.Authentication, err)

@@ -166,6 +166,7 @@ func atRestart(before, after *config.Config) string {
 		{"journal", before.Journal != after.Journal},
 		{"parser", before.Parser != after.Parser},
 		{"sinks", !config.SameSinks(before, after)},
+		{"tracing", !config.SameTracing(before, after)},
 	} {
 		if k.changed {
 			keys = append(keys, k.name)

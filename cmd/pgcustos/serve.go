@@ -23,6 +23,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
+	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy"
 )
 
@@ -56,6 +57,7 @@ type daemon struct {
 	reader   *statement.Reader
 	server   *proxy.Server
 	sinks    []*sink.Runner
+	tracer   *tracing.Tracer // nil for none
 	readings *reading.Server // nil where it cannot listen
 	health   health
 	memory   memory
@@ -113,13 +115,38 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	if d.policy, err = newPolicy(c, d.memory, d.log); err != nil {
 		return d, err
 	}
+	if err := d.startTracing(c); err != nil {
+		return d, err
+	}
 	d.server = proxy.New(proxy.Options{
-		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics,
+		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
 		SpoolDir: c.Journal.Path,
 	})
 	d.published(c)
 	d.listenForReaders()
 	return d, d.startSinks(c)
+}
+
+// startTracing sends spans where the configuration says, if it does.
+func (d *daemon) startTracing(c *config.Config) (err error) {
+	o := c.Tracing.Options
+	o.Version, o.Log = telemetry.Version(), d.log
+	if d.tracer, err = tracing.New(o); err != nil {
+		return fmt.Errorf("tracing: %w", err)
+	}
+	if d.tracer != nil {
+		d.metrics.Spans(d.tracer.Sent, d.tracer.Dropped)
+	}
+	return nil
+}
+
+// stopTracing sends what waits, for as long as a sink may take.
+func (d *daemon) stopTracing() {
+	ctx, cancel := context.WithTimeout(context.Background(), sinkDrain)
+	defer cancel()
+	if err := d.tracer.Close(ctx); err != nil {
+		d.log.Warn("spans were left", "error", err)
+	}
 }
 
 // listenForReaders lets the commands that read the journal put that on record. A
@@ -148,6 +175,7 @@ func (d *daemon) close() error {
 		errs = append(errs, d.readings.Close())
 	}
 	d.stopSinks()
+	d.stopTracing()
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
 	}

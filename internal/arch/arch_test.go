@@ -106,6 +106,7 @@ var importers = map[string][]string{
 	"github.com/pires/go-proxyproto":   {"proxy/startup"},
 	"github.com/klauspost/compress":    {"audit/journal"},
 	"github.com/spf13/cobra":           {"cmd"},
+	"go.opentelemetry.io/otel":         {"internal/telemetry"},
 	"C":                                {},
 }
 

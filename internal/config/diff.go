@@ -27,6 +27,7 @@ func Diff(before, after *Config) string {
 	d.listen(before, after)
 	d.rest(before, after)
 	d.sinks(before, after)
+	of(d, "tracing", before.Tracing.words, after.Tracing.words)
 	return strings.Join(d.lines, "\n")
 }
 

@@ -40,9 +40,10 @@ type Config struct {
 	Rules    []rules.Rule      // in the order of the file, which is their rank
 	Journal  journal.Options
 	// Budget is what each account may write to the journal.
-	Budget audit.BudgetLimits
-	Parser statement.Options
-	Sinks  []Sink // in the order of the file
+	Budget  audit.BudgetLimits
+	Parser  statement.Options
+	Sinks   []Sink // in the order of the file
+	Tracing Tracing
 
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string
@@ -180,6 +181,7 @@ func (c *Config) read(root *object) {
 	c.readJournal(root)
 	c.readParser(root)
 	c.readSinks(root)
+	c.readTracing(root)
 	c.readBackends(root)
 	c.readRules(root)
 	root.done()

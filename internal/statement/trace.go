@@ -11,8 +11,9 @@ import (
 // sent it (W3C Trace Context, sections 3.2.2.3 and 3.2.2.4). Both are the client's
 // own word. The zero value is none.
 type Trace struct {
-	ID   [16]byte
-	Span [8]byte
+	ID      [16]byte
+	Span    [8]byte
+	Sampled bool // the client's own spans are kept
 }
 
 // IsZero reports whether there is no trace.
@@ -123,6 +124,7 @@ func parseTrace(value []byte) (t Trace, ok bool) {
 	case len(v) > traceSize && (version[0] == 0 || v[traceSize] != '-'):
 		return Trace{}, false
 	}
+	t.Sampled = flags[0]&1 != 0
 	return t, true
 }
 

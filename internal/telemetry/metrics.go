@@ -151,6 +151,12 @@ func oneIf(b bool) float64 {
 	return 0
 }
 
+// Spans adds what is read of tracing when metrics are scraped.
+func (m *Metrics) Spans(sent, dropped func() uint64) {
+	m.counterFunc("pgcustos_spans_sent_total", "Spans that the collector has taken.", func() float64 { return float64(sent()) })
+	m.counterFunc("pgcustos_spans_dropped_total", "Spans that were lost because the collector was gone or slow.", func() float64 { return float64(dropped()) })
+}
+
 // SinkLag adds what is read of a sink when metrics are scraped.
 func (m *Metrics) SinkLag(sink string, read func() (records uint64, age time.Duration)) {
 	label := prometheus.Labels{"sink": sink}

@@ -56,6 +56,7 @@ type SiteConfig struct {
 	Limits                                 string // of the readers
 	ReaderMode, Durability, Budget         string
 	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
+	Tracing                                string // YAML; empty for none
 	Kerberos                               string // YAML, the section; empty for none
 }
 
