@@ -1,9 +1,10 @@
 package hostile
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -31,10 +32,14 @@ func TestInvariant9JournalBudget(t *testing.T) {
 			})
 			t.Cleanup(func() { closeLedger(s) })
 			greedy := connect(t, s.LabProxied())
-			pad := strings.Repeat("x", 15_000)
+			pad := func() string { // nothing that compresses well
+				b := make([]byte, 7_500)
+				_, _ = rand.Read(b) // never fails (crypto/rand)
+				return hex.EncodeToString(b)
+			}
 			ran := 0
 			refusal := untilRefused(t, func() error {
-				_, err := run(t, greedy, fmt.Sprintf("SELECT %d /* %s */", ran, pad))
+				_, err := run(t, greedy, fmt.Sprintf("SELECT %d /* %s */", ran, pad()))
 				ran++
 				return err
 			})
@@ -42,7 +47,7 @@ func TestInvariant9JournalBudget(t *testing.T) {
 			incident := incidentOf(t, e.Detail)
 			again := connect(t, s.LabProxied())
 			for range 20 {
-				_, err := run(t, again, "SELECT 1 /* "+pad+" */")
+				_, err := run(t, again, "SELECT 1 /* "+pad()+" */")
 				refused(t, err, c.code, c.message)
 			}
 			t.Logf("refused after %d statements", ran)
