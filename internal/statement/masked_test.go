@@ -34,6 +34,8 @@ func TestMasked(t *testing.T) {
 		{"EXECUTE p (1, 'a')", "EXECUTE p (2, 'b')", true},
 		{"CALL f(1)", "CALL f(2)", true},
 		{"SELECT 1 LIMIT 5 -- a", "SELECT 2 LIMIT 6 -- b", true},
+		{"-- a", "-- b", true},
+		{"; /* a */ ;", "; /* b */ ;", true},
 		// A literal decides.
 		{"DELETE FROM t WHERE 1 = 2", "DELETE FROM t WHERE 1 = 1", false},
 		{"DELETE FROM t WHERE id = 1 OR 1 = 2", "DELETE FROM t WHERE id = 1 OR 1 = 1", false},

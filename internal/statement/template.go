@@ -71,6 +71,9 @@ func (p place) in(holes []Hole) int {
 func (t *template) fill(m *arena, text []byte, holes []Hole) *Judgement {
 	j := m.judgement()
 	*j = *t.judgement
+	if len(j.Statements) == 0 {
+		return j // nothing but comments
+	}
 	j.Statements = m.statements(len(t.judgement.Statements))
 	copy(j.Statements, t.judgement.Statements)
 	own := m.text(text)
