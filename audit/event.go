@@ -125,7 +125,8 @@ type Event struct {
 	// TextDigest is the keyed digest of Text (Store.Keyed); the recorder computes it
 	// where it is zero.
 	TextDigest [32]byte
-	// TextBlob names the text where it is kept as a blob, and Text is empty then.
+	// TextBlob names the text where it is kept as a blob and Text is empty. Record
+	// sets it where it made a blob of Text.
 	TextBlob    BlobRef
 	Form        statement.Form
 	Name        string // of the prepared statement or portal

@@ -25,7 +25,7 @@ func (c *session) relayBytes() {
 	judge := statement.For(s.judge, c.currentIdentity().GUID)
 	c.machine = relay.New(relay.Options{
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
-		Incident: newIncident, MaxMessage: c.policy.MaxMessage, Parameters: c.backend.Parameters, Path: c.path(),
+		Incident: newIncident, MaxMessage: c.policy.MaxMessage, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,
@@ -35,6 +35,7 @@ func (c *session) relayBytes() {
 	c.relay = driver.New(driver.Options{
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: judge, Recorder: s.recorder,
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
+		Spool: s.spool, Principal: c.context.Principal.GUID, MaxText: s.maxText,
 	})
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
 	live.Inc()

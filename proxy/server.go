@@ -13,6 +13,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
@@ -21,9 +22,13 @@ type Options struct {
 	Policy   Policy
 	Recorder audit.Recorder
 	Judge    statement.Judge
-	Log      *slog.Logger
-	Metrics  *telemetry.Metrics
-	Tracer   *tracing.Tracer // nil for none
+	// MaxText is the longest text, in bytes, that Judge reads.
+	MaxText int
+	// Spool keeps messages that are too large to be held in memory; nil: all are held.
+	Spool   *spool.Store
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+	Tracer  *tracing.Tracer // nil for none
 	// SpoolDir is where parameters are put that are recorded and too large for memory,
 	// while their message comes in; "" is the system's directory for temporary files.
 	SpoolDir string
@@ -52,6 +57,8 @@ type Policy struct {
 type Server struct {
 	recorder audit.Recorder
 	judge    statement.Judge
+	maxText  int
+	spool    *spool.Store
 	log      *slog.Logger
 	metrics  *instruments
 	tracer   *tracing.Tracer
@@ -80,6 +87,8 @@ func New(opt Options) *Server {
 	s := &Server{
 		recorder: opt.Recorder,
 		judge:    opt.Judge,
+		maxText:  opt.MaxText,
+		spool:    opt.Spool,
 		log:      opt.Log,
 		metrics:  newInstruments(opt.Metrics),
 		tracer:   opt.Tracer,
@@ -99,6 +108,14 @@ func New(opt Options) *Server {
 func (s *Server) setPolicy(p *Policy) {
 	s.policy.Store(p)
 	s.limiter.Store(startup.NewLimiter(p.Startup.Pending, p.Startup.PendingPerSource))
+}
+
+// spoolOver is the size in bytes beyond which a message is spooled, 0 for none.
+func (s *Server) spoolOver() int {
+	if s.spool == nil {
+		return 0
+	}
+	return s.spool.Over()
 }
 
 // now is the clock of all sessions: nanoseconds since the server was made, on the

@@ -71,6 +71,7 @@ func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
 	}
 	var err error
 	text.blob, err = j.blobs.keep(text.digest, ev.Text)
+	ev.TextBlob = text.blob
 	return text, err
 }
 

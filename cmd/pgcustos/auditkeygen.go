@@ -18,19 +18,31 @@ import (
 
 func newKeygen() *cobra.Command {
 	var out string
+	var digest bool
 	cmd := &cobra.Command{
 		Use:   "keygen",
-		Short: "Make the key that signs the journal's checkpoints",
+		Short: "Make the key that signs the journal's checkpoints, or one for digests",
 		Long: `Makes an Ed25519 key: the private one for journal.signing_key (PKCS#8, mode
 0600), and beside it, with .pub behind its name, the public one that verify
-needs. Keep the public key where the proxy's host cannot change it. No file is
-ever overwritten.`,
+needs. Keep the public key where the proxy's host cannot change it. With
+--digest it makes a key for journal.digest_key instead, which several nodes can
+share: equal texts have equal digests then. No file is ever overwritten.`,
 		Example: "  pgcustos audit keygen --out /etc/pgcustos\n  pgcustos audit keygen --out /etc/pgcustos/journal-2027.key",
 		Args:    cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			file := out
+			file, name := out, "journal.key"
+			if digest {
+				name = "digest.key"
+			}
 			if info, err := os.Stat(out); err == nil && info.IsDir() {
-				file = filepath.Join(out, "journal.key")
+				file = filepath.Join(out, name)
+			}
+			if digest {
+				if err := writeNew(file, 0o600, journal.NewDigestKey().PEM()); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "digest key   %s\n", file)
+				return err
 			}
 			id, err := keygen(file)
 			if err != nil {
@@ -41,6 +53,7 @@ ever overwritten.`,
 		}),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "the file to write, or a directory: journal.key in it")
+	cmd.Flags().BoolVar(&digest, "digest", false, "make a key for digests (journal.digest_key)")
 	_ = cmd.MarkFlagRequired("out")
 	return cmd
 }

@@ -56,6 +56,16 @@ func TestAuditKeygen(t *testing.T) {
 	if r := pgcustos(t, "audit", "keygen", "--out", dir); r.code != exitFailure || !strings.Contains(r.stderr, "never overwritten") {
 		t.Errorf("once more: %+v", r)
 	}
+	digest := filepath.Join(dir, "digest.key")
+	if r := pgcustos(t, "audit", "keygen", "--digest", "--out", dir); r.code != exitOK || !strings.Contains(r.stdout, digest) {
+		t.Errorf("a key for digests: %+v", r)
+	}
+	if info, err := os.Stat(digest); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if r := pgcustos(t, "audit", "keygen", "--digest", "--out", dir); r.code != exitFailure || !strings.Contains(r.stderr, "never overwritten") {
+		t.Errorf("once more: %+v", r)
+	}
 	if err := os.Remove(key + ".pub"); err != nil {
 		t.Fatal(err)
 	}

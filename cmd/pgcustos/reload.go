@@ -164,6 +164,7 @@ func atRestart(before, after *config.Config) string {
 		{"admin.address", before.Admin != after.Admin},
 		{"log.format", before.Log.Format != after.Log.Format},
 		{"journal", before.Journal != after.Journal},
+		{"spool", before.Spool != after.Spool},
 		{"parser", before.Parser != after.Parser},
 		{"sinks", !config.SameSinks(before, after)},
 		{"tracing", !config.SameTracing(before, after)},

@@ -25,6 +25,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/spool"
 )
 
 func newServe() *cobra.Command {
@@ -104,11 +105,15 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		return d, err
 	}
 	d.metrics.Journal(d.journal.Scarce, d.journal.SignError)
+	large, err := spool.Open(c.Spool)
+	if err != nil {
+		return d, err
+	}
 	d.recorder = &meter{Recorder: d.journal, metrics: d.metrics}
 	d.health.recorder = d.recorder
 	// The program that runs, whatever stands at its path by now.
 	worker := []string{"/proc/self/exe", parserWorker}
-	if d.reader, err = statement.Open(c.Parser, worker, statement.Hooks{Died: d.parserDied}); err != nil {
+	if d.reader, err = statement.Open(c.Parser, worker, statement.Hooks{Died: d.parserDied, Digest: d.journal.Digest}); err != nil {
 		return d, fmt.Errorf("parser workers: %w", err)
 	}
 	d.countParser()
@@ -119,7 +124,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		return d, err
 	}
 	d.server = proxy.New(proxy.Options{
-		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
+		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, MaxText: c.Parser.MaxText, Spool: large, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
 		SpoolDir: c.Journal.Path,
 	})
 	d.published(c)

@@ -130,6 +130,11 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: budget.rate", printSize(before.Budget.Rate), printSize(after.Budget.Rate))
 	of(d, "journal: budget.burst", printSize(before.Budget.Burst), printSize(after.Budget.Burst))
 	of(d, "journal: signing_key", signingKey(before.Journal), signingKey(after.Journal))
+	of(d, "journal: digest_key", digestKey(before.Journal), digestKey(after.Journal))
+	of(d, "spool: directory", before.Spool.Directory, after.Spool.Directory)
+	of(d, "spool: over", printSize(int64(before.Spool.Over)), printSize(int64(after.Spool.Over)))
+	of(d, "spool: total", printSize(before.Spool.Total), printSize(after.Spool.Total))
+	of(d, "spool: per_principal", printSize(before.Spool.PerPrincipal), printSize(after.Spool.PerPrincipal))
 	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)
 	of(d, "parser: timeout", before.Parser.Timeout, after.Parser.Timeout)
 	of(d, "parser: wait", before.Parser.Wait, after.Parser.Wait)
@@ -145,6 +150,15 @@ func signingKey(o journal.Options) string {
 	}
 	key, _ := o.Signer.Public().(ed25519.PublicKey)
 	return journal.KeyID(key)
+}
+
+// digestKey says where the key of the digests comes from. The key is a secret.
+func digestKey(o journal.Options) string {
+	if o.DigestKey.Set() {
+		sum := o.DigestKey.Hash().Sum(nil) // of nothing, which tells nothing of the key
+		return hex.EncodeToString(sum[:4])
+	}
+	return "of the journal's directory"
 }
 
 // fingerprint names the certificate that a configuration presents.

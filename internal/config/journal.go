@@ -47,8 +47,26 @@ func (c *Config) readJournal(root *object) {
 	} else {
 		c.warnf("journal: without a signing_key, checkpoints are not signed, and whoever can write to the journal can make it anew: run pgcustos audit keygen")
 	}
+	if v, ok := o.get("digest_key"); ok {
+		j.DigestKey = v.digestKey()
+	}
 	o.done()
 	c.Journal = j
+}
+
+// digestKey reads the key in the file that v names.
+func (v value) digestKey() journal.DigestKey {
+	text, ok := v.file(true)
+	if !ok {
+		return journal.DigestKey{}
+	}
+	defer clear(text)
+	key, err := journal.ReadDigestKey(text)
+	if err != nil {
+		name, _ := v.word()
+		v.errorf("%s: %v; pgcustos audit keygen --digest makes a key", name, err)
+	}
+	return key
 }
 
 // signer reads the private key in the file that v names.

@@ -6,10 +6,12 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
@@ -33,7 +35,7 @@ func (c *Config) readListen(root *object) {
 		Address:         o.address("address", "where clients connect, such as 0.0.0.0:6432"),
 		ClientGoneGrace: o.duration("client_gone_grace", time.Second, 0, time.Minute),
 		ShutdownTimeout: o.duration("shutdown_timeout", 30*time.Second, 0, day),
-		MaxMessage:      int(o.size("max_message", 64<<20, 1<<16, maxMessage)),
+		MaxMessage:      int(o.size("max_message", maxMessage, 1<<16, maxMessage)),
 	}
 	p := o.section("pre_auth")
 	c.Listen.Startup = startup.Options{
@@ -178,6 +180,28 @@ func (v value) prefix() (netip.Prefix, bool) {
 		return netip.Prefix{}, false
 	}
 	return p, true
+}
+
+// readSpool reads where large messages wait for judgement.
+func (c *Config) readSpool(root *object) {
+	o := root.section("spool")
+	s := spool.Options{
+		Over:  int(o.size("over", 1<<20, 64<<10, 64<<20)),
+		Total: o.size("total", 8<<30, 1<<20, 1<<50),
+	}
+	s.PerPrincipal = o.size("per_principal", s.Total/4, 1<<20, 1<<50)
+	if s.PerPrincipal > s.Total {
+		o.where("per_principal").errorf("%s is more than all may take together (total, %s): lower it", printSize(s.PerPrincipal), printSize(s.Total))
+	}
+	if v, ok := o.get("directory"); ok {
+		if path, ok := v.word(); ok {
+			s.Directory = root.l.resolve(path)
+		}
+	} else if c.Journal.Path != "" {
+		s.Directory = filepath.Join(c.Journal.Path, "spool")
+	}
+	o.done()
+	c.Spool = s
 }
 
 func (c *Config) readAdmin(root *object) {

@@ -20,6 +20,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 	Journal  journal.Options
 	// Budget is what each account may write to the journal.
 	Budget  audit.BudgetLimits
+	Spool   spool.Options // where large messages wait
 	Parser  statement.Options
 	Sinks   []Sink // in the order of the file
 	Tracing Tracing
@@ -179,6 +181,7 @@ func (c *Config) read(root *object) {
 	c.readKerberos(root)
 	c.readThrottle(root)
 	c.readJournal(root)
+	c.readSpool(root)
 	c.readParser(root)
 	c.readSinks(root)
 	c.readTracing(root)

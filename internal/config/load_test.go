@@ -146,7 +146,7 @@ func TestExampleLoads(t *testing.T) {
 	if server.MinVersion != tls.VersionTLS12 || !server.SessionTicketsDisabled || !slices.Equal(server.NextProtos, []string{"postgresql"}) || len(server.Certificates) != 1 {
 		t.Errorf("TLS towards clients: %+v", server)
 	}
-	if got := c.Listen.MaxMessage; got != 64<<20 {
+	if got := c.Listen.MaxMessage; got != 1023<<20 {
 		t.Errorf("max_message = %d", got)
 	}
 	if got := c.Directory.Services["svc-orders"].Owner; got != "alice@corp.example.com" {

@@ -36,6 +36,10 @@ type Statement struct {
 	Objects []Object
 	// Text is what may be recorded: the statement's own text, without secrets.
 	Text string
+	// Digest is Text's under the journal's key; zero where nobody computed it.
+	Digest [32]byte
+	// Blob names the text where it is kept elsewhere. Text is empty then.
+	Blob Ref
 	// Fingerprint is pg_query's, alike for texts that differ in constants
 	// only; 0 where there is none.
 	Fingerprint uint64

@@ -25,7 +25,7 @@ func Mask(text []byte) string {
 			continue
 		}
 		hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
-		secret = t.Kind == sqllex.Word && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
+		secret = t.Kind == sqllex.Word && t.End-t.Start == len("password") && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
 		if !hide {
 			continue
 		}

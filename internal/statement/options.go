@@ -34,11 +34,14 @@ type Death struct {
 	Detail string // how it ended, and what went wrong before: "signal: killed"
 }
 
-// Hooks tell what happens beside the judgements. Each may be nil.
+// Hooks are what a Reader calls, and what happens beside the judgements. Each may be nil.
 type Hooks struct {
 	// Died is called, from a goroutine of the pool, for each worker that is lost
 	// other than by Close. It must not call Close.
 	Died func(Death)
+	// Digest computes Statement.Digest, once for each text that is read; without it
+	// that stays zero.
+	Digest func(text string) [32]byte
 }
 
 // Stats are counted since Open.

@@ -10,6 +10,7 @@ import (
 // its parser workers. It is safe for concurrent use.
 type Reader struct {
 	options Options
+	hooks   Hooks
 	cache   *cache
 	pool    *pool
 	unknown atomic.Uint64
@@ -26,7 +27,7 @@ func Open(opts Options, command []string, hooks Hooks) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{options: opts, cache: newCache(opts.CacheBytes), pool: p}, nil
+	return &Reader{options: opts, hooks: hooks, cache: newCache(opts.CacheBytes), pool: p}, nil
 }
 
 // Close ends the workers and waits for them. Judge answers Unknown from then on.
@@ -66,8 +67,21 @@ func (r *Reader) judge(ctx context.Context, principal string, text []byte, encod
 	if cause != CauseNone {
 		return UnknownText(text, cause)
 	}
+	r.digest(j)
 	r.cache.put(own, j)
 	return j
+}
+
+// digest computes the digests of what may be recorded, before others see it.
+func (r *Reader) digest(j *Judgement) {
+	if r.hooks.Digest == nil {
+		return
+	}
+	for i := range j.Statements {
+		for s := &j.Statements[i]; s != nil; s = s.Effect.Inner {
+			s.Digest = r.hooks.Digest(s.Text)
+		}
+	}
 }
 
 // Stats returns what was counted.

@@ -62,21 +62,31 @@ type ends struct {
 
 func start(tb testing.TB) *ends {
 	tb.Helper()
+	return startWith(tb, func(*relay.Options, *Options) {})
+}
+
+// startWith is start with other options.
+func startWith(tb testing.TB, change func(*relay.Options, *Options)) *ends {
+	tb.Helper()
 	clientOut, clientIn := tcpPair(tb)
 	backendOut, backendIn := tcpPair(tb)
 	e := &ends{client: clientOut, backend: backendOut, cause: make(chan Cause, 1)}
-	machine := relay.New(relay.Options{
+	machine := relay.Options{
 		Judge: reads{}, Recorder: &nothing{}, Grant: &auth.Grant{Classes: statement.Read, Mode: auth.Enforce},
 		MaxMessage: 1 << 20, Parameters: map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"},
-	})
+		Incident: func() string { return incident },
+	}
 	began := time.Now()
-	e.relay = New(Options{
-		Client: clientIn, Backend: backendIn, Machine: machine, Judge: reads{}, Recorder: &nothing{},
+	options := Options{
+		Client: clientIn, Backend: backendIn, Judge: reads{}, Recorder: &nothing{},
 		Cancel:          func(context.Context) error { e.cancelled.Add(1); return nil },
 		Now:             func() int64 { return int64(time.Since(began)) },
 		ClientGoneGrace: 50 * time.Millisecond, MaxMessage: 1 << 20,
 		Incident: func() string { return incident },
-	})
+	}
+	change(&machine, &options)
+	options.Machine = relay.New(machine)
+	e.relay = New(options)
 	go func() {
 		cause, _ := e.relay.Run(context.Background())
 		e.cause <- cause

@@ -30,16 +30,9 @@ func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
 	for buf.len() > 0 {
 		out.Reset()
 		n, next := m.Client(r.opt.Now(), buf.bytes(), out)
-		if out.Durable {
-			if err := r.opt.Recorder.Wait(r.judging, out.Receipt); err != nil {
-				return part{Unrecorded, err}, true
-			}
-		}
-		if err := write(r.opt.Backend, out.Chunks); err != nil {
-			// The backend's direction tells why it closed.
-			m.Halt()
+		if p, ended, ok := r.send(out); !ok {
 			buf.take(buf.len())
-			return part{}, false
+			return p, ended
 		}
 		if next == relay.JudgeText {
 			// The text is a range of the buffer, which take moves: invariant 6.
@@ -49,6 +42,10 @@ func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
 		buf.take(n)
 		switch next {
 		case relay.JudgeText:
+		case relay.Spool:
+			if p, ended = r.spool(buf, out); ended {
+				return p, ended
+			}
 		case relay.More:
 			buf.want(min(m.Want(), r.opt.MaxMessage))
 			return part{}, false
@@ -66,6 +63,22 @@ func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
 		}
 	}
 	return part{}, false
+}
+
+// send waits for the record that the output rests on, and writes it. Where ok is
+// false, nothing more goes to the backend.
+func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
+	if out.Durable {
+		if err := r.opt.Recorder.Wait(r.judging, out.Receipt); err != nil {
+			return part{Unrecorded, err}, true, false
+		}
+	}
+	if err := write(r.opt.Backend, out.Chunks); err != nil {
+		// The backend's direction tells why it closed.
+		r.opt.Machine.Halt()
+		return part{}, false, false
+	}
+	return part{}, false, true
 }
 
 // awaitDrain waits until the backend has answered something.

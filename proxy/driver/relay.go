@@ -14,6 +14,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/relay"
+	"github.com/pgcustos/pgcustos/proxy/spool"
 )
 
 // Options are what a driver moves bytes between, and whom it asks.
@@ -33,6 +34,13 @@ type Options struct {
 	Incident func() string
 	// MaxMessage bounds the buffer for a message that has to be there whole.
 	MaxMessage int
+	// Spool keeps messages that are too large to be held; nil where the machine asks
+	// for none. Principal is whose they are.
+	Spool     *spool.Store
+	Principal string
+	// MaxText is the longest text, in bytes, that Judge reads. A spooled one that is
+	// longer is masked on its way to the record, and UNKNOWN.
+	MaxText int
 }
 
 // Cause says why a session ended. It stands in records.
@@ -50,6 +58,7 @@ const (
 	Ended            Cause = "ended"             // by End
 	Unrecorded       Cause = "unrecorded"        // something could not be written down
 	Fault            Cause = "fault"             // the proxy met a fault of its own
+	SpoolLost        Cause = "spool_lost"        // what was kept of a large message could not be read while it was forwarded
 )
 
 // Relay drives one session. Run is called once; End may be called from anywhere.
@@ -143,6 +152,11 @@ func (r *Relay) await(client, backend chan part) (Cause, error) {
 	case p := <-client:
 		if errors.Is(p.err, relay.ErrAdrift) {
 			r.farewell.CompareAndSwap(nil, adriftError())
+			r.end(backend)
+			return p.cause, p.err
+		}
+		if p.cause == SpoolLost {
+			r.farewell.CompareAndSwap(nil, spoolLostError())
 			r.end(backend)
 			return p.cause, p.err
 		}

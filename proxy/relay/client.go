@@ -16,6 +16,7 @@ type Next uint8
 const (
 	More       Next = iota // more bytes: Want says how many at least
 	JudgeText              // Text is to be judged; the answer goes to Judged
+	Spool                  // the message that comes next is to be kept until it is there whole; then Spooled
 	Full                   // too much is outstanding: the backend has to answer first
 	Terminated             // the client said goodbye
 	Broken                 // the framing is lost; the session ends without a word, as PostgreSQL does
@@ -30,6 +31,7 @@ const (
 	replace               // the machine's own message goes in its place
 	discard               // nothing goes in its place
 	park                  // its text has to be judged first
+	keep                  // it has to be spooled first
 	brake                 // the queue is full
 	adrift                // nobody can tell what the backend makes of it, see ErrAdrift
 )
@@ -74,7 +76,7 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 			}
 			pos += have
 			run = pos
-		case park, brake, adrift:
+		case park, keep, brake, adrift:
 		}
 	}
 	out.forward(in[run:pos])
@@ -115,6 +117,13 @@ func (m *Machine) Text() ([]byte, statement.Encoding) {
 	return m.text, m.encoding
 }
 
+// Encoding is what texts are in at this moment.
+func (m *Machine) Encoding() statement.Encoding {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.encoding
+}
+
 // Judged gives the machine the judgement of Text; Client is to be called next.
 func (m *Machine) Judged(j *statement.Judgement) {
 	m.mu.Lock()
@@ -149,6 +158,8 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		return 0, pass, More, false
 	case act == park:
 		return 0, pass, JudgeText, false
+	case act == keep:
+		return 0, pass, Spool, false
 	case act == brake:
 		return 0, pass, Full, false
 	case act == adrift:
@@ -166,6 +177,9 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	}
 	if (m.queue.len() >= maxOutstanding || m.executing >= maxExecuting) && typ != pgwire.CopyData {
 		return brake, 0
+	}
+	if m.spools(typ, size) {
+		return keep, 0
 	}
 	if need := m.needs(typ, size); need > len(b) {
 		return pass, need

@@ -17,12 +17,17 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	name, text, fault := cutParse(body)
 	if fault != nil {
-		return m.malformed(now, kindParse, body, pgwire.Parse, fault, out)
+		return m.malformed(now, kindParse, masked(body), fault, out)
 	}
 	j, ok := m.judgement(text)
 	if !ok {
 		return park
 	}
+	return m.parse(now, name, body[len(name)+1+len(text)+1:], j, out)
+}
+
+// parse decides on a Parse whose text has been judged. rest stands behind the text.
+func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, out *Output) action {
 	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	m.deny(&v, m.ruling, m.ruling.Decide(j, m.path))
@@ -32,8 +37,9 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}
+	st = m.withoutText(st)
 	e.slot = m.statements.define(name, e.id, m.segment, binding{
-		def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(body, name, text),
+		def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(rest),
 	})
 	if ref == nil {
 		m.runs.push(run{seq: seq, st: st, parse: true})
@@ -43,6 +49,17 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 	}
 	m.push(now, e)
 	return ref.action()
+}
+
+// withoutText is the statement that was recorded last, with the name of its text in
+// the place of one that is too long to be kept for as long as it stays prepared.
+func (m *Machine) withoutText(st *statement.Statement) *statement.Statement {
+	if st.Text == "" || m.event.TextBlob.Length == 0 {
+		return st
+	}
+	short := *st
+	short.Text, short.Digest, short.Blob = "", m.event.TextBlob.Digest, m.event.TextBlob
+	return &short
 }
 
 // whole returns the statement of a text that is to have one. Of several the server
@@ -64,6 +81,12 @@ func whole(j *statement.Judgement) *statement.Statement {
 	return &all
 }
 
+// The bodies of Parse messages that the server refuses.
+var (
+	shortParse = []byte{0, 0}            // insufficient data left in message
+	longParse  = []byte{0, 0, 0, 0, 'x'} // invalid message format
+)
+
 // cutParse takes a Parse message apart. fault is the body of a message that the
 // server refuses for the same reason, where this one is malformed: it reads two
 // strings, the number of parameter types, and as many OIDs.
@@ -76,9 +99,9 @@ func cutParse(body []byte) (name, text, fault []byte) {
 	case !ok:
 		return nil, nil, []byte("x") // invalid string in message
 	case len(rest) < 2 || len(rest) < 2+4*int(binary.BigEndian.Uint16(rest)):
-		return nil, nil, []byte{0, 0} // insufficient data left in message
+		return nil, nil, shortParse
 	case len(rest) > 2+4*int(binary.BigEndian.Uint16(rest)):
-		return nil, nil, []byte{0, 0, 0, 0, 'x'} // invalid message format
+		return nil, nil, longParse
 	}
 	return name, text, nil
 }

@@ -27,7 +27,7 @@ func play(h *harness, in []byte, size int) (forwarded []byte) {
 				h.m.Judged(h.judge.Judge(context.Background(), text, encoding))
 			case More:
 				return taken
-			case Full, Broken, Adrift, Terminated:
+			case Full, Broken, Adrift, Terminated, Spool:
 				stopped = true
 			}
 		}

@@ -224,7 +224,7 @@ func (h *harness) client(parts ...[]byte) []byte {
 			h.m.Judged(h.judge.Judge(context.Background(), text, encoding))
 		case More, Terminated:
 			return sent
-		case Full, Broken, Adrift:
+		case Full, Broken, Adrift, Spool:
 			h.t.Fatalf("the machine stopped: %d", next)
 		}
 	}

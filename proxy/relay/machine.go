@@ -27,6 +27,9 @@ type Options struct {
 	// Spool makes a file for parameters that are too large for memory; nil for one
 	// in the system's directory for temporary files.
 	Spool func() (parameters.Spool, error)
+	// SpoolOver is the size in bytes, header included, beyond which a message that
+	// is judged is asked for by way of Spool; 0: none is.
+	SpoolOver int
 	// Path is what the start-up parameters made of search_path.
 	Path auth.Path
 	// Parameters are those that the backend reported at log-in.

@@ -153,9 +153,8 @@ func (m *Machine) arguments(body []byte, st *statement.Statement) *captured {
 }
 
 // declared returns the parameter types that a Parse declares, where a rule asks for
-// parameters; nil for none.
-func (m *Machine) declared(body, name, text []byte) []uint32 {
-	rest := body[len(name)+1+len(text)+1:]
+// parameters; nil for none. rest is what stands behind its text.
+func (m *Machine) declared(rest []byte) []uint32 {
 	if !records(m.ruling.Record.Parameters) || len(rest) <= 2 {
 		return nil
 	}

@@ -14,12 +14,17 @@ func (m *Machine) onQuery(now int64, body []byte, size int, out *Output) action 
 	}
 	text, rest, ok := pgwire.CString(body)
 	if !ok || len(rest) > 0 {
-		return m.malformedQuery(now, body, ok, out)
+		return m.malformed(now, kindQuery, masked(body), queryFault(ok), out)
 	}
 	j, ok := m.judgement(text)
 	if !ok {
 		return park
 	}
+	return m.query(now, j, size, out)
+}
+
+// query decides on a Query whose text has been judged.
+func (m *Machine) query(now int64, j *statement.Judgement, size int, out *Output) action {
 	if len(j.Statements) > maxStatements {
 		return m.tooMany(now, len(j.Statements), size, out)
 	}
@@ -37,23 +42,28 @@ const maxStatements = 10_000
 func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
 	j := m.judged
 	m.judged = nil
-	if j != nil && m.asked != m.encoding && !isASCII(text) {
-		// client_encoding changed while the parser was at it.
-		return statement.UnknownText(text, statement.CauseEncoding), true
-	}
 	if j == nil {
 		cached, ok := m.opt.Judge.Cached(text, m.encoding)
 		if !ok {
 			m.text, m.asked = text, m.encoding
 			return nil, false
 		}
-		j = cached
+		j, m.asked = cached, m.encoding
 	}
+	return m.trusted(j, text), true
+}
+
+// trusted is the judgement, where the settings that it rests on are known.
+func (m *Machine) trusted(j *statement.Judgement, text []byte) *statement.Judgement {
 	m.trace = statement.ReadTrace(text)
-	if j.Sensitive && !m.settled() {
-		j = statement.UnknownText(text, statement.CauseStrings)
+	switch {
+	case m.asked != m.encoding && !isASCII(text):
+		// client_encoding changed while the parser was at it.
+		return statement.UnknownText(text, statement.CauseEncoding)
+	case j.Sensitive && !m.settled():
+		return statement.UnknownText(text, statement.CauseStrings)
 	}
-	return j, true
+	return j
 }
 
 // admit weighs the statements of a Query and records them, and puts the message
@@ -161,30 +171,33 @@ func (m *Machine) undefineAll(statements []statement.Statement) {
 	}
 }
 
-// malformedQuery puts a message of the same fault in the place of one that the
-// server would refuse with 08P01: without a NUL, or with something behind it.
-// None of the client's text is forwarded, none of it runs.
-func (m *Machine) malformedQuery(now int64, body []byte, terminated bool, out *Output) action {
-	fault := []byte("x")
+// queryFault is the body of a Query of the same fault as one that the server would
+// refuse with 08P01: without a NUL, or with something behind it.
+func queryFault(terminated bool) []byte {
 	if terminated {
-		fault = []byte{0, 'x'}
+		return []byte{0, 'x'}
 	}
-	return m.malformed(now, kindQuery, body, pgwire.Query, fault, out)
+	return []byte("x")
 }
 
-// malformed records a message that cannot be told from its bytes, and replaces
-// it by one that the server refuses for the same reason.
-func (m *Machine) malformed(now int64, k kind, body []byte, typ byte, fault []byte, out *Output) action {
+// masked is what is on record of a body that cannot be told from its bytes.
+func masked(body []byte) *statement.Statement {
+	return &statement.Statement{Class: statement.Unknown, Text: statement.Mask(body)}
+}
+
+// malformed records a message that cannot be told from its bytes, and replaces it by
+// one that the server refuses for the same reason. None of the client's text is
+// forwarded, none of it runs.
+func (m *Machine) malformed(now int64, k kind, st *statement.Statement, fault []byte, out *Output) action {
 	v := verdict{decision: audit.Unavailable, class: statement.Unknown, cause: string(statement.CauseProtocol)}
-	protocol := "simple"
-	if typ != pgwire.Query {
-		protocol = "extended"
-	}
-	st := statement.Statement{Class: statement.Unknown, Text: statement.Mask(body)}
 	_, ref := m.record(&v, record{
-		typ: audit.Statement, st: &st, form: statement.Masked, protocol: protocol, refusal: &refusal{},
+		typ: audit.Statement, st: st, form: statement.Masked, protocol: protocolOf(k), refusal: &refusal{},
 	}, out)
 	m.push(now, entry{kind: k, refusal: ref})
+	typ := byte(pgwire.Query)
+	if k != kindQuery {
+		typ = pgwire.Parse
+	}
 	m.replacement = pgwire.AppendMessage(m.replacement[:0], typ, fault)
 	return replace
 }

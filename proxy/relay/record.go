@@ -34,7 +34,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		Type: r.typ, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Decision: v.decision,
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,
 		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
-		Text: r.st.Text, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
+		Text: r.st.Text, TextDigest: r.st.Digest, TextBlob: r.st.Blob, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
 		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace, Parameters: r.params,
 	}
 	if r.of > 1 {

@@ -61,9 +61,12 @@ func (m *Machine) tooMany(now int64, n, size int, out *Output) action {
 	}, out)
 }
 
-// exceeds refuses a message that is beyond a bound, with 54000.
+// exceeds refuses a message that is beyond a bound, with 54000 where e has no code.
 func (m *Machine) exceeds(now int64, k kind, size int, e pgwire.Error, out *Output) action {
-	e.Severity, e.Code, e.Incident = pgwire.SeverityError, pgwire.ProgramLimitExceeded, m.opt.Incident()
+	e.Severity, e.Incident = pgwire.SeverityError, m.opt.Incident()
+	if e.Code == "" {
+		e.Code = pgwire.ProgramLimitExceeded
+	}
 	v := verdict{decision: audit.Unavailable, class: statement.Unknown, cause: string(statement.CauseSize)}
 	_, ref := m.record(&v, record{
 		typ: audit.Statement, st: &unknownName, form: statement.Masked, protocol: protocolOf(k), size: size, refusal: &refusal{err: e},

@@ -88,7 +88,7 @@ func prepare(t *testing.T, s *testkit.Site) error {
 func configure(c *testkit.SiteConfig) error {
 	c.PreAuth = fmt.Sprintf("{timeout: 30s, connections: 500, connections_per_source: %d}", perSource)
 	c.ProxyProtocolFrom = "[" + balancers + "]"
-	c.MaxMessage = "4MiB"
+	c.MaxMessage = "112MiB"
 	c.Recheck = "1s"
 	password := testkit.LabRole + ".password"
 	c.ExtraBackends += backendYAML(dbAbsent, "127.9.9.9:1", c.BackendCA, password) +
