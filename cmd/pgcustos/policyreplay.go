@@ -48,7 +48,7 @@ configuration the rules alone are read.`,
 			return action(func(cmd *cobra.Command, _ []string) error {
 				ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 				defer stop()
-				return f.replay(ctx, cmd.OutOrStdout(), period)
+				return f.replay(ctx, cmd, period)
 			})(cmd, nil)
 		},
 	}
@@ -60,11 +60,12 @@ configuration the rules alone are read.`,
 	return cmd
 }
 
-func (f *replayFlags) replay(ctx context.Context, out io.Writer, period view.Filter) error {
+func (f *replayFlags) replay(ctx context.Context, cmd *cobra.Command, period view.Filter) error {
 	path, err := f.path()
 	if err != nil {
 		return err
 	}
+	f.announce(ctx, cmd, path, nil)
 	o := trial.ReplayOptions{Until: period.Until}
 	if f.offline {
 		c, err := config.LoadRules(f.config)
@@ -94,7 +95,7 @@ func (f *replayFlags) replay(ctx context.Context, out io.Writer, period view.Fil
 	if err != nil {
 		return describe(err)
 	}
-	return f.print(out, report)
+	return f.print(cmd.OutOrStdout(), report)
 }
 
 func (f *replayFlags) print(out io.Writer, report *trial.Report) error {
