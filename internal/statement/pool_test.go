@@ -346,7 +346,7 @@ func TestContext(t *testing.T) {
 }
 
 func TestLargeText(t *testing.T) {
-	r, _ := open(t, statement.Options{Timeout: 30 * time.Second, MaxText: 32 << 20}, asWorker)
+	r, _ := open(t, statement.Options{Timeout: 30 * time.Second, MaxText: 32 << 20, Memory: 4 << 30}, asWorker)
 	text := "INSERT INTO t VALUES ('" + strings.Repeat("x", 20<<20) + "')"
 	j := judge(t, r, text)
 	wantCause(t, j, statement.CauseNone)

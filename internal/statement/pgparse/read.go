@@ -32,10 +32,15 @@ func Read(text string) *statement.Judgement {
 		return unknown(text, statement.CauseStrings)
 	}
 	_, j, err := follow(text)
-	if err != nil {
+	switch {
+	case err == nil:
+		return j
+	case strings.Contains(err.Error(), "out of memory"):
+		// PostgreSQL's memory context in this worker: the text may be right.
+		return unknown(text, statement.CauseSize)
+	default:
 		return unknown(text, statement.CauseSyntax)
 	}
-	return j
 }
 
 // follow judges a text that the parser takes, and returns how.
