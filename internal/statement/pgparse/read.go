@@ -35,7 +35,7 @@ func Read(text string) *statement.Judgement {
 	switch {
 	case err == nil:
 		return j
-	case strings.Contains(err.Error(), "out of memory"):
+	case err.Error() == "out of memory":
 		// PostgreSQL's memory context in this worker: the text may be right.
 		return unknown(text, statement.CauseSize)
 	default:
