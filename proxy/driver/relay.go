@@ -169,12 +169,13 @@ func (r *Relay) await(client, backend chan part) (Cause, error) {
 	}
 }
 
-// clientEnded lets the backend finish what a client that closed its side asked
-// for, for a while; it cancels at once where the client is gone.
+// clientEnded lets the backend finish what a client asked for that closed its
+// side, or went on with what is no message, for a while; it cancels at once where
+// the client is gone.
 func (r *Relay) clientEnded(p part, backend chan part) (Cause, error) {
 	m := r.opt.Machine
-	if p.cause == ClientClosed || p.cause == ClientTerminated {
-		if p.cause == ClientClosed && m.MayTerminate() {
+	if p.cause == ClientClosed || p.cause == ClientTerminated || p.cause == ClientFraming {
+		if p.cause != ClientTerminated && m.MayTerminate() {
 			_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
 			_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
 		} else if m.InCopy() {
