@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
@@ -52,5 +54,46 @@ func TestInvariant9FaultEndsItsSession(t *testing.T) {
 	_ = backend.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if n, err := backend.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Error("the backend's connection is open")
+	}
+}
+
+// sunk is a recorder whose disk fails: records are complete, and never durable.
+type sunk struct{ nothing }
+
+func (*sunk) Wait(context.Context, audit.Receipt) error { return audit.ErrBroken }
+
+// TestInvariant5UnrecordedIsTold: a statement whose record does not reach the disk
+// does not reach the backend, and the client is told why its session ends.
+func TestInvariant5UnrecordedIsTold(t *testing.T) {
+	client, clientIn := tcpPair(t)
+	backend, backendIn := tcpPair(t)
+	began := time.Now()
+	r := New(Options{
+		Client: clientIn, Backend: backendIn, Judge: reads{}, Recorder: &sunk{},
+		Machine: relay.New(relay.Options{
+			Judge: reads{}, Recorder: &sunk{}, MaxMessage: 1 << 20, Incident: func() string { return incident },
+			Grant: &auth.Grant{Classes: statement.Read, Durability: auth.DurableDisk},
+		}),
+		Cancel: func(context.Context) error { return nil }, Incident: func() string { return incident },
+		Now: func() int64 { return int64(time.Since(began)) }, MaxMessage: 1 << 20,
+	})
+	cause := make(chan Cause, 1)
+	go func() {
+		c, _ := r.Run(context.Background())
+		cause <- c
+	}()
+	if _, err := client.Write([]byte("Q\x00\x00\x00\x0dSELECT 1\x00")); err != nil {
+		t.Fatal(err)
+	}
+	got := rest(t, client)
+	f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):])
+	if string(f.Code) != pgwire.IOError || !strings.Contains(string(got), incident) {
+		t.Errorf("the client got %q", got)
+	}
+	if c := <-cause; c != Unrecorded || r.Incident() != incident {
+		t.Errorf("it ended by %s, with incident %q", c, r.Incident())
+	}
+	if sent := rest(t, backend); strings.Contains(string(sent), "SELECT") {
+		t.Errorf("the backend got %q", sent)
 	}
 }

@@ -150,13 +150,8 @@ type part struct {
 func (r *Relay) await(client, backend chan part) (Cause, error) {
 	select {
 	case p := <-client:
-		if errors.Is(p.err, relay.ErrAdrift) {
-			r.farewell.CompareAndSwap(nil, adriftError())
-			r.end(backend)
-			return p.cause, p.err
-		}
-		if p.cause == SpoolLost {
-			r.farewell.CompareAndSwap(nil, spoolLostError())
+		if last := lastWords(p); last != nil {
+			r.farewell.CompareAndSwap(nil, last)
 			r.end(backend)
 			return p.cause, p.err
 		}
@@ -166,6 +161,21 @@ func (r *Relay) await(client, backend chan part) (Cause, error) {
 	case <-r.ending:
 		r.end(backend)
 		return Ended, nil
+	}
+}
+
+// lastWords are for a client that is still there when its direction ended; nil
+// where PostgreSQL says nothing either.
+func lastWords(p part) *pgwire.Error {
+	switch {
+	case errors.Is(p.err, relay.ErrAdrift):
+		return adriftError()
+	case p.cause == SpoolLost:
+		return spoolLostError()
+	case p.cause == Unrecorded:
+		return unrecordedError()
+	default:
+		return nil
 	}
 }
 
@@ -227,7 +237,9 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 		p.cause = BackendLost
 	}
 	switch p.cause {
-	case BackendLost, BackendFraming, Unrecorded:
+	case Unrecorded:
+		r.say(unrecordedError())
+	case BackendLost, BackendFraming:
 		r.say(&pgwire.Error{
 			Severity: pgwire.SeverityFatal,
 			Code:     pgwire.ConnectionFailure,
@@ -243,6 +255,15 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 	default:
 	}
 	return p.cause, p.err
+}
+
+func unrecordedError() *pgwire.Error {
+	return &pgwire.Error{
+		Severity: pgwire.SeverityFatal,
+		Code:     pgwire.IOError,
+		Message:  "terminating connection because an audit record could not be written",
+		Hint:     "What was running may or may not have taken effect. Tell the proxy's operator.",
+	}
 }
 
 func adriftError() *pgwire.Error {
