@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -192,6 +191,27 @@ func (a *archiver) segment(dir string, number uint64, before *Label) (*Label, er
 	return done, err
 }
 
+// mend makes the index of a container that has none.
+func (a *archiver) mend(dir string, number uint64, start [32]byte) (*Label, error) {
+	seg, err := openSegment(dir, number)
+	if err != nil {
+		return nil, err
+	}
+	defer seg.close()
+	index, label, err := a.makeIndex(seg, start)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, indexName(number))
+	if err := a.writeFile(path+".tmp", index); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.Rename(path+".tmp", path), a.disk.syncDir(dir)); err != nil {
+		return nil, err
+	}
+	return label, nil
+}
+
 func (a *archiver) label(dir string, number uint64) (*Label, error) {
 	file, err := os.Open(filepath.Join(dir, indexName(number)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -223,264 +243,4 @@ func chainBefore(dir string, number uint64, before *Label) ([32]byte, error) {
 	}
 	defer seg.close()
 	return seg.head.start, nil
-}
-
-// mend makes the index of a container that has none.
-func (a *archiver) mend(dir string, number uint64, start [32]byte) (*Label, error) {
-	seg, err := openSegment(dir, number)
-	if err != nil {
-		return nil, err
-	}
-	defer seg.close()
-	index, label, err := a.makeIndex(seg, start)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, indexName(number))
-	if err := a.writeFile(path+".tmp", index); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(os.Rename(path+".tmp", path), a.disk.syncDir(dir)); err != nil {
-		return nil, err
-	}
-	return label, nil
-}
-
-// archive puts a container in the place of a sealed segment. It returns no label
-// where the segment has no seal yet, or holds nothing. Cut short at any point, it
-// leaves the segment or its container, and can be done again.
-func (a *archiver) archive(dir string, number uint64, start [32]byte) (*Label, error) {
-	seg, err := openSegment(dir, number)
-	if err != nil {
-		return nil, err
-	}
-	defer seg.close()
-	if sealed, err := isSealed(dir, number); err != nil || !sealed {
-		return nil, err
-	}
-	packed := seg.path + packedSuffix
-	index := filepath.Join(dir, indexName(number))
-	if err := a.pack(seg, packed+".tmp"); err != nil {
-		return nil, errors.Join(err, removeIfThere(packed+".tmp"))
-	}
-	content, label, err := a.prove(seg, packed+".tmp", start)
-	if err == nil {
-		err = a.writeFile(index+".tmp", content)
-	}
-	if err != nil {
-		return nil, errors.Join(err, removeIfThere(packed+".tmp"), removeIfThere(index+".tmp"))
-	}
-	if err := a.swap(dir, seg.path, packed, index); err != nil {
-		return nil, err
-	}
-	a.observer.Archived(seg.path, label.Size, label.Stored+int64(len(content)))
-	return label, nil
-}
-
-// isSealed says whether a segment has ended and was cut behind its seal.
-func isSealed(dir string, number uint64) (bool, error) {
-	seg, err := openSegment(dir, number)
-	if err != nil {
-		return false, err
-	}
-	defer seg.close()
-	if !seg.head.begun {
-		return false, nil
-	}
-	return seg.sealAtEnd()
-}
-
-// swap gives the files their names, and only then removes the plain segment.
-func (a *archiver) swap(dir, plain, packed, index string) error {
-	steps := []struct {
-		what string
-		do   func() error
-	}{
-		{"name the index", func() error { return os.Rename(index+".tmp", index) }},
-		{"name the container", func() error { return os.Rename(packed+".tmp", packed) }},
-		{"sync the names", func() error { return a.disk.syncDir(dir) }},
-		{"remove the plain segment", func() error { return os.Remove(plain) }},
-		{"sync the removal", func() error { return a.disk.syncDir(dir) }},
-	}
-	for _, s := range steps {
-		if err := a.step(s.what); err != nil {
-			return err
-		}
-		if err := s.do(); err != nil {
-			return fmt.Errorf("%s: %w", s.what, err)
-		}
-	}
-	return nil
-}
-
-// pack writes the container's file, and syncs it.
-func (a *archiver) pack(seg *segmentReader, path string) (err error) {
-	if err := removeIfThere(path); err != nil {
-		return err
-	}
-	if err := a.step("create the container"); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	w, err := newContainerWriter(file)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(a.fill(w, seg), w.close()); err != nil {
-		return err
-	}
-	if err := a.step("sync the container"); err != nil {
-		return err
-	}
-	return a.disk.sync(file)
-}
-
-// fill puts the segment's bytes in: its header, its records, its seal.
-func (a *archiver) fill(w *containerWriter, seg *segmentReader) error {
-	head := make([]byte, headerSize)
-	if _, err := seg.file.ReadAt(head, 0); err != nil {
-		return err
-	}
-	if err := errors.Join(w.add(head), w.cut()); err != nil {
-		return err
-	}
-	for {
-		raw, hole, err := seg.read()
-		if errors.Is(err, io.EOF) {
-			return errors.Join(w.cut(), w.add(seg.seal.whole[:]))
-		}
-		if err == nil && hole != nil {
-			err = seg.corrupt(seg.off, hole.reason)
-		}
-		if err == nil {
-			err = w.add(raw.whole)
-		}
-		if err == nil && a.stopped() {
-			err = errArchiveEnds
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (a *archiver) stopped() bool {
-	select {
-	case <-a.stop:
-		return true
-	default:
-		return false
-	}
-}
-
-// prove reads the container back: it must restore the very segment. It returns
-// its index.
-func (a *archiver) prove(plain *segmentReader, path string, start [32]byte) ([]byte, *Label, error) {
-	c, err := openContainer(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	seg, err := newSegmentReader(c, path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer seg.close()
-	if err := a.same(plain.file, c); err != nil {
-		return nil, nil, err
-	}
-	return a.makeIndex(seg, start)
-}
-
-// makeIndex reads a container whole, and makes its index.
-func (a *archiver) makeIndex(seg *segmentReader, before [32]byte) (index []byte, label *Label, err error) {
-	c := seg.file.(*container)
-	x := newIndexer(seg, c, before)
-	chain := chainReader{value: before}
-	chain.link(seg.head.chained[:])
-	for {
-		raw, hole, err := seg.read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil && hole != nil {
-			err = seg.corrupt(seg.off, hole.reason)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if a.stopped() {
-			return nil, nil, errArchiveEnds
-		}
-		chain.link(raw.whole)
-		x.add(&raw)
-	}
-	if seg.seal.why == 1 {
-		chain.link(seg.seal.whole[:])
-	}
-	file, err := os.Open(c.path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	return x.finish(seg.seal, chain.value, file)
-}
-
-// same compares two forms of a segment, byte by byte.
-func (a *archiver) same(plain segmentFile, c *container) error {
-	size, err := plain.size()
-	if err != nil {
-		return err
-	}
-	want, have := make([]byte, maxFrame), make([]byte, maxFrame)
-	for _, f := range c.frames {
-		if a.stopped() {
-			return errArchiveEnds
-		}
-		n, err := plain.ReadAt(want[:f.size], f.at)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if _, err := c.ReadAt(have[:f.size], f.at); err != nil {
-			return err
-		}
-		if !bytes.Equal(want[:n], have[:f.size]) {
-			return fmt.Errorf("%s does not hold the segment's bytes from %d on", c.path, f.at)
-		}
-	}
-	if packed, _ := c.size(); packed != size {
-		return fmt.Errorf("%s holds %d bytes, the segment has %d", c.path, packed, size)
-	}
-	return nil
-}
-
-func (a *archiver) writeFile(path string, content []byte) (err error) {
-	if err := removeIfThere(path); err != nil {
-		return err
-	}
-	if err := a.step("create the index"); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err == nil {
-		err = a.step("sync the index")
-	}
-	if err == nil {
-		err = a.disk.sync(file)
-	}
-	return errors.Join(err, file.Close())
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

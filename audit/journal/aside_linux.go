@@ -140,15 +140,13 @@ func (f *findings) repair(s *streamReader, hole *gap, rest []uint64) error {
 			f.notes = append(f.notes, "records stand among them")
 		}
 	}
-	var chain [32]byte
-	if seg.head.version > 1 {
-		numbers, err := segmentNumbers(s.dir)
-		if err != nil {
-			return err
-		}
-		if chain, err = chainAtEnd(s.dir, numbers); err != nil {
-			return err
-		}
+	numbers, err := segmentNumbers(s.dir)
+	if err != nil {
+		return err
+	}
+	chain, err := chainAtEnd(s.dir, numbers)
+	if err != nil {
+		return err
 	}
 	return f.writeSeal(seg, size, chain)
 }

@@ -131,7 +131,7 @@ func firstRecord(dir string) (*segmentHeader, []Earlier, error) {
 		return nil, nil, err
 	}
 	defer seg.close()
-	if !seg.head.begun || seg.head.first != 1 || seg.head.version < 2 {
+	if !seg.head.begun || seg.head.first != 1 {
 		return seg.head, nil, nil
 	}
 	raw, hole, err := seg.read()

@@ -133,25 +133,6 @@ func (f *forged) chain() [32]byte {
 	return c
 }
 
-// oldVersion makes a stream of one segment one of format version 1.
-func (f *forged) oldVersion(t testing.TB, why uint32) {
-	t.Helper()
-	h := f.header
-	binary.LittleEndian.PutUint32(h[offVersion:], 1)
-	binary.LittleEndian.PutUint32(h[offStaticSum:], sum(h[:offStaticSum]))
-	clear(h[offChain : offChain+32])
-	binary.LittleEndian.PutUint32(h[offOpenSum:], sumFrom(f.seed(), [][]byte{h[offFirst:offOpenSum]}))
-	var kept [][]byte
-	for _, r := range f.records {
-		if binary.LittleEndian.Uint16(r[offType:]) != checkpointType {
-			kept = append(kept, r)
-		}
-	}
-	f.records = kept
-	f.renumber()
-	f.put(t, why, [32]byte{})
-}
-
 // copyTree copies a journal.
 func copyTree(t testing.TB, from string) string {
 	t.Helper()

@@ -24,7 +24,6 @@ type segmentHeader struct {
 
 	mark int64 // what had reached the disk
 
-	version uint32
 	start   [32]byte   // of the chain, in segment 1
 	chained [1024]byte // what the chain covers
 }
@@ -72,8 +71,8 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 	if string(b[:8]) != "PGCUSTOS" {
 		return nil, &headerFault{0, "not a segment of a journal"}
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v < 1 || v > 2 {
-		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads versions 1 and 2", v)}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != 2 {
+		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads version 2", v)}
 	}
 	if binary.LittleEndian.Uint32(b[508:]) != sum(b[:508]) {
 		return nil, &headerFault{508, "the header's checksum is wrong"}
@@ -83,7 +82,6 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 		number:  binary.LittleEndian.Uint64(b[24:]),
 		created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[32:]))).UTC(),
 	}
-	h.version = binary.LittleEndian.Uint32(b[8:])
 	copy(h.chained[:], b)
 	copy(h.stream[:], b[48:64])
 	copy(h.boot[:], b[64:80])
@@ -111,7 +109,7 @@ func (h *segmentHeader) parseBeginning(b []byte) *headerFault {
 	if binary.LittleEndian.Uint32(b[1016:]) != h.sum(b[512:1016]) {
 		return &headerFault{1016, "the checksum of the segment's beginning is wrong"}
 	}
-	if h.version == 2 && h.number == 1 {
+	if h.number == 1 {
 		copy(h.start[:], b[528:560])
 	} else if !allZero(b[528:560]) {
 		return &headerFault{528, "the header holds what this program does not know"}

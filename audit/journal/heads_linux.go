@@ -44,9 +44,9 @@ func (f *findings) lookForEnd(dir string) error {
 }
 
 // end returns where the stream ended whose last segment this is, nil where that
-// one has not begun, or where there is no chain.
+// one has not begun.
 func (s *segmentReader) end(dir string, numbers []uint64) (*head, error) {
-	if !s.head.begun || s.head.version < 2 {
+	if !s.head.begun {
 		return nil, nil
 	}
 	done, err := s.sealAtEnd()

@@ -279,7 +279,7 @@ func (s *segmentReader) expect(r *rawRecord) *gap {
 // sealed reads a seal, and proves that nothing is behind it.
 func (s *segmentReader) sealed(r *rawRecord) error {
 	b := r.body
-	if len(b) != 56 || !allZero(b[4:8]) || (s.head.version == 1 || b[0] == 1) && !allZero(b[24:]) {
+	if len(b) != 56 || !allZero(b[4:8]) || b[0] == 1 && !allZero(b[24:]) {
 		return s.corrupt(r.offset, "the seal holds what this program does not know")
 	}
 	found := &seal{

@@ -185,8 +185,6 @@ func (s *streamReader) use(seg *segmentReader, number uint64) error {
 		reason = fmt.Sprintf("it says that it is segment %d", seg.head.number)
 	case s.known && seg.head.stream != s.stream:
 		reason = "it belongs to another stream"
-	case s.cur != nil && seg.head.version != s.cur.head.version:
-		reason = fmt.Sprintf("it has format version %d, and the stream version %d", seg.head.version, s.cur.head.version)
 	case s.known && seg.head.begun && seg.head.first != s.last+1:
 		reason = fmt.Sprintf("its first record is %d, %d must follow", seg.head.first, s.last+1)
 	}

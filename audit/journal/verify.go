@@ -25,8 +25,6 @@ type VerifyOptions struct {
 	Keys []ed25519.PublicKey
 	// Kept is a checkpoint that was kept outside the journal; nil: none.
 	Kept *KeptCheckpoint
-	// AllowVersion1 lets streams of format version 1 pass, which have no chain.
-	AllowVersion1 bool
 }
 
 // Finding is the first place in a stream where it is not what was written.
@@ -45,7 +43,6 @@ func (f *Finding) String() string {
 // VerifiedStream is what was read of a stream.
 type VerifiedStream struct {
 	Name     string
-	Version  uint32
 	Segments int
 	Records  uint64
 	Bytes    int64 // of records, with padding
@@ -227,10 +224,6 @@ func (v *verifier) prove() {
 func (s *streamCheck) judgeSignatures(o *VerifyOptions) {
 	switch {
 	case len(o.Keys) == 0 || s.reader.last == 0 || s.vouched:
-	case s.version < 2:
-		if !o.AllowVersion1 {
-			s.find(1, "the stream has format version 1, which carries no chain: nothing proves what it holds")
-		}
 	case s.proven == 0 && s.why == 0 && s.reader.last <= 1:
 		// It starts at this moment.
 	case s.proven == 0:
@@ -248,7 +241,7 @@ func (v *verifier) result() *Verification {
 		}
 		r.Notes = append(r.Notes, s.notes...)
 		r.Streams = append(r.Streams, VerifiedStream{
-			Name: s.reader.name, Version: s.version, Segments: s.segments, Records: s.records, Bytes: s.bytes,
+			Name: s.reader.name, Segments: s.segments, Records: s.records, Bytes: s.bytes,
 			Finished: s.why > 0, Covered: s.covered, Unsigned: s.unsigned,
 		})
 	}

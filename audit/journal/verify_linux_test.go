@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/pgcustos/pgcustos/audit"
 )
 
 func TestVerifyWhatWasWritten(t *testing.T) {
@@ -21,7 +19,7 @@ func TestVerifyWhatWasWritten(t *testing.T) {
 	}
 	v := mustVerify(t, path)
 	for i, s := range v.Streams {
-		if s.Records < 300 || s.Segments < 3 || !s.Finished || s.Unsigned != 0 || s.Covered.IsZero() || s.Version != 2 {
+		if s.Records < 300 || s.Segments < 3 || !s.Finished || s.Unsigned != 0 || s.Covered.IsZero() {
 			t.Errorf("stream %d: %+v", i, s)
 		}
 	}
@@ -362,35 +360,4 @@ func TestVerifyLive(t *testing.T) {
 		}
 	}
 	mustVerify(t, o.Path)
-}
-
-// Version 1 streams are read as ever, and prove nothing.
-func TestVersion1(t *testing.T) {
-	for name, why := range map[string]uint32{"closed": sealClosed, "not closed": 0} {
-		t.Run(name, func(t *testing.T) {
-			path := t.TempDir()
-			dir := writeStream(t, signedOptions(t, path), 20)
-			f := take(t, filepath.Join(dir, fileName(1)))
-			f.oldVersion(t, why)
-			if all := readAll(t, path); len(all) != 21 {
-				t.Errorf("%d records", len(all))
-			}
-			if v := mustVerify(t, path, func(o *VerifyOptions) { o.Keys = nil }); v.Streams[0].Version != 1 {
-				t.Errorf("%+v", v.Streams[0])
-			}
-			expectFinding(t, verifyAll(t, path), 1, "carries no chain")
-			writeStream(t, signedOptions(t, path), 3)
-			v := mustVerify(t, path, func(o *VerifyOptions) { o.AllowVersion1 = true })
-			for _, s := range v.Streams {
-				if s.Name == filepath.Base(dir) && (!s.Finished || s.Records != 21 || s.Version != 1) {
-					t.Errorf("%+v", s)
-				}
-			}
-			for _, r := range readAll(t, path) {
-				if r.Type == audit.JournalOpened && len(r.Earlier) != 0 {
-					t.Errorf("a stream without a chain is followed: %+v", r.Earlier)
-				}
-			}
-		})
-	}
 }

@@ -55,7 +55,6 @@ type streamCheck struct {
 	links   []link // since the last checkpoint: of the record first and those behind it
 	first   uint64 // sequence of the first of the links
 
-	version  uint32
 	segments int
 	records  uint64
 	bytes    int64
@@ -119,7 +118,6 @@ func (s *streamCheck) open() ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.version = seg.head.version
 	return numbers, s.reader.use(seg, 1)
 }
 
@@ -162,9 +160,6 @@ func (s *streamCheck) enter(seg *segmentReader) {
 	}
 	s.entered = seg.head.number
 	s.segments++
-	if s.version < 2 {
-		return
-	}
 	if seg.head.number == 1 {
 		s.chain.value = seg.head.start
 	}
@@ -200,12 +195,6 @@ func startOf(earlier []Earlier) [32]byte {
 // leave looks at a seal.
 func (s *streamCheck) leave(seg *segmentReader) {
 	s.enter(seg)
-	if s.version < 2 {
-		if seg.seal.why != 1 {
-			s.why = seg.seal.why
-		}
-		return
-	}
 	if seg.seal.why == 1 {
 		s.chain.link(seg.seal.whole[:])
 		s.proveIndex(seg)
@@ -224,9 +213,6 @@ func (s *streamCheck) record(raw *rawRecord) {
 	s.bytes += int64(len(raw.whole))
 	if err := s.fields(raw.body); err != nil {
 		s.findAt(s.reader.cur.head.number, raw.offset, raw.sequence, err.Error())
-		return
-	}
-	if s.version < 2 {
 		return
 	}
 	if raw.sequence == 1 {
@@ -285,8 +271,6 @@ func (s *streamCheck) atEnd(numbers []uint64) {
 	last := s.reader.last
 	for _, w := range s.wanted {
 		switch {
-		case s.version < 2:
-			s.find(1, "the stream has no chain, and "+w.by+" has a value of it")
 		case w.sequence > last:
 			s.find(last+1, fmt.Sprintf("the stream's end was cut off: %s tells of %d records", w.by, w.sequence))
 		case w.last && w.sequence < last:

@@ -24,7 +24,6 @@ const maxVerifyInput = 1 << 20
 type verifyFlags struct {
 	config, journal       string
 	publicKey, checkpoint string
-	allowVersion1         bool
 }
 
 func newVerify() *cobra.Command {
@@ -56,13 +55,12 @@ that was kept elsewhere: a line of "pgcustos audit cat" with type checkpoint.`,
 	flags.StringVar(&f.journal, "journal", "", "the journal's directory, instead of the configuration's")
 	flags.StringVar(&f.publicKey, "public-key", "", "the public keys that may have signed, PEM; without it, signatures are not looked at")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "a file with a checkpoint that was kept elsewhere, as a JSON line")
-	flags.BoolVar(&f.allowVersion1, "allow-version-1", false, "let streams of format version 1 pass, which have no chain")
 	return cmd
 }
 
 // options reads what verify is given. Errors are of usage.
 func (f *verifyFlags) options() (o journal.VerifyOptions, err error) {
-	o = journal.VerifyOptions{Path: f.journal, AllowVersion1: f.allowVersion1}
+	o = journal.VerifyOptions{Path: f.journal}
 	if o.Path == "" {
 		if o.Path, err = config.JournalPath(f.config); err != nil {
 			return o, errors.New(err.Error()) // one of usage, whatever it is elsewhere
@@ -173,8 +171,6 @@ func streamLine(s *journal.VerifiedStream, keys bool) string {
 	}
 	covered := ""
 	switch {
-	case s.Version < 2:
-		covered = ", format version 1: it carries no chain"
 	case !keys:
 	case s.Covered.IsZero():
 		covered = ", not signed"
