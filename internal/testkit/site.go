@@ -48,7 +48,8 @@ type SiteConfig struct {
 	BackendPort                            uint16
 	Audit                                  bool
 	SigningKey                             string // of checkpoints, a file; empty for none
-	SegmentSize, MaxMessage, PreAuth       string
+	SegmentSize, Compression               string
+	MaxMessage, PreAuth                    string
 	ProxyProtocolFrom, Journal             string
 	Parser, Grace, ShutdownTimeout         string
 	Recheck                                string
@@ -158,7 +159,7 @@ func (s *Site) configure(context.Context) error {
 		Dir: s.Dir, Controller: s.Controller.URL, ControllerCA: s.Controller.CAFile, ControllerIP: s.Controller.Addr.String(),
 		BackendAddress: net.JoinHostPort(s.Postgres.Host, strconv.Itoa(int(s.Postgres.Port))), BackendCA: s.Postgres.CAFile,
 		BackendHost: s.Postgres.Host, BackendPort: s.Postgres.Port, Audit: s.options.Audit,
-		SegmentSize: "16MiB", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
+		SegmentSize: "16MiB", Compression: "zstd", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
 		Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),

@@ -1,10 +1,9 @@
 package hostile
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -28,26 +27,25 @@ func TestInvariant9JournalBudget(t *testing.T) {
 			disk := smallDisk(t, c.disk)
 			s := testkit.NewSite(t, func(sc *testkit.SiteConfig) {
 				sc.Journal, sc.SegmentSize, sc.Budget = filepath.Join(disk, "journal"), "2MiB", c.budget
+				sc.Compression = "none" // which would make room again, sooner or later
 				sc.Sinks = deadSink(sc.BackendCA)
 			})
 			t.Cleanup(func() { closeLedger(s) })
 			greedy := connect(t, s.LabProxied())
-			pad := func() string { // nothing that compresses well
-				b := make([]byte, 7_500)
-				_, _ = rand.Read(b) // never fails (crypto/rand)
-				return hex.EncodeToString(b)
-			}
+			pad := strings.Repeat("x", 15_000)
 			ran := 0
 			refusal := untilRefused(t, func() error {
-				_, err := run(t, greedy, fmt.Sprintf("SELECT %d /* %s */", ran, pad()))
+				_, err := run(t, greedy, fmt.Sprintf("SELECT %d /* %s */", ran, pad))
 				ran++
 				return err
 			})
 			e := refused(t, refusal, c.code, c.message)
 			incident := incidentOf(t, e.Detail)
 			again := connect(t, s.LabProxied())
+			// More than what comes back to the budget while this runs.
+			large := strings.Repeat("x", 200_000)
 			for range 20 {
-				_, err := run(t, again, "SELECT 1 /* "+pad()+" */")
+				_, err := run(t, again, "SELECT 1 /* "+large+" */")
 				refused(t, err, c.code, c.message)
 			}
 			t.Logf("refused after %d statements", ran)

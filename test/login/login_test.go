@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -120,20 +121,24 @@ func (p *person) psql(user, database string, environment ...string) (said string
 	return strings.TrimSpace(out.String()), err
 }
 
+// calls tells one call of psql from another in the records.
+var calls atomic.Int64
+
 // enters expects a session, and returns its record.
 func (p *person) enters(user, database string, environment ...string) journal.Record {
 	p.t.Helper()
-	said, err := p.psql(user, database, environment...)
+	name := fmt.Sprintf("psql %d", calls.Add(1)) // others come in beside, as the same user
+	said, err := p.psql(user, database, append(environment, "PGAPPNAME="+name)...)
 	if err != nil || said != "app_ro_orders in "+database {
 		p.t.Fatalf("%v: %s", err, said)
 	}
 	all, err := p.site.Records(func(r *journal.Record) bool {
-		return r.Type == audit.Authentication && r.Decision == audit.Allowed && r.Database == database && r.User == strings.ReplaceAll(user, `\\`, `\`)
+		return r.Type == audit.Authentication && r.Decision == audit.Allowed && r.ApplicationName == name
 	})
-	if err != nil || len(all) == 0 {
-		p.t.Fatalf("%d records, %v", len(all), err)
+	if err != nil || len(all) != 1 || all[0].Database != database || all[0].User != strings.ReplaceAll(user, `\\`, `\`) {
+		p.t.Fatalf("%+v, %v", all, err)
 	}
-	return all[len(all)-1]
+	return all[0]
 }
 
 var incidents = regexp.MustCompile(`Incident ([0-9a-z]{16})`)
