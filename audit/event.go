@@ -24,6 +24,7 @@ const (
 	Cancel         Type = "cancel"            // a CancelRequest, or a cancel of the proxy's own
 	Revocation     Type = "revocation"        // a live session lost its grant
 	Configuration  Type = "configuration"     // start, reload, refused reload, stop
+	Issued         Type = "certificate"       // a client certificate for a backend, recorded before it is signed
 	ParserDied     Type = "parser.died"       // a worker was lost to a text
 	JournalOpened  Type = "journal.opened"    // what recovery found
 	Reading        Type = "audit.read"        // somebody read the record with a command of this program

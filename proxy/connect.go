@@ -17,14 +17,23 @@ import (
 func (c *session) connect() bool {
 	g := c.grant.Load()
 	began := time.Now()
+	var unrecorded error
 	conn, err := c.policy.Backends[g.Backend].Connect(context.Background(), backend.Login{
-		Role: g.Role, Database: c.hello.Request.Database, Settings: c.settings(),
+		Role: g.Role, Database: c.hello.Request.Database, Settings: c.settings(), Principal: c.identity.Name(),
+		Signing: func(s backend.Signature) error {
+			unrecorded = c.recordSignature(&s)
+			return unrecorded
+		},
 	})
 	c.server.metrics.BackendConnectSeconds.WithLabelValues(g.Backend).Observe(time.Since(began).Seconds())
 	c.trace.Identify(&c.context)
 	c.trace.Step("log in at backend", began, err)
 	if err != nil {
 		c.server.metrics.BackendConnectFailures.WithLabelValues(g.Backend).Inc()
+		if unrecorded != nil {
+			c.unrecorded(unrecorded)
+			return false
+		}
 		c.refuseBackend(err)
 		return false
 	}
@@ -32,6 +41,18 @@ func (c *session) connect() bool {
 	c.context.BackendPID = conn.PID
 	c.prepared = c.server.recorder.Prepare(&c.context)
 	return true
+}
+
+// recordSignature puts a certificate on record before it is signed.
+func (c *session) recordSignature(s *backend.Signature) error {
+	receipt, err := c.server.recorder.Record(&audit.Event{
+		Type: audit.Issued, Context: &c.context, Decision: audit.Allowed, Detail: s.String(),
+	})
+	if err != nil {
+		return err
+	}
+	c.server.metrics.Signatures.WithLabelValues(c.context.Backend).Inc()
+	return c.waitFor(receipt)
 }
 
 func (c *session) refuseBackend(err error) {

@@ -123,6 +123,8 @@ func typeNumber(t audit.Type) uint16 {
 		return 14
 	case audit.Reading:
 		return 20
+	case audit.Issued:
+		return 21
 	case audit.Checkpoint:
 		return checkpointType
 	}

@@ -79,7 +79,7 @@ func (j *Journal) claim(ev *audit.Event) (c claim) {
 	switch {
 	case ev.Type == audit.Outcome:
 		c.outcome = true
-	case ev.Type == audit.Reading:
+	case ev.Reader != nil:
 		c.spare = j.reserve / 2 // readers are not to use up what log-ins need
 	case ev.Type == audit.Connection:
 		c.spare = j.reserve / 2

@@ -144,6 +144,7 @@ var knownTypes = map[uint16]string{
 	14: "journal.opened",
 	15: "checkpoint",
 	20: "audit.read",
+	21: "certificate",
 }
 
 // typeTable is knownTypes by number, without hashing.

@@ -25,7 +25,7 @@ func Tell(ctx context.Context, dir string, n Notice) error {
 		return err
 	}
 	defer d.Close() //nolint:errcheck // it was only named
-	n.Command, n.Filter = clean(n.Command, maxCommand), clean(n.Filter, maxFilter)
+	n.Command, n.Filter, n.Signing = clean(n.Command, maxCommand), clean(n.Filter, maxFilter), clean(n.Signing, maxFilter)
 	line, err := json.Marshal(n)
 	if err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 type Notice struct {
 	Command string `json:"command"` // audit query
 	Filter  string `json:"filter"`  // its flags and arguments
+	// Signing is the certificate that the command is about to sign; empty for one
+	// that reads.
+	Signing string `json:"signing,omitempty"`
 }
 
 // Bounds in bytes.
@@ -27,8 +30,13 @@ const (
 	causeAlone  = "alone"  // written by the command itself
 )
 
-// event makes the event of a reading.
+// event makes the event of a reading, or of a signature.
 func (n *Notice) event(by *audit.Reader, cause string) *audit.Event {
+	if n.Signing != "" {
+		return &audit.Event{
+			Type: audit.Issued, Decision: audit.Allowed, Cause: cause, Command: clean(n.Command, maxCommand), Detail: clean(n.Signing, maxFilter), Reader: by,
+		}
+	}
 	return &audit.Event{
 		Type: audit.Reading, Decision: audit.Allowed, Cause: cause, Command: clean(n.Command, maxCommand), Filter: clean(n.Filter, maxFilter), Reader: by,
 	}

@@ -118,6 +118,20 @@ func TestTold(t *testing.T) {
 
 // TestTakenOver: in an upgrade the younger process is told, and the older one does
 // not take its socket away.
+// A command's signature is a certificate on record, with who made it.
+func TestSigning(t *testing.T) {
+	dir := longDir(t)
+	r, s := listen(t, dir)
+	if err := tell(t, dir, Notice{Command: "check", Signing: "certificate 7 for \x1b[2J%check"}); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	all := r.events()
+	if len(all) != 1 || all[0].Type != audit.Issued || all[0].Detail != "certificate 7 for \uFFFD[2J%check" || all[0].Reader == nil || all[0].Reader.UID != uint32(os.Getuid()) {
+		t.Errorf("%+v", all)
+	}
+}
+
 func TestTakenOver(t *testing.T) {
 	dir := longDir(t)
 	older, first := listen(t, dir)

@@ -102,7 +102,7 @@ func ocsfClass(a attributes, e *entry, rest map[string]any) {
 	source := ocsfSource(e.Record)
 	user := ocsfUser(e.Record)
 	switch {
-	case e.Reader != nil:
+	case e.Type == audit.Reading:
 		ocsfClassify(a, 6, "Application Activity", 5, "Datastore Activity", 4, "Query")
 		ocsfReading(a, e, rest)
 		return

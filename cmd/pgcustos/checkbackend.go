@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 )
@@ -37,8 +37,15 @@ func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Optio
 		roles = append(roles, role)
 	}
 	slices.Sort(roles)
+	if b.Authority != nil {
+		r.validity("backend "+b.Name+" authority", b.Authority.Certificate)
+	}
 	for _, h := range b.Hosts {
-		p := &probe{report: r, options: b, host: h}
+		p, err := newProbe(r, c, b, h)
+		if err != nil {
+			r.fail("%v", err)
+			return
+		}
 		for _, role := range roles {
 			p.role(ctx, role, uses[role])
 		}
@@ -69,8 +76,17 @@ type probe struct {
 	*report
 	options *backend.Options
 	host    backend.Host
-	conn    *pgx.Conn // of the first role that could log in
-	refused []string  // roles that could not
+	backend *backend.Backend // of the one host
+	journal journal.Options  // where signatures are put on record
+	conn    *pgx.Conn        // of the first role that could log in
+	refused []string         // roles that could not
+}
+
+func newProbe(r *report, c *config.Config, b *backend.Options, h backend.Host) (*probe, error) {
+	one := *b
+	one.Hosts = []backend.Host{h}
+	opened, err := backend.Open(one)
+	return &probe{report: r, options: b, host: h, backend: opened, journal: c.Journal}, err
 }
 
 func (p *probe) name(role string) string {
@@ -133,7 +149,7 @@ func (p *probe) keep(conn *pgx.Conn) {
 // PostgreSQL does not tell a stranger.
 func (p *probe) missing(ctx context.Context) {
 	for _, role := range p.refused {
-		why := "the role does not exist, its password is another one, or pg_hba.conf has no line for it"
+		why := "the role does not exist, or " + p.otherwise()
 		if p.conn != nil {
 			var exists, login bool
 			err := p.conn.QueryRow(ctx, "SELECT count(*) > 0, coalesce(bool_or(rolcanlogin), false) FROM pg_catalog.pg_roles WHERE rolname = $1", role).Scan(&exists, &login)
@@ -144,11 +160,19 @@ func (p *probe) missing(ctx context.Context) {
 			case !login:
 				why = "the role exists and has no LOGIN"
 			default:
-				why = "the role exists; its password is another one, or pg_hba.conf has no line for it"
+				why = "the role exists; " + p.otherwise()
 			}
 		}
 		p.fail("%s: cannot log in: %s", p.name(role), why)
 	}
+}
+
+// otherwise tells what keeps a role out that is there.
+func (p *probe) otherwise() string {
+	if p.options.Authority != nil {
+		return "the server does not take the certificate: pgcustos backend add " + p.options.Name + " prints what it needs"
+	}
+	return "its password is another one, or pg_hba.conf has no line for it"
 }
 
 func sqlstate(err error) string {
@@ -166,27 +190,35 @@ func (p *probe) connect(ctx context.Context, role, database string) (*pgx.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	password, err := p.secret(role)
-	if err != nil {
-		return nil, err
-	}
-	defer password.Wipe()
-	c.Host, c.Port, c.User, c.Database, c.Password = p.host.Host, p.host.Port, role, database, password.Reveal()
+	c.Host, c.Port, c.User, c.Database = p.host.Host, p.host.Port, role, database
 	c.Fallbacks, c.ValidateConnect, c.TLSConfig = nil, nil, p.tls()
 	c.RuntimeParams = map[string]string{"application_name": "pgcustos check"}
 	c.ConnectTimeout = p.options.ConnectTimeout
-	c.RequireAuth = "scram-sha-256"
+	if p.options.Authority != nil {
+		err = p.showCertificate(ctx, &c.Config, role)
+	} else {
+		err = p.givePassword(&c.Config, role)
+	}
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.options.ConnectTimeout)
 	defer cancel()
 	return pgx.ConnectConfig(ctx, c)
 }
 
-func (p *probe) secret(role string) (*auth.Secret, error) {
+func (p *probe) givePassword(c *pgconn.Config, role string) error {
 	read, ok := p.options.Credentials[role].(backend.Password)
 	if !ok {
-		return nil, fmt.Errorf("role %s does not log in with a password", role)
+		return fmt.Errorf("role %s does not log in with a password", role)
 	}
-	return read()
+	password, err := read()
+	if err != nil {
+		return err
+	}
+	defer password.Wipe()
+	c.Password, c.RequireAuth = password.Reveal(), "scram-sha-256"
+	return nil
 }
 
 func (p *probe) tls() *tls.Config {

@@ -182,6 +182,11 @@ func (d *daemon) published(c *config.Config) {
 	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
 		d.metrics.CertificateExpires.WithLabelValues("listen").Set(float64(leaf.NotAfter.Unix()))
 	}
+	for i := range c.Backends {
+		if a := c.Backends[i].Authority; a != nil {
+			d.metrics.CertificateExpires.WithLabelValues("backend " + c.Backends[i].Name).Set(float64(a.Certificate.NotAfter.Unix()))
+		}
+	}
 	for _, w := range c.Warnings {
 		d.log.Warn("configuration", "warning", w)
 	}

@@ -49,7 +49,14 @@ func (c *Config) readBackend(o *object) backend.Options {
 	}
 	b.Hosts = o.hosts()
 	b.TLS = o.clientTLS(b.Hosts)
-	b.Credentials = c.readCredentials(o, b.Name)
+	if o.oneOf("auth", authPassword, authPassword, authCertificate) == authCertificate {
+		b.Authority = c.readAuthority(o, b.Name, b.Hosts)
+	} else {
+		b.Credentials = c.readCredentials(o, b.Name)
+		if v, given := o.get("certificate"); given {
+			v.errorf("is used with auth: certificate alone: add that, or remove this")
+		}
+	}
 	o.done()
 	return b
 }

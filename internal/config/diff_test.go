@@ -16,11 +16,13 @@ func TestDiff(t *testing.T) {
 		{"sources", "[10.20.0.0/16]", "[10.21.0.0/16]", []string{"rule orders-migrations: sources gain 10.21.0.0/16", "rule orders-migrations: sources lose 10.20.0.0/16"}},
 		{"rename", "name: orders-readers", "name: readers", []string{
 			"rule orders-readers: removed (role app_ro_orders on backend orders)",
-			"rule readers: added, number 2 of 2 (role app_ro_orders on backend orders; for APP-Orders-Readers)",
+			"rule readers: added, number 2 of 3 (role app_ro_orders on backend orders; for APP-Orders-Readers)",
 		}},
 		{"reason", "'^CHG-[0-9]+$'", "'^INC-[0-9]+$'", []string{`rule orders-migrations: reason: \A(?:^CHG-[0-9]+$)\z becomes \A(?:^INC-[0-9]+$)\z`}},
 		{"kinds", "kinds: [person]", "kinds: [person, service]", []string{"rule orders-migrations: kinds: person becomes person, service"}},
 		{"hosts", "db1.corp.example.com:5432", "db2.corp.example.com:5432", []string{"backend orders: hosts: db1.corp.example.com:5432 becomes db2.corp.example.com:5432"}},
+		{"auth", "    auth: certificate                  # password | certificate: no role of this backend has a password\n    certificate: {ca: ledger-ca.pem, key: ledger-ca.key, lifetime: 10m}", "    credentials: {app_ro_ledger: {password_file: bind.password}}", []string{"backend ledger: auth: certificate becomes password", "backend ledger: credentials gain app_ro_ledger"}},
+		{"certificates", "lifetime: 10m", "lifetime: 1h", []string{"backend ledger: certificate.lifetime: 10m0s becomes 1h0m0s"}},
 		{"tier", "tier: 1 ", "tier: 2 ", []string{"rule orders-readers: durability: disk becomes process", "backend orders: tier: 1 becomes 2"}},
 		{"limit", "statement: 30s,", "statement: 60s,", []string{"rule orders-readers: limits.statement: 30s becomes 1m0s"}},
 		{"mode", "mode: enforce", "mode: observe", []string{"rule orders-migrations: mode: enforce becomes observe"}},
@@ -58,9 +60,9 @@ func TestDiffOrder(t *testing.T) {
 	before := mustLoad(t, dir, text)
 	head, tail, _ := strings.Cut(text, "  - name: orders-migrations")
 	first, rest, _ := strings.Cut(tail, "  - name: orders-readers")
-	second, end, _ := strings.Cut(rest, "journal:")
-	after := mustLoad(t, dir, head+"  - name: orders-readers"+second+"  - name: orders-migrations"+first+"journal:"+end)
-	if got, want := Diff(before, after), "rules: order becomes orders-readers, orders-migrations"; got != want {
+	second, end, _ := strings.Cut(rest, "  - name: ledger-readers")
+	after := mustLoad(t, dir, head+"  - name: orders-readers"+second+"  - name: orders-migrations"+first+"  - name: ledger-readers"+end)
+	if got, want := Diff(before, after), "rules: order becomes orders-readers, orders-migrations, ledger-readers"; got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }

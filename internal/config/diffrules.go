@@ -134,6 +134,11 @@ func (d *diff) backend(b, a *backend.Options) {
 	of(d, what+": tier", b.Tier, a.Tier)
 	of(d, what+": connect_timeout", b.ConnectTimeout, a.ConnectTimeout)
 	of(d, what+": connections", b.Connections, a.Connections)
+	of(d, what+": auth", authOf(b), authOf(a))
+	if b.Authority != nil && a.Authority != nil {
+		of(d, what+": certificate.lifetime", b.Authority.Lifetime, a.Authority.Lifetime)
+		of(d, what+": certificate.ca", backend.KeyID(b.Authority.Certificate), backend.KeyID(a.Authority.Certificate))
+	}
 	switch {
 	case (b.TLS == nil) != (a.TLS == nil):
 		of(d, what+": tls", b.TLS != nil, a.TLS != nil)
@@ -143,6 +148,13 @@ func (d *diff) backend(b, a *backend.Options) {
 			d.addf("%s: tls.ca changed", what)
 		}
 	}
+}
+
+func authOf(b *backend.Options) string {
+	if b.Authority != nil {
+		return authCertificate
+	}
+	return authPassword
 }
 
 func (d *diff) credentials(before, after *Config, name string, b, a []string) {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"net"
 	"net/url"
 	"strconv"
@@ -138,27 +137,14 @@ func (o *object) pool(key string, required bool) *x509.CertPool {
 	if !ok {
 		return nil
 	}
-	pool, found := x509.NewCertPool(), 0
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			v.errorf("%s holds a %s: it must hold certificates alone", text(v.node), block.Type)
-			return nil
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			v.errorf("certificate %d in %s cannot be read: %v", found+1, text(v.node), err)
-			return nil
-		}
-		pool.AddCert(certificate)
-		found++
-	}
-	if found == 0 {
-		v.errorf("%s holds no certificate in PEM form", text(v.node))
+	list, err := Certificates(text(v.node), data)
+	if err != nil {
+		v.errorf("%v", err)
 		return nil
+	}
+	pool := x509.NewCertPool()
+	for _, certificate := range list {
+		pool.AddCert(certificate)
 	}
 	return pool
 }

@@ -19,7 +19,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := parse(dir+"/pgcustos.yaml", data)
+		c, err := parse(&loader{file: dir + "/pgcustos.yaml", anchors: anchorsOf{}}, data)
 		var complaints Errors
 		switch {
 		case err == nil && (len(c.Rules) == 0 || c.Listen.Startup.TLS == nil || len(c.Backends) == 0):

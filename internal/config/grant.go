@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,10 +88,25 @@ func (o *object) grantRole(b backend.Options, known bool) string {
 	if !ok || !v.roleName(role) {
 		return ""
 	}
+	if b.Authority != nil {
+		v.certifiable(role, b.Authority)
+		return role
+	}
 	if _, has := b.Credentials[role]; known && !has {
 		v.errorf("the backend %q has no credentials for the role %q: add them under its credentials", b.Name, role)
 	}
 	return role
+}
+
+// certifiable lets the backend's authority sign for a role that a rule names.
+func (v value) certifiable(role string, a *backend.Authority) {
+	if !backend.CertifiableRole(role) {
+		v.errorf("%q: with auth: certificate a role's name is of a to z, 0 to 9 and _, as pg_ident.conf takes it from the certificate", role)
+		return
+	}
+	if !slices.Contains(a.Roles, role) {
+		a.Roles = append(a.Roles, role)
+	}
 }
 
 func (o *object) classes() statement.Class {

@@ -38,8 +38,10 @@ type Config struct {
 	Recheck  time.Duration
 	Kerberos Kerberos
 	Backends []backend.Options // in the order of the file
-	Rules    []rules.Rule      // in the order of the file, which is their rank
-	Journal  journal.Options
+	// Authorities are the files of the backends' authorities, by backend.
+	Authorities map[string]AuthorityFiles
+	Rules       []rules.Rule // in the order of the file, which is their rank
+	Journal     journal.Options
 	// Budget is what each account may write to the journal.
 	Budget  audit.BudgetLimits
 	Spool   spool.Options // where large messages wait
@@ -85,7 +87,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{File: path, Message: err.Error()}}
 	}
-	return parse(path, data)
+	return parse(&loader{file: path, anchors: anchorsOf{}}, data)
 }
 
 // loader collects the complaints of one file.
@@ -96,6 +98,8 @@ type loader struct {
 	// alone leaves the files that the configuration names unread: whoever tests
 	// rules need not have the proxy's secrets.
 	alone bool
+	// unmade names the backend whose authority need not be there yet.
+	unmade string
 }
 
 func (l *loader) complain(at *token.Position, key, message string) {
@@ -106,14 +110,13 @@ func (l *loader) complain(at *token.Position, key, message string) {
 	l.errs = append(l.errs, e)
 }
 
-func parse(path string, data []byte) (*Config, error) {
-	l := &loader{file: path, anchors: anchorsOf{}}
+func parse(l *loader, data []byte) (*Config, error) {
 	body, err := l.tree(data)
 	if err != nil {
 		return nil, err
 	}
 	root, ok := value{node: body, at: &token.Position{Line: 1, Column: 1}, l: l}.object()
-	c := newConfig(path, data)
+	c := newConfig(l.file, data)
 	if ok {
 		c.read(root)
 	}
@@ -125,7 +128,7 @@ func parse(path string, data []byte) (*Config, error) {
 
 func newConfig(path string, data []byte) *Config {
 	digest := sha256.Sum256(data)
-	return &Config{File: path, Digest: hex.EncodeToString(digest[:]), origins: map[credential]origin{}}
+	return &Config{File: path, Digest: hex.EncodeToString(digest[:]), Authorities: map[string]AuthorityFiles{}, origins: map[credential]origin{}}
 }
 
 // tree parses the YAML. The parser is a library that is fed a file: should it

@@ -47,6 +47,9 @@ func folder(tb testing.TB) string {
 	} {
 		write(tb, filepath.Join(dir, name), content, 0o600)
 	}
+	authority, authorityKey := pair(tb)
+	write(tb, filepath.Join(dir, "ledger-ca.pem"), authority, 0o644)
+	write(tb, filepath.Join(dir, "ledger-ca.key"), authorityKey, 0o600)
 	write(tb, filepath.Join(dir, "postgres.keytab"), keytab("CORP.EXAMPLE.COM", "postgres", 18), 0o600)
 	write(tb, filepath.Join(dir, "http.keytab"), keytab("CORP.EXAMPLE.COM", "http", 18), 0o600)
 	write(tb, filepath.Join(dir, "rc4.keytab"), keytab("CORP.EXAMPLE.COM", "postgres", 23), 0o600)
@@ -172,7 +175,7 @@ func TestExampleLoads(t *testing.T) {
 
 func TestExampleRules(t *testing.T) {
 	c := mustLoad(t, folder(t), example(t))
-	if len(c.Rules) != 2 {
+	if len(c.Rules) != 3 {
 		t.Fatalf("%d rules", len(c.Rules))
 	}
 	m, r := c.Rules[0], c.Rules[1]

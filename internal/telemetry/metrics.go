@@ -24,6 +24,7 @@ type Metrics struct {
 	Authorizations         *prometheus.CounterVec // result: allowed, denied
 	BackendConnectSeconds  *prometheus.HistogramVec
 	BackendConnectFailures *prometheus.CounterVec
+	Signatures             *prometheus.CounterVec // backend
 
 	// Sessions.
 	Sessions          *prometheus.GaugeVec   // backend, role
@@ -86,6 +87,7 @@ func (m *Metrics) makeLogin() {
 	m.Authorizations = m.counters("pgcustos_authorizations_total", "Authenticated clients by whether a rule gave them a session.", "result")
 	m.BackendConnectSeconds = m.histograms("pgcustos_backend_connect_seconds", "Time of a log-in at the backend.", networkBuckets, "backend")
 	m.BackendConnectFailures = m.counters("pgcustos_backend_connect_failures_total", "Log-ins at the backend that failed.", "backend")
+	m.Signatures = m.counters("pgcustos_backend_certificates_total", "Client certificates that were signed for log-ins at the backend.", "backend")
 }
 
 func (m *Metrics) makeSessions() {

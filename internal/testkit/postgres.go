@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type PostgresOptions struct {
 	// Config is put behind the settings of the testkit's own, each line as in
 	// postgresql.conf.
 	Config []string
+	// Bin is the directory of the server's programs; PGBIN where it is empty.
+	Bin string
 	// Detached lets the server outlive the program that started it.
 	Detached bool
 }
@@ -39,6 +42,7 @@ type Postgres struct {
 	options   PostgresOptions
 	temporary bool
 	process   *process
+	accesses  int // how often SetAccess was called
 }
 
 // StartPostgres makes and starts a cluster in dir, which must be empty or
@@ -59,10 +63,7 @@ func StartPostgres(ctx context.Context, dir string, options PostgresOptions) (*P
 }
 
 func (p *Postgres) start(ctx context.Context) error {
-	p.bin = os.Getenv("PGBIN")
-	if p.bin == "" {
-		p.bin = "/usr/lib/postgresql/15/bin"
-	}
+	p.bin = cmp.Or(p.options.Bin, os.Getenv("PGBIN"), "/usr/lib/postgresql/15/bin")
 	if _, err := os.Stat(filepath.Join(p.bin, "postgres")); err != nil {
 		return fmt.Errorf("%w: install the package postgresql-15 (internal/testkit/install.sh does) or set PGBIN", err)
 	}

@@ -38,11 +38,12 @@ func (p *Postgres) writeCertificates() error {
 	return p.give(keyFile)
 }
 
-const hba = `# Over TCP only with TLS and SCRAM. The socket's directory is its owner's alone.
-local   all postgres              trust
+// The socket's directory is its owner's alone.
+const hbaSocket = `local   all postgres              trust
 local   all all                   scram-sha-256
-hostssl all all      127.0.0.1/32 scram-sha-256
 `
+
+const hba = "# Over TCP only with TLS and SCRAM.\n" + hbaSocket + "hostssl all all      127.0.0.1/32 scram-sha-256\n"
 
 func (p *Postgres) writeConfig() error {
 	var err error

@@ -9,8 +9,8 @@ import (
 )
 
 // Credential is how the proxy proves to a backend that it may log in as a role.
-// Password is one kind; a client certificate, signed at each log-in for one
-// principal and role, is to be another.
+// Password is one kind; a client certificate, signed for one principal and role,
+// is another.
 type Credential interface {
 	// apply sets what proves it for one log-in, and what the server has to ask for:
 	// one that asks for anything else, or for nothing, is refused.

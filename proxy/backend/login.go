@@ -16,8 +16,9 @@ import (
 
 // Backend logs in at one backend. It is safe for concurrent use.
 type Backend struct {
-	opt      Options
-	template *pgconn.Config
+	opt          Options
+	template     *pgconn.Config
+	certificates *certificates // nil where roles log in with a password
 }
 
 // Login says as whom, and with what, a session begins.
@@ -26,6 +27,13 @@ type Login struct {
 	Database string
 	// Settings are the run-time parameters of the StartupMessage.
 	Settings map[string]string
+
+	// Principal is for whom a certificate is signed; Signing is told of each
+	// signature before it is made, and prevents it by an error.
+	Principal string
+	Signing   func(Signature) error
+	// Probe asks for a certificate that names nobody, in the place of Principal.
+	Probe bool
 }
 
 // Open checks the options. It connects to nothing.
@@ -39,7 +47,23 @@ func Open(opt Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: unset the PG* environment variables of the proxy: %w", opt.Name, err)
 	}
-	return &Backend{opt: opt, template: template}, nil
+	b := &Backend{opt: opt, template: template}
+	if opt.Authority != nil {
+		b.certificates = newCertificates(opt.Authority, opt.ConnectTimeout)
+	}
+	return b, nil
+}
+
+// credential returns how to log in as a role.
+func (b *Backend) credential(role string) (Credential, error) {
+	if b.certificates != nil {
+		return b.certificates, nil
+	}
+	credential, ok := b.opt.Credentials[role]
+	if !ok {
+		return nil, fmt.Errorf("backend %s has no credentials for role %s", b.opt.Name, role)
+	}
+	return credential, nil
 }
 
 func attrs(opt Options) string {
@@ -54,6 +78,15 @@ func (b *Backend) Name() string { return b.opt.Name }
 
 // Options returns what the backend was opened with.
 func (b *Backend) Options() Options { return b.opt }
+
+// Certificate returns the client certificate that a role is logged in with, signed
+// if there is none in use; nil where roles have passwords.
+func (b *Backend) Certificate(login Login) (*tls.Certificate, error) {
+	if b.certificates == nil {
+		return nil, nil
+	}
+	return b.certificates.get(&login)
+}
 
 // Connect logs in. The error is a *Failure. What it tells the client is the
 // server's own where it is about what the client asked for (its database, its
@@ -82,6 +115,7 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 	}
 	last.shut()
 	hc.Conn, hc.Frontend, hc.Config.Password = last.Conn, nil, ""
+	hc.Config.SSLCertMode = "disable" // a cancel needs no certificate, and by then it may have ended
 	if err := hc.Conn.SetDeadline(time.Time{}); err != nil {
 		return nil, failure(err)
 	}
@@ -90,9 +124,9 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 
 // config makes pgconn's configuration, field by field.
 func (b *Backend) config(login Login) (*pgconn.Config, error) {
-	credential, ok := b.opt.Credentials[login.Role]
-	if !ok {
-		return nil, fmt.Errorf("backend %s has no credentials for role %s", b.opt.Name, login.Role)
+	credential, err := b.credential(login.Role)
+	if err != nil {
+		return nil, err
 	}
 	c := b.template.Copy()
 	first := b.opt.Hosts[0]

@@ -19,6 +19,9 @@ type Options struct {
 	Connections int
 	// Credentials are how to log in as a role, by its name.
 	Credentials map[string]Credential
+	// Authority signs certificates for all roles, in the place of Credentials; nil
+	// where roles have passwords.
+	Authority *Authority
 }
 
 // Host is one address: a name or IP with a port, or the directory of a Unix
