@@ -5,6 +5,7 @@ TESTFLAGS     ?=
 FUZZTIME      ?= 30s
 BENCHTIME     ?= 1s
 BENCHCOUNT    ?= 6
+BENCHFLAGS    ?=
 AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
 export CGO_ENABLED = 1
@@ -47,8 +48,20 @@ lint: ## run golangci-lint with .golangci.yml
 fmt: ## format the code
 	$(GO) run $(GOLANGCI) fmt
 
+.PHONY: bench-tools
+bench-tools: ## the same, and what the benchmarks compare with (PgBouncer, HAProxy)
+	internal/testkit/install.sh bench
+
 .PHONY: bench
-bench: ## run the benchmarks, BENCHCOUNT (6) times each, for benchstat
+bench: bench-tools ## measure against direct, PgBouncer and HAProxy (12 minutes), and show it in docs/performance.md
+	$(GO) run ./bench -out bench/results -docs docs $(BENCHFLAGS)
+
+.PHONY: bench-gate
+bench-gate: bench-tools ## fail where pgcustos costs more than it may (90 seconds)
+	$(GO) run ./bench -gate $(BENCHFLAGS)
+
+.PHONY: bench-go
+bench-go: ## run the benchmarks in Go, BENCHCOUNT (6) times each, for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 60m -p 1 ./...
 
 .PHONY: bench-audit

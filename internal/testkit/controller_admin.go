@@ -95,6 +95,23 @@ func (c *Controller) CreateGroup(ctx context.Context, name string) error {
 		"objectClass", "group", "sAMAccountName", name))
 }
 
+// CreateGroups makes n groups whose names begin with prefix, and one account a
+// member of each, all in one go.
+func (c *Controller) CreateGroups(ctx context.Context, member, prefix string, n int) error {
+	memberDN, err := c.DN(ctx, member)
+	if err != nil {
+		return err
+	}
+	var records strings.Builder
+	for i := range n {
+		name := fmt.Sprintf("%s-%d", prefix, i)
+		records.WriteString(ldif(
+			"dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+BaseDN, "changetype", "add",
+			"objectClass", "group", "sAMAccountName", name, "member", memberDN) + "\n")
+	}
+	return c.modify(ctx, records.String())
+}
+
 // Rename gives an account another name: RDN, sAMAccountName and UPN.
 func (c *Controller) Rename(ctx context.Context, account, name string) error {
 	dn, err := c.DN(ctx, account)

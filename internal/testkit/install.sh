@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demonstration need on Debian 12: PostgreSQL 15,
 # Samba as a domain controller, the clients of both, and a C compiler for cgo.
+# With the word bench as its argument, also what the benchmarks compare with.
 # Says nothing and calls no apt where everything is there already.
 set -euo pipefail
+what=${1:-}
 
 # Each line: the package, and what it brings. A component that came another way
 # than by dpkg counts as well; the files are Debian's, on any architecture.
@@ -23,6 +25,11 @@ components() {
 		gcc                   /usr/bin/gcc
 		libc6-dev             /usr/include/*/bits/libc-header-start.h
 		ca-certificates       /etc/ssl/certs/ca-certificates.crt
+	END
+	[ "$what" = bench ] || return 0
+	cat <<-'END'
+		pgbouncer             /usr/sbin/pgbouncer
+		haproxy               /usr/sbin/haproxy
 	END
 }
 

@@ -35,3 +35,7 @@ func (p *Postgres) give(path string) error {
 	}
 	return os.Chown(path, int(p.owner.Uid), int(p.owner.Gid))
 }
+
+// Owner is whom the server runs as, for programs that use its Unix socket; nil
+// where that is whoever started it.
+func (p *Postgres) Owner() *syscall.Credential { return p.owner }
