@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,8 +15,8 @@ import (
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
 
-// relayBytes hands both connections to a driver, waits for the session's end,
-// and records it.
+// relayBytes hands both connections to a driver, which sees to it that the session's
+// end is recorded. It may return long before that: the goroutine is free to end.
 func (c *session) relayBytes() {
 	s := c.server
 	g := c.grant.Load()
@@ -33,18 +32,25 @@ func (c *session) relayBytes() {
 		Spool:        func() (parameters.Spool, error) { return parameters.TemporaryFile(s.spoolDir) },
 	})
 	c.relay = driver.New(driver.Options{
+		Loops:  s.loops,
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: judge, Recorder: s.recorder,
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
 		Spool: s.spool, Principal: c.context.Principal.GUID, MaxText: s.maxText,
 	})
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
 	live.Inc()
-	defer live.Dec()
 	s.enliven(c)
 	c.catchUp()
-	cause, err := c.relay.Run(context.Background())
-	s.deaden(c)
-	c.end(string(cause), err)
+	s.work.Add(1)
+	c.relay.Start(func(finish func() (driver.Cause, error)) {
+		defer s.work.Done()
+		defer c.contain()
+		defer c.leave()
+		defer live.Dec()
+		cause, err := finish()
+		s.deaden(c)
+		c.end(string(cause), err)
+	})
 }
 
 // path tells whether the start-up parameters change search_path.

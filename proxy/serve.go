@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/handover"
 )
 
 // Serve accepts clients until ctx ends or the listener fails. Live sessions go
@@ -52,6 +53,7 @@ func (s *Server) admit(conn net.Conn) {
 		return
 	}
 	tune(conn)
+	conn = handover.New(conn)
 	s.work.Go(func() {
 		defer release()
 		c := &session{server: s, id: newSessionID(), conn: conn, leaveStartup: release}
@@ -97,6 +99,7 @@ func (c *session) contain() {
 	if c.backend != nil {
 		_ = c.backend.Close()
 	}
+	c.trace.End("panic")
 	c.leave()
 }
 

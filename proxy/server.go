@@ -13,6 +13,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 	Tracer  *tracing.Tracer // nil for none
+	// Loops drive the sessions; nil: goroutines do, two for each.
+	Loops *driver.Loops
 	// SpoolDir is where parameters are put that are recorded and too large for memory,
 	// while their message comes in; "" is the system's directory for temporary files.
 	SpoolDir string
@@ -59,6 +62,7 @@ type Server struct {
 	judge    statement.Judge
 	maxText  int
 	spool    *spool.Store
+	loops    *driver.Loops
 	log      *slog.Logger
 	metrics  *instruments
 	tracer   *tracing.Tracer
@@ -89,6 +93,7 @@ func New(opt Options) *Server {
 		judge:    opt.Judge,
 		maxText:  opt.MaxText,
 		spool:    opt.Spool,
+		loops:    opt.Loops,
 		log:      opt.Log,
 		metrics:  newInstruments(opt.Metrics),
 		tracer:   opt.Tracer,

@@ -54,7 +54,7 @@ type session struct {
 	live     bool                       // guarded by server.mu: it is relayed
 }
 
-// run is the life of a session.
+// run is the life of a session, up to where a driver has it.
 func (c *session) run() {
 	policy := c.server.policy.Load()
 	c.policy = policy
@@ -70,17 +70,22 @@ func (c *session) run() {
 		return
 	}
 	c.trace = c.server.tracer.Begin(c.id)
-	defer c.trace.End("no_session") // unless it had one
-	if !c.authenticate(ctx) || !c.choose(ctx) || !c.occupy() {
-		return
-	}
-	defer c.leave()
-	c.hello.Release()
-	c.leaveStartup()
-	if !c.connect() || !c.greet() {
+	if !c.begin(ctx) {
+		c.trace.End("no_session")
+		c.leave()
 		return
 	}
 	c.relayBytes()
+}
+
+// begin takes a client that has said what it wants to its first ReadyForQuery.
+func (c *session) begin(ctx context.Context) bool {
+	if !c.authenticate(ctx) || !c.choose(ctx) || !c.occupy() {
+		return false
+	}
+	c.hello.Release()
+	c.leaveStartup()
+	return c.connect() && c.greet()
 }
 
 // startup takes the connection to its StartupMessage or CancelRequest.

@@ -161,6 +161,7 @@ func atRestart(before, after *config.Config) string {
 	}{
 		{"node", before.Node != after.Node},
 		{"listen.address", before.Listen.Address != after.Listen.Address},
+		{"listen.driver", before.Listen.Driver != after.Listen.Driver || before.Listen.Loops != after.Listen.Loops},
 		{"admin.address", before.Admin != after.Admin},
 		{"log.format", before.Log.Format != after.Log.Format},
 		{"journal", before.Journal != after.Journal},

@@ -25,6 +25,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 )
 
@@ -57,6 +58,7 @@ type daemon struct {
 	recorder *meter
 	reader   *statement.Reader
 	server   *proxy.Server
+	loops    *driver.Loops // nil for none
 	sinks    []*sink.Runner
 	tracer   *tracing.Tracer // nil for none
 	readings *reading.Server // nil where it cannot listen
@@ -123,9 +125,12 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	if err := d.startTracing(c); err != nil {
 		return d, err
 	}
+	if d.loops, err = c.Listen.OpenLoops(); err != nil {
+		return d, err
+	}
 	d.server = proxy.New(proxy.Options{
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, MaxText: c.Parser.MaxText, Spool: large, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
-		SpoolDir: c.Journal.Path,
+		SpoolDir: c.Journal.Path, Loops: d.loops,
 	})
 	d.published(c)
 	d.listenForReaders()
@@ -170,6 +175,9 @@ func (d *daemon) listenForReaders() {
 // what ends may have something to say.
 func (d *daemon) close() error {
 	var errs []error
+	if d.loops != nil {
+		errs = append(errs, d.loops.Close())
+	}
 	if d.policy != nil {
 		errs = append(errs, d.policy.close())
 	}

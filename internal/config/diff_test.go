@@ -34,6 +34,7 @@ func TestDiff(t *testing.T) {
 		{"service", "account: svc-orders", "account: svc-other", []string{"service svc-orders: removed, the account is taken for a person's", "service svc-other: added (owner alice@corp.example.com)"}},
 		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},
 		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
+		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},
 		{"journal", "segment_size: 64MiB", "segment_size: 128MiB", []string{"journal: segment_size: 64MiB becomes 128MiB"}},
 		{"rotate", "rotate: 24h", "rotate: 1h", []string{"journal: rotate: 24h0m0s becomes 1h0m0s"}},
 		{"compression", "compression: zstd", "compression: none", []string{"journal: compression: true becomes false"}},

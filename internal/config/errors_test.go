@@ -94,6 +94,8 @@ func TestErrors(t *testing.T) {
 		{"rules-not-a-list", "rules:  ", "rules: {}\nother:  "},
 		{"section-missing", "journal:\n  path: /var/lib/pgcustos/journal\n  segment_size: 64MiB\n  reserve: 1MiB                        # of each segment, for log-ins, denials and revocations\n  floor: 1GiB                          # below so much free disk, no account gets more than a quarter of the rest\n  budget: {rate: 32MiB, burst: 1GiB}   # what one account may write: a second, and at once\n  signing_key: journal.key             # signs checkpoints; pgcustos audit keygen makes it\n  rotate: 24h                          # the age at which a segment with events is sealed\n  compression: zstd                    # zstd | none: what is made of segments when they are full\n", ""},
 		{"service-owner-missing", "    owner: alice@corp.example.com\n", ""},
+		{"driver-unknown", "driver: epoll ", "driver: kqueue "},
+		{"loops-of-goroutines", "driver: epoll                        # epoll | goroutine: what moves the bytes of sessions\n  loops: 0", "driver: goroutine\n  loops: 4"},
 		{"rotate-short", "rotate: 24h", "rotate: 5s"},
 		{"compression-unknown", "compression: zstd", "compression: gzip"},
 		{"size-decimal-unit", "segment_size: 64MiB", "segment_size: 64MB"},

@@ -37,6 +37,7 @@ func (c *Config) readListen(root *object) {
 		ShutdownTimeout: o.duration("shutdown_timeout", 30*time.Second, 0, day),
 		MaxMessage:      int(o.size("max_message", maxMessage, 1<<16, maxMessage)),
 	}
+	c.readDriver(o)
 	p := o.section("pre_auth")
 	c.Listen.Startup = startup.Options{
 		TLS:               o.serverTLS(),

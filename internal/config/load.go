@@ -69,6 +69,10 @@ type Listen struct {
 	ShutdownTimeout time.Duration
 	// MaxMessage bounds a message that is judged, in bytes.
 	MaxMessage int
+	// Driver moves the bytes of sessions: epoll or goroutine. Loops is how many the
+	// former has; 0 for one for each processor.
+	Driver string
+	Loops  int
 }
 
 // Admin is the HTTP server for metrics and health; none where Address is empty.

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -52,6 +53,7 @@ type SiteConfig struct {
 	MaxMessage, PreAuth                    string
 	ProxyProtocolFrom, Journal             string
 	Parser, Grace, ShutdownTimeout         string
+	Driver                                 string // epoll or goroutine
 	Recheck                                string
 	Roles                                  []string
 	Limits                                 string // of the readers
@@ -161,6 +163,7 @@ func (s *Site) configure(context.Context) error {
 		BackendHost: s.Postgres.Host, BackendPort: s.Postgres.Port, Audit: s.options.Audit,
 		SegmentSize: "16MiB", Compression: "zstd", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
+		Driver: cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "goroutine"),
 		Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),
 	}

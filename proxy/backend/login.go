@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/handover"
 )
 
 // Backend logs in at one backend. It is safe for concurrent use.
@@ -144,7 +145,13 @@ func (b *Backend) config(login Login) (*pgconn.Config, error) {
 	c.MaxProtocolMessageBodyLen = maxLoginMessage
 	c.OAuthTokenProvider = nil
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}}
-	c.DialFunc = dialer.DialContext
+	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return handover.New(conn), nil
+	}
 	c.LookupFunc = (&net.Resolver{}).LookupHost
 	return c, credential.apply(c, &login)
 }

@@ -21,6 +21,7 @@ var (
 type buffer struct {
 	mem    *[]byte
 	have   int
+	most   int // bytes of mem that were ever written to
 	needed int // bytes that must fit
 	last   int // bytes of the last read
 }
@@ -45,12 +46,20 @@ func (b *buffer) take(n int) {
 	b.needed = 0
 }
 
+// room is where the next bytes go; grew tells how many came.
+func (b *buffer) room() []byte { return (*b.mem)[b.have:] }
+
+func (b *buffer) grew(n int) {
+	b.have += n
+	b.last = n
+	b.most = max(b.most, b.have)
+}
+
 // fill reads once.
 func (b *buffer) fill(c net.Conn) error {
 	b.fit()
-	n, err := c.Read((*b.mem)[b.have:])
-	b.have += n
-	b.last = n
+	n, err := c.Read(b.room())
+	b.grew(n)
 	return err
 }
 
@@ -60,28 +69,39 @@ func (b *buffer) fit() {
 	size := smallBuffer
 	switch {
 	case b.have >= largeBuffer:
-		// It doubles when it is full, not at each read.
-		if size = len(*b.mem); b.have == size {
-			size *= 2
-		}
+		size = b.doubled()
 	case b.last >= smallBuffer/2 || b.have > smallBuffer/2 || b.needed > smallBuffer:
 		size = largeBuffer
 	}
 	if b.mem != nil && (len(*b.mem) == size || b.have > 0 && len(*b.mem) > size) {
 		return
 	}
-	next := obtain(size)
-	if b.mem != nil {
-		copy(*next, (*b.mem)[:b.have])
-		release(b.mem)
+	b.move(obtain(size))
+}
+
+// doubled is the size for what is no smaller than a large buffer. It doubles when it
+// is full, not at each read.
+func (b *buffer) doubled() int {
+	if size := len(*b.mem); b.have < size {
+		return size
 	}
-	b.mem = next
+	return 2 * len(*b.mem)
+}
+
+// move goes on in other memory.
+func (b *buffer) move(next *[]byte) {
+	was, most := b.mem, b.most
+	if was != nil {
+		copy(*next, (*was)[:b.have])
+		release(was, most)
+	}
+	b.mem, b.most = next, b.have
 }
 
 // free gives the memory back.
 func (b *buffer) free() {
 	if b.mem != nil {
-		release(b.mem)
+		release(b.mem, b.most)
 	}
 	*b = buffer{}
 }
@@ -98,9 +118,10 @@ func obtain(size int) *[]byte {
 	}
 }
 
-// release gives pooled memory back. It is wiped: it may have held a password.
-func release(b *[]byte) {
-	clear(*b)
+// release gives pooled memory back, of which the first n bytes were written to. They
+// are wiped: they may have held a password.
+func release(b *[]byte, n int) {
+	clear((*b)[:n])
 	switch len(*b) {
 	case smallBuffer:
 		smallPool.Put(b)

@@ -60,13 +60,13 @@ type ends struct {
 	cause           chan Cause
 }
 
-func start(tb testing.TB) *ends {
+func (d kind) start(tb testing.TB) *ends {
 	tb.Helper()
-	return startWith(tb, func(*relay.Options, *Options) {})
+	return d.startWith(tb, func(*relay.Options, *Options) {})
 }
 
 // startWith is start with other options.
-func startWith(tb testing.TB, change func(*relay.Options, *Options)) *ends {
+func (d kind) startWith(tb testing.TB, change func(*relay.Options, *Options)) *ends {
 	tb.Helper()
 	clientOut, clientIn := tcpPair(tb)
 	backendOut, backendIn := tcpPair(tb)
@@ -86,11 +86,11 @@ func startWith(tb testing.TB, change func(*relay.Options, *Options)) *ends {
 	}
 	change(&machine, &options)
 	options.Machine = relay.New(machine)
-	e.relay = New(options)
-	go func() {
-		cause, _ := e.relay.Run(context.Background())
+	e.relay = d.make(options)
+	go e.relay.Start(func(finish func() (Cause, error)) {
+		cause, _ := finish()
 		e.cause <- cause
-	}()
+	})
 	tb.Cleanup(func() {
 		_ = e.client.Close()
 		_ = e.backend.Close()
@@ -172,149 +172,189 @@ var (
 )
 
 func TestClientLeavesWithNothingOutstanding(t *testing.T) {
-	e := start(t)
-	_ = e.client.Close()
-	if got := rest(t, e.backend); !bytes.Equal(got, terminate) {
-		t.Errorf("the backend got %q", got)
-	}
-	_ = e.backend.Close()
-	e.ended(t, ClientClosed)
-	if n := e.cancelled.Load(); n != 0 {
-		t.Errorf("%d cancels", n)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			_ = e.client.Close()
+			if got := rest(t, e.backend); !bytes.Equal(got, terminate) {
+				t.Errorf("the backend got %q", got)
+			}
+			_ = e.backend.Close()
+			e.ended(t, ClientClosed)
+			if n := e.cancelled.Load(); n != 0 {
+				t.Errorf("%d cancels", n)
+			}
+		})
 	}
 }
 
 func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
-	e := start(t)
-	send(t, e.client, query)
-	_ = e.client.CloseWrite()
-	receive(t, e.backend, len(query)+len(terminate))
-	send(t, e.backend, answer)
-	_ = e.backend.Close()
-	if got := rest(t, e.client); !bytes.Equal(got, answer) {
-		t.Errorf("the client got %q", got)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, query)
+			_ = e.client.CloseWrite()
+			receive(t, e.backend, len(query)+len(terminate))
+			send(t, e.backend, answer)
+			_ = e.backend.Close()
+			if got := rest(t, e.client); !bytes.Equal(got, answer) {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, ClientClosed)
+		})
 	}
-	e.ended(t, ClientClosed)
 }
 
 func TestStatementOfAClientThatLeftIsCancelled(t *testing.T) {
-	e := start(t)
-	send(t, e.client, query)
-	receive(t, e.backend, len(query))
-	_ = e.client.Close()
-	e.ended(t, ClientClosed)
-	if n := e.cancelled.Load(); n != 1 {
-		t.Errorf("%d cancels", n)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, query)
+			receive(t, e.backend, len(query))
+			_ = e.client.Close()
+			e.ended(t, ClientClosed)
+			if n := e.cancelled.Load(); n != 1 {
+				t.Errorf("%d cancels", n)
+			}
+		})
 	}
 }
 
 func TestQueryAndGoodbyeInOneWrite(t *testing.T) {
-	e := start(t)
-	send(t, e.client, append(append([]byte(nil), query...), terminate...))
-	receive(t, e.backend, len(query)+len(terminate))
-	send(t, e.backend, answer)
-	_ = e.backend.Close()
-	if got := rest(t, e.client); !bytes.Equal(got, answer) {
-		t.Errorf("the client got %q", got)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, append(append([]byte(nil), query...), terminate...))
+			receive(t, e.backend, len(query)+len(terminate))
+			send(t, e.backend, answer)
+			_ = e.backend.Close()
+			if got := rest(t, e.client); !bytes.Equal(got, answer) {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, ClientTerminated)
+		})
 	}
-	e.ended(t, ClientTerminated)
 }
 
 func TestBackendThatGoesAwayWithoutAWord(t *testing.T) {
-	e := start(t)
-	send(t, e.client, query)
-	receive(t, e.backend, len(query))
-	_ = e.backend.Close()
-	got := rest(t, e.client)
-	f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):])
-	if string(f.Code) != pgwire.ConnectionFailure || !bytes.Contains(got, []byte(incident)) {
-		t.Errorf("the client got %q", got)
-	}
-	e.ended(t, BackendLost)
-	if e.relay.Incident() != incident {
-		t.Errorf("the end has incident %q", e.relay.Incident())
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, query)
+			receive(t, e.backend, len(query))
+			_ = e.backend.Close()
+			got := rest(t, e.client)
+			f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):])
+			if string(f.Code) != pgwire.ConnectionFailure || !bytes.Contains(got, []byte(incident)) {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, BackendLost)
+			if e.relay.Incident() != incident {
+				t.Errorf("the end has incident %q", e.relay.Incident())
+			}
+		})
 	}
 }
 
 func TestBackendThatSaysWhyIsNotSpokenFor(t *testing.T) {
-	e := start(t)
-	fatal := (&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "bye"}).Append(nil)
-	send(t, e.backend, fatal)
-	_ = e.backend.Close()
-	if got := rest(t, e.client); !bytes.Equal(got, fatal) {
-		t.Errorf("the client got %q", got)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			fatal := (&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "bye"}).Append(nil)
+			send(t, e.backend, fatal)
+			_ = e.backend.Close()
+			if got := rest(t, e.client); !bytes.Equal(got, fatal) {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, BackendClosed)
+		})
 	}
-	e.ended(t, BackendClosed)
 }
 
 func TestEndTellsTheClientAndCancels(t *testing.T) {
-	e := start(t)
-	send(t, e.client, query)
-	receive(t, e.backend, len(query))
-	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
-	got := rest(t, e.client)
-	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.AdminShutdown {
-		t.Errorf("the client got %q", got)
-	}
-	e.ended(t, Ended)
-	if n := e.cancelled.Load(); n != 1 {
-		t.Errorf("%d cancels", n)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, query)
+			receive(t, e.backend, len(query))
+			e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+			got := rest(t, e.client)
+			if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.AdminShutdown {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, Ended)
+			if n := e.cancelled.Load(); n != 1 {
+				t.Errorf("%d cancels", n)
+			}
+		})
 	}
 }
 
 // In the middle of a message there is no place for another.
 func TestEndInTheMiddleOfAMessageSaysNothing(t *testing.T) {
-	e := start(t)
-	send(t, e.backend, row[:7])
-	receive(t, e.client, 7)
-	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
-	if got := rest(t, e.client); len(got) != 0 {
-		t.Errorf("the client got %q", got)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.backend, row[:7])
+			receive(t, e.client, 7)
+			e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+			if got := rest(t, e.client); len(got) != 0 {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, Ended)
+		})
 	}
-	e.ended(t, Ended)
 }
 
 // A client that does not read and a backend that goes on sending: the session
 // can be ended all the same.
 func TestEndOfASlowReader(t *testing.T) {
-	e := start(t)
-	go func() {
-		for {
-			if _, err := e.backend.Write(bytes.Repeat(row, 1000)); err != nil {
-				return
-			}
-		}
-	}()
-	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
-	e.ended(t, Ended)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			go func() {
+				for {
+					if _, err := e.backend.Write(bytes.Repeat(row, 1000)); err != nil {
+						return
+					}
+				}
+			}()
+			e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+			e.ended(t, Ended)
+		})
+	}
 }
 
 // A pipeline that is longer than the queue: the client is held back, and goes on.
 func TestLongPipeline(t *testing.T) {
-	e := start(t)
-	const n = 10_000
-	go func() {
-		for range n / 100 {
-			if _, err := e.client.Write(bytes.Repeat(query, 100)); err != nil {
-				return
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			const n = 10_000
+			go func() {
+				for range n / 100 {
+					if _, err := e.client.Write(bytes.Repeat(query, 100)); err != nil {
+						return
+					}
+				}
+			}()
+			go func() {
+				b := make([]byte, len(query))
+				for range n {
+					if _, err := io.ReadFull(e.backend, b); err != nil {
+						return
+					}
+					if _, err := e.backend.Write(answer); err != nil {
+						return
+					}
+				}
+			}()
+			for range n {
+				if got := receive(t, e.client, len(answer)); !bytes.Equal(got, answer) {
+					t.Fatalf("the client got %q", got)
+				}
 			}
-		}
-	}()
-	go func() {
-		b := make([]byte, len(query))
-		for range n {
-			if _, err := io.ReadFull(e.backend, b); err != nil {
-				return
-			}
-			if _, err := e.backend.Write(answer); err != nil {
-				return
-			}
-		}
-	}()
-	for range n {
-		if got := receive(t, e.client, len(answer)); !bytes.Equal(got, answer) {
-			t.Fatalf("the client got %q", got)
-		}
+		})
 	}
 }
 
@@ -351,7 +391,14 @@ func TestBufferGrowsAndShrinks(t *testing.T) {
 
 // BenchmarkBulk sees a driver that does not keep its large buffer.
 func BenchmarkBulk(b *testing.B) {
-	e := start(b)
+	for _, d := range kinds(b) {
+		b.Run(d.name, func(b *testing.B) { benchmarkBulk(b, d) })
+	}
+}
+
+func benchmarkBulk(b *testing.B, d kind) {
+	b.Helper()
+	e := d.start(b)
 	const rows = 1000
 	result := append(bytes.Repeat(row, rows), answer[len(row):]...)
 	go func() {
@@ -376,30 +423,34 @@ func BenchmarkBulk(b *testing.B) {
 // Work behind a Sync that a failed COPY may have swallowed: the client hears why
 // the session ends.
 func TestAdriftIsTold(t *testing.T) {
-	e := start(t)
-	copies := bytes.Join([][]byte{
-		pgwire.AppendMessage(nil, pgwire.Parse, []byte("\x00COPY t FROM STDIN\x00\x00\x00")),
-		pgwire.AppendMessage(nil, pgwire.Bind, make([]byte, 8)),
-		pgwire.AppendMessage(nil, pgwire.Execute, make([]byte, 5)),
-	}, nil)
-	send(t, e.client, copies)
-	receive(t, e.backend, len(copies))
-	reading := bytes.Join([][]byte{
-		pgwire.AppendMessage(nil, pgwire.ParseComplete), pgwire.AppendMessage(nil, pgwire.BindComplete),
-		pgwire.AppendMessage(nil, pgwire.CopyInResponse, make([]byte, 3)),
-	}, nil)
-	send(t, e.backend, reading)
-	receive(t, e.client, len(reading))
-	data := append(pgwire.AppendMessage(nil, pgwire.CopyData, []byte("x\n")), pgwire.AppendMessage(nil, pgwire.Sync)...)
-	send(t, e.client, data)
-	receive(t, e.backend, len(data))
-	refused := (&pgwire.Error{Severity: pgwire.SeverityError, Code: "22P02", Message: "bad input"}).Append(nil)
-	send(t, e.backend, refused)
-	receive(t, e.client, len(refused))
-	send(t, e.client, query)
-	got := rest(t, e.client)
-	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.ProtocolViolation {
-		t.Errorf("the client got %q", got)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			copies := bytes.Join([][]byte{
+				pgwire.AppendMessage(nil, pgwire.Parse, []byte("\x00COPY t FROM STDIN\x00\x00\x00")),
+				pgwire.AppendMessage(nil, pgwire.Bind, make([]byte, 8)),
+				pgwire.AppendMessage(nil, pgwire.Execute, make([]byte, 5)),
+			}, nil)
+			send(t, e.client, copies)
+			receive(t, e.backend, len(copies))
+			reading := bytes.Join([][]byte{
+				pgwire.AppendMessage(nil, pgwire.ParseComplete), pgwire.AppendMessage(nil, pgwire.BindComplete),
+				pgwire.AppendMessage(nil, pgwire.CopyInResponse, make([]byte, 3)),
+			}, nil)
+			send(t, e.backend, reading)
+			receive(t, e.client, len(reading))
+			data := append(pgwire.AppendMessage(nil, pgwire.CopyData, []byte("x\n")), pgwire.AppendMessage(nil, pgwire.Sync)...)
+			send(t, e.client, data)
+			receive(t, e.backend, len(data))
+			refused := (&pgwire.Error{Severity: pgwire.SeverityError, Code: "22P02", Message: "bad input"}).Append(nil)
+			send(t, e.backend, refused)
+			receive(t, e.client, len(refused))
+			send(t, e.client, query)
+			got := rest(t, e.client)
+			if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.ProtocolViolation {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, ClientFraming)
+		})
 	}
-	e.ended(t, ClientFraming)
 }

@@ -2,10 +2,7 @@ package driver
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +38,8 @@ type Options struct {
 	// MaxText is the longest text, in bytes, that Judge reads. A spooled one that is
 	// longer is masked on its way to the record, and UNKNOWN.
 	MaxText int
+	// Loops drive the session; nil for two goroutines of its own.
+	Loops *Loops
 }
 
 // Cause says why a session ended. It stands in records.
@@ -61,7 +60,7 @@ const (
 	SpoolLost        Cause = "spool_lost"        // what was kept of a large message could not be read while it was forwarded
 )
 
-// Relay drives one session. Run is called once; End may be called from anywhere.
+// Relay drives one session. Start is called once; End may be called from anywhere.
 type Relay struct {
 	opt Options
 
@@ -69,12 +68,24 @@ type Relay struct {
 	ending   chan struct{} // closed by End
 	endOnce  sync.Once
 
-	judging context.Context // ends with Run
-	drained chan struct{}   // a token: the backend answered something
-	braking atomic.Bool     // the client's direction waits for that
+	judging context.Context // ends with the session; nil before begin
+	stop    context.CancelFunc
+	drained chan struct{} // a token: the backend answered something
+	braking atomic.Bool   // the client's direction waits for that
 
+	// Each owned by its direction, wherever that runs.
+	client, backend direction
+	errand          *errand // of the client's direction, under way
+
+	place    place                 // in the event loops
 	fault    atomic.Pointer[fault] // the first
-	incident string                // owned by Run: of the last words to the client
+	incident string                // of the last words to the client
+}
+
+// direction is what an event loop leaves of one, when the session goes on without it.
+type direction struct {
+	buf buffer
+	end *part // nil while it goes on
 }
 
 // New makes a driver. It starts nothing.
@@ -82,22 +93,41 @@ func New(opt Options) *Relay {
 	return &Relay{opt: opt, ending: make(chan struct{}), drained: make(chan struct{}, 1)}
 }
 
-// End makes Run return soon: what runs is cancelled, the client is told e where
+// End makes the session end soon: what runs is cancelled, the client is told e where
 // a message may stand, and both connections are closed. Only the first call
 // counts.
 func (r *Relay) End(e *pgwire.Error) {
 	r.endOnce.Do(func() {
 		r.farewell.Store(e)
 		close(r.ending)
+		r.leaveLoop()
 	})
 }
 
-// Run moves bytes until either side ends, or End is called. It closes both
-// connections and joins its goroutines before it returns.
-func (r *Relay) Run(ctx context.Context) (Cause, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r.judging = ctx
+// Start moves bytes until either side ends, or End is called. It calls then once,
+// with what sees the session to its end: that closes both connections, joins
+// whatever was begun for the session, and tells the cause, or panics where a
+// direction did.
+//
+// With event loops Start returns at once, and then is called from a goroutine of its
+// own when the end has begun. Otherwise it is called by Start.
+func (r *Relay) Start(then func(finish func() (Cause, error))) {
+	if !r.enterLoop(then) {
+		then(r.finish)
+	}
+}
+
+// begin makes the context of what the session waits for.
+func (r *Relay) begin() {
+	if r.judging == nil {
+		r.judging, r.stop = context.WithCancel(context.Background())
+	}
+}
+
+// finish moves bytes with a goroutine for each direction, until the end.
+func (r *Relay) finish() (Cause, error) {
+	r.begin()
+	defer r.stop()
 	client, backend := make(chan part, 1), make(chan part, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() { client <- r.contained(r.clientLoop) })
@@ -105,11 +135,14 @@ func (r *Relay) Run(ctx context.Context) (Cause, error) {
 
 	cause, err := r.await(client, backend)
 
-	cancel()
+	r.stop()
 	r.opt.Machine.Halt()
 	_ = r.opt.Backend.Close()
 	closeClient(r.opt.Client)
 	wg.Wait()
+	if r.errand != nil {
+		<-r.errand.done // of a session that met a fault
+	}
 	_ = r.opt.Client.Close()
 	if f := r.fault.Load(); f != nil {
 		defer panic(f)
@@ -117,220 +150,3 @@ func (r *Relay) Run(ctx context.Context) (Cause, error) {
 	r.opt.Machine.Finish()
 	return cause, err
 }
-
-// fault is a panic of a direction. Run raises it again where its caller can
-// recover, when both connections are closed: it ends this session alone
-// (invariant 9).
-type fault struct {
-	value any
-	stack []byte
-}
-
-// Error implements error.
-func (f *fault) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) }
-
-func (r *Relay) contained(loop func() part) (p part) {
-	defer func() {
-		if v := recover(); v != nil {
-			f := &fault{value: v, stack: debug.Stack()}
-			r.fault.CompareAndSwap(nil, f)
-			p = part{Fault, f}
-		}
-	}()
-	return loop()
-}
-
-// part is how one direction ended.
-type part struct {
-	cause Cause
-	err   error
-}
-
-// await waits for the first cause of an end, and sees it through.
-func (r *Relay) await(client, backend chan part) (Cause, error) {
-	select {
-	case p := <-client:
-		if last := lastWords(p); last != nil {
-			r.farewell.CompareAndSwap(nil, last)
-			r.end(backend)
-			return p.cause, p.err
-		}
-		return r.clientEnded(p, backend)
-	case p := <-backend:
-		return r.backendEnded(p)
-	case <-r.ending:
-		r.end(backend)
-		return Ended, nil
-	}
-}
-
-// lastWords are for a client that is still there when its direction ended; nil
-// where PostgreSQL says nothing either.
-func lastWords(p part) *pgwire.Error {
-	switch {
-	case errors.Is(p.err, relay.ErrAdrift):
-		return adriftError()
-	case p.cause == SpoolLost:
-		return spoolLostError()
-	case p.cause == Unrecorded:
-		return unrecordedError()
-	default:
-		return nil
-	}
-}
-
-// clientEnded lets the backend finish what a client asked for that closed its
-// side, or went on with what is no message, for a while; it cancels at once where
-// the client is gone.
-func (r *Relay) clientEnded(p part, backend chan part) (Cause, error) {
-	m := r.opt.Machine
-	if p.cause == ClientClosed || p.cause == ClientTerminated || p.cause == ClientFraming {
-		if p.cause != ClientTerminated && m.MayTerminate() {
-			_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
-		} else if m.InCopy() {
-			return p.cause, p.err
-		}
-		if r.waitFor(backend, r.opt.ClientGoneGrace) {
-			return p.cause, p.err
-		}
-	}
-	if m.Outstanding() {
-		r.cancel()
-		r.waitFor(backend, cancelGrace)
-	}
-	return p.cause, p.err
-}
-
-// cancelGrace is how long the backend may take to notice a cancel.
-const cancelGrace = 2 * time.Second
-
-func (r *Relay) cancel() {
-	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
-	defer stop()
-	_ = r.opt.Cancel(ctx)
-}
-
-// waitFor reports whether the backend's direction ends in time.
-func (r *Relay) waitFor(backend chan part, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-backend:
-		return true
-	case <-t.C:
-		return false
-	case <-r.ending:
-		return false
-	}
-}
-
-// backendEnded tells the client where the backend went away without a word. A
-// second goodbye would confuse it. What runs is cancelled where nobody is left to
-// see its end.
-func (r *Relay) backendEnded(p part) (Cause, error) {
-	switch {
-	case p.cause != BackendClosed:
-	case r.opt.Machine.SaidGoodbye():
-		p = part{cause: ClientTerminated}
-	case !r.opt.Machine.Parted():
-		p.cause = BackendLost
-	}
-	switch p.cause {
-	case Unrecorded:
-		r.say(unrecordedError())
-	case BackendLost, BackendFraming:
-		r.say(&pgwire.Error{
-			Severity: pgwire.SeverityFatal,
-			Code:     pgwire.ConnectionFailure,
-			Message:  "the connection to the database server was lost",
-			Hint:     "What was running may or may not have taken effect. Connect again, and look.",
-		})
-	case ClientFraming:
-		r.say(adriftError())
-	case ClientGone, Fault:
-		if r.opt.Machine.Outstanding() {
-			r.cancel()
-		}
-	default:
-	}
-	return p.cause, p.err
-}
-
-func unrecordedError() *pgwire.Error {
-	return &pgwire.Error{
-		Severity: pgwire.SeverityFatal,
-		Code:     pgwire.IOError,
-		Message:  "terminating connection because an audit record could not be written",
-		Hint:     "What was running may or may not have taken effect. Tell the proxy's operator.",
-	}
-}
-
-func adriftError() *pgwire.Error {
-	return &pgwire.Error{
-		Severity: pgwire.SeverityFatal,
-		Code:     pgwire.ProtocolViolation,
-		Message:  relay.ErrAdrift.Error(),
-		Hint:     "Send Sync behind CopyDone or CopyFail only.",
-	}
-}
-
-// end ends the session for a reason of the proxy's own.
-func (r *Relay) end(backend chan part) {
-	r.opt.Machine.Halt()
-	phase, _ := r.opt.Machine.Activity()
-	if phase == relay.PhaseActive {
-		r.cancel()
-	}
-	// The backend's direction is woken, and given a moment to bring the message
-	// at hand to its end.
-	_ = r.opt.Client.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = r.opt.Backend.SetReadDeadline(time.Now().Add(settleTime))
-	<-backend
-	r.say(r.farewell.Load())
-	if r.opt.Machine.MayTerminate() {
-		_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
-	}
-}
-
-// settleTime is how long the answer to a cancel may take to come through before
-// the client is told goodbye.
-const settleTime = 100 * time.Millisecond
-
-// say sends the client a message of the proxy's own, where one may stand. The
-// backend's direction must have ended: there is one writer for each socket.
-func (r *Relay) say(e *pgwire.Error) {
-	if e == nil || !r.opt.Machine.Boundary() {
-		return
-	}
-	told := *e
-	if told.Incident == "" && r.opt.Incident != nil {
-		told.Incident = r.opt.Incident()
-	}
-	r.incident = told.Incident
-	_ = r.opt.Client.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = r.opt.Client.Write(told.Append(nil))
-}
-
-// Incident returns the id that the client was told at the end, "" where it was
-// told nothing. It is settled when Run has returned.
-func (r *Relay) Incident() string { return r.incident }
-
-// closeClient ends the client's connection so that what was written arrives:
-// close_notify, then the end of the stream, and what the client still sends is
-// read for a moment, for a reset would overtake the last words.
-func closeClient(c net.Conn) {
-	_ = c.SetDeadline(time.Now().Add(lingerTime))
-	if w, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = w.CloseWrite()
-	}
-	if n, ok := c.(interface{ NetConn() net.Conn }); ok {
-		if w, ok := n.NetConn().(interface{ CloseWrite() error }); ok {
-			_ = w.CloseWrite()
-		}
-	}
-	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-}
-
-const lingerTime = 500 * time.Millisecond

@@ -98,7 +98,7 @@ func (r *Relay) spooled(buf *buffer, out *relay.Output, f *spool.File, forward b
 // forwardFile sends a message to the backend as it came.
 func (r *Relay) forwardFile(f *spool.File) (p part, ended, ok bool) {
 	b := obtain(largeBuffer)
-	defer release(b)
+	defer release(b, len(*b))
 	for at := int64(0); at < f.Size(); {
 		n, err := f.ReadAt(*b, at)
 		if err != nil && !errors.Is(err, io.EOF) {

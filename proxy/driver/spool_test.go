@@ -60,7 +60,7 @@ func (*shelved) Discard() {}
 
 // spooled starts a session that spools what is over 64 KB. Texts of more than 1 MB are
 // not read.
-func spooled(t *testing.T, o spool.Options, classes statement.Class) (*ends, *shelf, *spool.Store) {
+func (d kind) spooled(t *testing.T, o spool.Options, classes statement.Class) (*ends, *shelf, *spool.Store) {
 	t.Helper()
 	o.Over = 64 << 10
 	if o.Directory == "" {
@@ -71,7 +71,7 @@ func spooled(t *testing.T, o spool.Options, classes statement.Class) (*ends, *sh
 		t.Fatal(err)
 	}
 	kept := &shelf{}
-	e := startWith(t, func(m *relay.Options, d *Options) {
+	e := d.startWith(t, func(m *relay.Options, d *Options) {
 		m.SpoolOver, m.MaxMessage, m.Recorder = store.Over(), 1<<30-2, kept
 		m.Grant = &auth.Grant{Classes: classes, Mode: auth.Enforce}
 		d.Spool, d.Recorder, d.MaxText, d.MaxMessage, d.Principal = store, kept, 1<<20, 1<<30-2, "alice"
@@ -117,159 +117,191 @@ func refusal() []byte {
 }
 
 func TestSpooledMessagePasses(t *testing.T) {
-	for name, n := range map[string]int{"read": 300 << 10, "masked": 3 << 20} {
-		t.Run(name, func(t *testing.T) {
-			e, kept, store := spooled(t, spool.Options{}, statement.Read|statement.Unknown)
-			message := big(n)
-			go func() {
-				rest := bytes.Join([][]byte{small, message, small}, nil)
-				for len(rest) > 0 {
-					k := min(len(rest), 70_001)
-					if _, err := e.client.Write(rest[:k]); err != nil {
-						return
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			for name, n := range map[string]int{"read": 300 << 10, "masked": 3 << 20} {
+				t.Run(name, func(t *testing.T) {
+					e, kept, store := d.spooled(t, spool.Options{}, statement.Read|statement.Unknown)
+					message := big(n)
+					go func() {
+						rest := bytes.Join([][]byte{small, message, small}, nil)
+						for len(rest) > 0 {
+							k := min(len(rest), 70_001)
+							if _, err := e.client.Write(rest[:k]); err != nil {
+								return
+							}
+							rest = rest[k:]
+						}
+					}()
+					arrives(t, e.backend, small)
+					arrives(t, e.backend, message)
+					arrives(t, e.backend, small)
+					settles(t, store)
+					if name == "masked" && kept.last().Class == statement.Unknown {
+						t.Error("the small one behind it is unknown")
 					}
-					rest = rest[k:]
-				}
-			}()
-			arrives(t, e.backend, small)
-			arrives(t, e.backend, message)
-			arrives(t, e.backend, small)
-			settles(t, store)
-			if name == "masked" && kept.last().Class == statement.Unknown {
-				t.Error("the small one behind it is unknown")
+				})
 			}
 		})
 	}
 }
 
 func TestUnreadMessageIsMasked(t *testing.T) {
-	e, kept, store := spooled(t, spool.Options{}, statement.Read)
-	message := pgwire.AppendMessage(nil, 'Q', []byte("SELECT 'secret', "+strings.Repeat("name, 'secret', ", 100_000)), []byte{0})
-	go func() { _, _ = e.client.Write(message) }()
-	arrives(t, e.backend, refusal())
-	settles(t, store)
-	ev := kept.last()
-	want := "SELECT ?, " + strings.Repeat("name, ?, ", 100_000)
-	if len(kept.blobs) != 1 || string(kept.blobs[0]) != want || ev.TextBlob.Length != int64(len(want)) || ev.TextDigest != ev.TextBlob.Digest {
-		t.Errorf("%d blobs, %d bytes named", len(kept.blobs), ev.TextBlob.Length)
-	}
-	if ev.Decision != audit.Denied || ev.Class != statement.Unknown || ev.Cause != string(statement.CauseSize) || ev.Form != statement.Masked || ev.Text != "" {
-		t.Errorf("recorded %+v", ev)
-	}
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e, kept, store := d.spooled(t, spool.Options{}, statement.Read)
+			message := pgwire.AppendMessage(nil, 'Q', []byte("SELECT 'secret', "+strings.Repeat("name, 'secret', ", 100_000)), []byte{0})
+			go func() { _, _ = e.client.Write(message) }()
+			arrives(t, e.backend, refusal())
+			settles(t, store)
+			ev := kept.last()
+			want := "SELECT ?, " + strings.Repeat("name, ?, ", 100_000)
+			if len(kept.blobs) != 1 || string(kept.blobs[0]) != want || ev.TextBlob.Length != int64(len(want)) || ev.TextDigest != ev.TextBlob.Digest {
+				t.Errorf("%d blobs, %d bytes named", len(kept.blobs), ev.TextBlob.Length)
+			}
+			if ev.Decision != audit.Denied || ev.Class != statement.Unknown || ev.Cause != string(statement.CauseSize) || ev.Form != statement.Masked || ev.Text != "" {
+				t.Errorf("recorded %+v", ev)
+			}
 
-	// What is short when it is masked stands in the record.
-	go func() { _, _ = e.client.Write(big(3 << 20)) }()
-	arrives(t, e.backend, refusal())
-	if ev := kept.last(); ev.Text != "SELECT ?" || len(kept.blobs) != 1 {
-		t.Errorf("recorded %q", ev.Text)
+			// What is short when it is masked stands in the record.
+			go func() { _, _ = e.client.Write(big(3 << 20)) }()
+			arrives(t, e.backend, refusal())
+			if ev := kept.last(); ev.Text != "SELECT ?" || len(kept.blobs) != 1 {
+				t.Errorf("recorded %q", ev.Text)
+			}
+		})
 	}
 }
 
 func TestSpoolHasNoRoom(t *testing.T) {
-	e, kept, store := spooled(t, spool.Options{Total: 4 << 20, PerPrincipal: 200 << 10}, statement.Read|statement.Unknown)
-	go func() { _, _ = e.client.Write(append(big(2<<20), small...)) }()
-	arrives(t, e.backend, refusal())
-	arrives(t, e.backend, small)
-	settles(t, store)
-	if len(kept.blobs) != 0 {
-		t.Error("something was kept")
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e, kept, store := d.spooled(t, spool.Options{Total: 4 << 20, PerPrincipal: 200 << 10}, statement.Read|statement.Unknown)
+			go func() { _, _ = e.client.Write(append(big(2<<20), small...)) }()
+			arrives(t, e.backend, refusal())
+			arrives(t, e.backend, small)
+			settles(t, store)
+			if len(kept.blobs) != 0 {
+				t.Error("something was kept")
+			}
+		})
 	}
 }
 
 // A length is only claimed: it takes no room.
 func TestClaimedLengthTakesNoRoom(t *testing.T) {
-	e, _, store := spooled(t, spool.Options{Total: 1 << 20}, statement.Read)
-	_, err := e.client.Write([]byte{'Q', 0x3f, 0xff, 0xff, 0xf0, 'S', 'E', 'L', 'E', 'C'})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = e.client.CloseWrite()
-	e.ended(t, ClientClosed)
-	if n := store.Used(); n != 0 {
-		t.Errorf("%d bytes are taken", n)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e, _, store := d.spooled(t, spool.Options{Total: 1 << 20}, statement.Read)
+			_, err := e.client.Write([]byte{'Q', 0x3f, 0xff, 0xff, 0xf0, 'S', 'E', 'L', 'E', 'C'})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = e.client.CloseWrite()
+			e.ended(t, ClientClosed)
+			if n := store.Used(); n != 0 {
+				t.Errorf("%d bytes are taken", n)
+			}
+		})
 	}
 }
 
 func TestClientVanishesMidway(t *testing.T) {
-	e, kept, store := spooled(t, spool.Options{}, statement.Read|statement.Unknown)
-	message := big(2 << 20)
-	send(t, e.client, message[:1<<20])
-	until(t, func() bool { return store.Used() > 0 })
-	_ = e.client.SetLinger(0)
-	_ = e.client.Close()
-	e.ended(t, ClientGone)
-	settles(t, store)
-	rest, _ := io.ReadAll(e.backend)
-	if bytes.Contains(rest, []byte("SELECT")) || kept.last().Type != "" {
-		t.Errorf("the backend got %.40q, recorded %v", rest, kept.last().Type)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e, kept, store := d.spooled(t, spool.Options{}, statement.Read|statement.Unknown)
+			message := big(2 << 20)
+			send(t, e.client, message[:1<<20])
+			until(t, func() bool { return store.Used() > 0 })
+			_ = e.client.SetLinger(0)
+			_ = e.client.Close()
+			e.ended(t, ClientGone)
+			settles(t, store)
+			rest, _ := io.ReadAll(e.backend)
+			if bytes.Contains(rest, []byte("SELECT")) || kept.last().Type != "" {
+				t.Errorf("the backend got %.40q, recorded %v", rest, kept.last().Type)
+			}
+		})
 	}
 }
 
 func TestBackendDiesWhileForwarding(t *testing.T) {
-	e, _, store := spooled(t, spool.Options{}, statement.Read|statement.Unknown)
-	message := big(32 << 20) // more than the sockets' buffers hold
-	go func() { _, _ = e.client.Write(message) }()
-	arrives(t, e.backend, message[:1<<20])
-	_ = e.backend.SetLinger(0)
-	_ = e.backend.Close()
-	select {
-	case got := <-e.cause:
-		e.cause <- got
-		if got != BackendLost && got != BackendClosed { // which direction notices first is open
-			t.Errorf("ended by %s", got)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("the session does not end")
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e, _, store := d.spooled(t, spool.Options{}, statement.Read|statement.Unknown)
+			message := big(32 << 20) // more than the sockets' buffers hold
+			go func() { _, _ = e.client.Write(message) }()
+			arrives(t, e.backend, message[:1<<20])
+			_ = e.backend.SetLinger(0)
+			_ = e.backend.Close()
+			select {
+			case got := <-e.cause:
+				e.cause <- got
+				if got != BackendLost && got != BackendClosed { // which direction notices first is open
+					t.Errorf("ended by %s", got)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("the session does not end")
+			}
+			settles(t, store)
+		})
 	}
-	settles(t, store)
 }
 
 // The session is ended while a message comes in, or is forwarded to a backend that
 // takes nothing.
 func TestEndWhileSpooling(t *testing.T) {
-	for name, all := range map[string]bool{"coming": false, "forwarding": true} {
-		t.Run(name, func(t *testing.T) {
-			e, _, store := spooled(t, spool.Options{}, statement.Read|statement.Unknown)
-			message := big(32 << 20)
-			if !all {
-				message = message[:len(message)/2]
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			for name, all := range map[string]bool{"coming": false, "forwarding": true} {
+				t.Run(name, func(t *testing.T) {
+					e, _, store := d.spooled(t, spool.Options{}, statement.Read|statement.Unknown)
+					message := big(32 << 20)
+					if !all {
+						message = message[:len(message)/2]
+					}
+					go func() { _, _ = e.client.Write(message) }()
+					if all {
+						arrives(t, e.backend, message[:1000])
+					} else {
+						until(t, func() bool { return store.Used() >= 1<<20 })
+					}
+					e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: "57P01", Message: "over"})
+					e.ended(t, Ended)
+					settles(t, store)
+				})
 			}
-			go func() { _, _ = e.client.Write(message) }()
-			if all {
-				arrives(t, e.backend, message[:1000])
-			} else {
-				until(t, func() bool { return store.Used() >= 1<<20 })
-			}
-			e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: "57P01", Message: "over"})
-			e.ended(t, Ended)
-			settles(t, store)
 		})
 	}
 }
 
 // Sessions take turns at the heavy work, and each gets its own.
 func TestManySessionsSpoolAtOnce(t *testing.T) {
-	var wg sync.WaitGroup
-	store, err := spool.Open(spool.Options{Directory: t.TempDir(), Over: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	message := big(2 << 20)
-	for range 30 {
-		e := startWith(t, func(m *relay.Options, d *Options) {
-			m.SpoolOver, m.MaxMessage = store.Over(), 1<<30-2
-			m.Grant = &auth.Grant{Classes: statement.Read | statement.Unknown, Mode: auth.Enforce}
-			d.Spool, d.MaxText, d.MaxMessage = store, 1<<20, 1<<30-2
-		})
-		wg.Go(func() { _, _ = e.client.Write(message) })
-		wg.Go(func() {
-			got := make([]byte, len(message))
-			_ = e.backend.SetReadDeadline(time.Now().Add(time.Minute))
-			if _, err := io.ReadFull(e.backend, got); err != nil || !bytes.Equal(got, message) {
-				t.Errorf("a message that arrived: %v", err)
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			var wg sync.WaitGroup
+			store, err := spool.Open(spool.Options{Directory: t.TempDir(), Over: 64 << 10})
+			if err != nil {
+				t.Fatal(err)
 			}
+			message := big(2 << 20)
+			for range 30 {
+				e := d.startWith(t, func(m *relay.Options, d *Options) {
+					m.SpoolOver, m.MaxMessage = store.Over(), 1<<30-2
+					m.Grant = &auth.Grant{Classes: statement.Read | statement.Unknown, Mode: auth.Enforce}
+					d.Spool, d.MaxText, d.MaxMessage = store, 1<<20, 1<<30-2
+				})
+				wg.Go(func() { _, _ = e.client.Write(message) })
+				wg.Go(func() {
+					got := make([]byte, len(message))
+					_ = e.backend.SetReadDeadline(time.Now().Add(time.Minute))
+					if _, err := io.ReadFull(e.backend, got); err != nil || !bytes.Equal(got, message) {
+						t.Errorf("a message that arrived: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			settles(t, store)
 		})
 	}
-	wg.Wait()
-	settles(t, store)
 }

@@ -106,6 +106,7 @@ type Machine struct {
 	tags        []byte  // command tags of a text that could not be read
 	unknownRows int64   // and the rows that they count
 
+	long    bool      // a statement was prepared whose text is kept in a file; owned by the client's direction
 	copyIn  bool      // the backend is reading COPY data
 	sent    copyMeter // COPY data of the client's, since the last message that was none
 	given   copyMeter // COPY data of the backend's

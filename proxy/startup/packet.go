@@ -99,6 +99,10 @@ type replay struct {
 	have []byte
 }
 
+// NetConn returns the connection below. Behind the handshake that replay is made for,
+// it is where all bytes come from.
+func (r *replay) NetConn() net.Conn { return r.Conn }
+
 func (r *replay) Read(b []byte) (int, error) {
 	if len(r.have) > 0 {
 		n := copy(b, r.have)

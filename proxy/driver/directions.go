@@ -1,0 +1,226 @@
+package driver
+
+import (
+	"errors"
+	"io"
+	"net"
+	"runtime/debug"
+
+	"github.com/pgcustos/pgcustos/proxy/handover"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// part is how one direction ended.
+type part struct {
+	cause Cause
+	err   error
+}
+
+// contained runs a direction, and turns a panic into its end.
+func (r *Relay) contained(loop func() part) (p part) {
+	defer func() {
+		if v := recover(); v != nil {
+			p = r.faulted(v, debug.Stack())
+		}
+	}()
+	return loop()
+}
+
+// clientLoop moves the client's bytes to the backend until the client ends. It goes
+// on where an event loop stood.
+func (r *Relay) clientLoop() part {
+	buf := &r.client.buf
+	defer buf.free()
+	var out relay.Output
+	if p, ended := r.takeUp(buf, &out); ended {
+		return p
+	}
+	for {
+		err := buf.fill(r.opt.Client)
+		if p, ended := r.forward(buf, &out); ended {
+			return p
+		}
+		if err != nil {
+			return clientError(err, r.opt.Machine)
+		}
+	}
+}
+
+// takeUp goes on with what an event loop has left of the client's direction.
+func (r *Relay) takeUp(buf *buffer, out *relay.Output) (p part, ended bool) {
+	if err := settle(r.opt.Backend); err != nil {
+		r.opt.Machine.Halt() // the backend's direction tells why it closed
+	}
+	if e := r.errand; e != nil {
+		if p, ended := r.conclude(e, buf); ended {
+			return p, true
+		}
+	}
+	if r.client.end != nil {
+		return *r.client.end, true
+	}
+	return r.forward(buf, out)
+}
+
+// settle sends what an event loop has left unsent.
+func settle(c net.Conn) error {
+	if h := handover.Of(c); h != nil {
+		return h.Settle()
+	}
+	return nil
+}
+
+// forward gives the machine what has come from the client, until it needs more.
+func (r *Relay) forward(buf *buffer, out *relay.Output) (p part, ended bool) {
+	more := true
+	for more && buf.len() > 0 {
+		out.Reset()
+		n, next := r.opt.Machine.Client(r.opt.Now(), buf.bytes(), out)
+		p, ended, more = r.carryOut(buf, out, n, next)
+	}
+	return p, ended
+}
+
+// carryOut does what a step of the machine asks for. more tells that it may be asked
+// again.
+func (r *Relay) carryOut(buf *buffer, out *relay.Output, n int, next relay.Next) (p part, ended, more bool) {
+	if p, ended, ok := r.send(out); !ok {
+		buf.take(buf.len())
+		return p, ended, false
+	}
+	if next == relay.JudgeText {
+		// The text is a range of the buffer, which take moves: invariant 6.
+		text, encoding := r.opt.Machine.Text()
+		r.opt.Machine.Judged(r.opt.Judge.Judge(r.judging, text, encoding))
+	}
+	return r.goOn(buf, out, n, next)
+}
+
+// goOn takes what the machine is done with, and waits for what it waits for.
+func (r *Relay) goOn(buf *buffer, out *relay.Output, n int, next relay.Next) (p part, ended, more bool) {
+	buf.take(n)
+	switch next {
+	case relay.JudgeText:
+	case relay.Spool:
+		p, ended = r.spool(buf, out)
+	case relay.More:
+		buf.want(min(r.opt.Machine.Want(), r.opt.MaxMessage))
+		return part{}, false, false
+	case relay.Full:
+		if !r.awaitDrain() {
+			return part{ClientClosed, nil}, true, false
+		}
+	case relay.Terminated:
+		buf.take(buf.len())
+		return part{}, false, false
+	case relay.Broken, relay.Adrift:
+		p, ended = lostFraming(next), true
+	}
+	return p, ended, !ended
+}
+
+// lostFraming is how the client's direction ends that cannot be followed.
+func lostFraming(next relay.Next) part {
+	if next == relay.Adrift {
+		return part{ClientFraming, relay.ErrAdrift}
+	}
+	return part{ClientFraming, nil}
+}
+
+// send waits for the record that the output rests on, and writes it. Where ok is
+// false, nothing more goes to the backend.
+func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
+	if out.Durable {
+		if err := r.opt.Recorder.Wait(r.judging, out.Receipt); err != nil {
+			return part{Unrecorded, err}, true, false
+		}
+	}
+	if err := write(r.opt.Backend, out.Chunks); err != nil {
+		// The backend's direction tells why it closed.
+		r.opt.Machine.Halt()
+		return part{}, false, false
+	}
+	return part{}, false, true
+}
+
+// awaitDrain waits until the backend has answered something.
+func (r *Relay) awaitDrain() bool {
+	r.braking.Store(true)
+	defer r.braking.Store(false)
+	select {
+	case <-r.drained:
+		return true
+	case <-r.judging.Done():
+		return false
+	}
+}
+
+// backendLoop moves the backend's bytes to the client until the backend ends. It
+// goes on where an event loop stood.
+func (r *Relay) backendLoop() part {
+	buf := &r.backend.buf
+	defer buf.free()
+	var out relay.Output
+	if err := settle(r.opt.Client); err != nil {
+		return part{ClientGone, err}
+	}
+	if r.backend.end != nil {
+		return *r.backend.end
+	}
+	for {
+		readErr := buf.fill(r.opt.Backend)
+		out.Reset()
+		n, err := r.opt.Machine.Backend(r.opt.Now(), buf.bytes(), &out)
+		if writeErr := write(r.opt.Client, out.Chunks); writeErr != nil {
+			return part{ClientGone, writeErr}
+		}
+		buf.take(n)
+		if r.braking.Load() {
+			select {
+			case r.drained <- struct{}{}:
+			default:
+			}
+		}
+		switch {
+		case err != nil:
+			return backendError(err)
+		case readErr != nil:
+			return part{BackendClosed, readErr}
+		}
+	}
+}
+
+// backendError is how the backend's direction ends by an error of the machine.
+func backendError(err error) part {
+	switch {
+	case errors.Is(err, relay.ErrBackendFraming):
+		return part{BackendFraming, err}
+	case errors.Is(err, relay.ErrAdrift):
+		return part{ClientFraming, err}
+	default:
+		return part{Unrecorded, err}
+	}
+}
+
+// write sends the chunks in their order.
+func write(c net.Conn, chunks [][]byte) error {
+	for _, b := range chunks {
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clientError tells a side that was closed from a connection that broke. A
+// client that does not send close_notify has closed all the same.
+func clientError(err error, m *relay.Machine) part {
+	switch {
+	case m.Parted():
+		return part{ClientTerminated, nil}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return part{ClientClosed, nil}
+	default:
+		return part{ClientGone, err}
+	}
+}

@@ -1,0 +1,190 @@
+package driver
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pgcustos/pgcustos/proxy/handover"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// loop is one thread that drives many sessions. Nothing of it may block but
+// epoll_wait. What it owns is touched by its goroutine alone.
+type loop struct {
+	epoll, wake int
+	sessions    atomic.Int32
+
+	mu     sync.Mutex
+	inbox  []message // guarded by mu
+	called bool      // guarded by mu: wake was written to
+	over   bool      // guarded by mu: wake is no more
+
+	// Owned by run.
+	table   table
+	ready   []*session // have more to do, though no descriptor will tell
+	others  []*session // the memory of the last ready
+	blocks  blocks
+	unsent  handover.Memory
+	outputs []*relay.Output
+	mail    []message
+	closed  bool
+}
+
+// message is what others tell a loop.
+type message struct {
+	what    what
+	session *session
+}
+
+type what uint8
+
+const (
+	entering  what = iota // a session is the loop's from now on
+	concluded             // its errand is done
+	ending                // it is to end
+	closing               // the loop itself
+)
+
+func openLoop() (l *loop, err error) {
+	l = &loop{}
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(l.epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	// Edge by edge: what it counts is never read.
+	if err = l.control(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN|unix.EPOLLET, wakeKey); err != nil {
+		_ = unix.Close(l.wake)
+		_ = unix.Close(l.epoll)
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *loop) control(op, fd int, events uint32, k key) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: k.slot, Pad: k.age}))
+}
+
+// one is what an eventfd counts by.
+var one = [8]byte{1}
+
+// post tells the loop something. It may be called from anywhere.
+func (l *loop) post(m message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inbox = append(l.inbox, m)
+	if !l.called && !l.over {
+		_, _ = unix.Write(l.wake, one[:])
+	}
+	l.called = true
+}
+
+// eventsAtOnce bounds what one epoll_wait tells of.
+const eventsAtOnce = 128
+
+func (l *loop) run() {
+	// The thread is the loop's: the scheduler moves nothing else to it in the moments
+	// that the loop waits, and the loop not away from what its caches hold.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	events := make([]unix.EpollEvent, eventsAtOnce)
+	for !l.closed {
+		for i := range l.wait(events) {
+			l.happened(&events[i])
+		}
+		l.read()
+		l.goOn()
+	}
+	l.dissolve()
+}
+
+// wait waits for events, unless there is something to do.
+func (l *loop) wait(events []unix.EpollEvent) int {
+	timeout := -1
+	if len(l.ready) > 0 {
+		timeout = 0
+	}
+	for {
+		n, err := unix.EpollWait(l.epoll, events, timeout)
+		switch {
+		case err == nil:
+			return n
+		case !errors.Is(err, unix.EINTR):
+			panic(os.NewSyscallError("epoll_wait", err)) // a descriptor was closed that was not ours to close
+		}
+	}
+}
+
+// happened turns to the session that an event is of.
+func (l *loop) happened(ev *unix.EpollEvent) {
+	k := key{ev.Fd, ev.Pad}
+	if s := l.table.find(k); s != nil {
+		s.happened(k.side(), ev.Events)
+	}
+}
+
+// read takes what others have told.
+func (l *loop) read() {
+	l.mu.Lock()
+	l.mail, l.inbox = l.inbox, l.mail[:0]
+	l.called = false
+	l.mu.Unlock()
+	for i, m := range l.mail {
+		l.mail[i] = message{}
+		switch m.what {
+		case entering:
+			m.session.enter()
+		case concluded:
+			m.session.concluded()
+		case ending:
+			m.session.leave()
+		case closing:
+			l.closed = true
+		}
+	}
+}
+
+// goOn gives each session that has more to do a turn.
+func (l *loop) goOn() {
+	l.ready, l.others = l.others[:0], l.ready
+	for i, s := range l.others {
+		l.others[i] = nil
+		s.queued = false
+		s.turn()
+	}
+}
+
+// dissolve sends the sessions away and closes what is the loop's.
+func (l *loop) dissolve() {
+	for _, s := range l.table.all() {
+		s.leave()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	_ = unix.Close(l.wake)
+	_ = unix.Close(l.epoll)
+}
+
+// output lends an Output; it is given back when it was sent.
+func (l *loop) output() *relay.Output {
+	n := len(l.outputs)
+	if n == 0 {
+		return new(relay.Output)
+	}
+	out := l.outputs[n-1]
+	l.outputs = l.outputs[:n-1]
+	return out
+}
+
+func (l *loop) giveBack(out *relay.Output) {
+	out.Reset()
+	l.outputs = append(l.outputs, out)
+}

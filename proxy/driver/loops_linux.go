@@ -1,0 +1,91 @@
+package driver
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pgcustos/pgcustos/proxy/handover"
+)
+
+// Loops are event loops that drive sessions together.
+type Loops struct {
+	loops []*loop
+	next  atomic.Uint32 // where the search for the least loaded begins
+	work  sync.WaitGroup
+}
+
+// OpenLoops starts n loops; 0 stands for one for each processor.
+func OpenLoops(n int) (*Loops, error) {
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	ls := &Loops{}
+	for range n {
+		l, err := openLoop()
+		if err != nil {
+			_ = ls.Close()
+			return nil, fmt.Errorf("event loop: %w", err)
+		}
+		ls.loops = append(ls.loops, l)
+		ls.work.Go(l.run)
+	}
+	return ls, nil
+}
+
+// Close ends the loops. Sessions that are left go on with goroutines.
+func (ls *Loops) Close() error {
+	for _, l := range ls.loops {
+		l.post(message{what: closing})
+	}
+	ls.work.Wait()
+	return nil
+}
+
+// least is the loop with the fewest sessions; of several, each in turn.
+func (ls *Loops) least() *loop {
+	first := int(ls.next.Add(1))
+	best := ls.loops[first%len(ls.loops)]
+	for i := range ls.loops {
+		if l := ls.loops[(first+i)%len(ls.loops)]; l.sessions.Load() < best.sessions.Load() {
+			best = l
+		}
+	}
+	return best
+}
+
+// place is where a session is driven, for those who call from outside.
+type place struct{ session atomic.Pointer[session] }
+
+// enterLoop hands the session to a loop. It reports whether that was possible: the
+// descriptors of both connections must be within reach, and more to be had.
+func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
+	client, backend := handover.Of(r.opt.Client), handover.Of(r.opt.Backend)
+	if r.opt.Loops == nil || client == nil || backend == nil {
+		return false
+	}
+	l := r.opt.Loops.least()
+	if _, err := client.Detach(&l.unsent); err != nil {
+		return false
+	}
+	if _, err := backend.Detach(&l.unsent); err != nil {
+		client.Attach()
+		return false
+	}
+	s := &session{Relay: r, loop: l, then: then}
+	s.ends[clientSide] = newEnd(client, r.opt.Client)
+	s.ends[backendSide] = newEnd(backend, r.opt.Backend)
+	l.sessions.Add(1)
+	r.place.session.Store(s)
+	l.post(message{what: entering, session: s})
+	return true
+}
+
+// leaveLoop lets a session that is to end go on with goroutines. A loop that gets to
+// know it only later looks itself.
+func (r *Relay) leaveLoop() {
+	if s := r.place.session.Load(); s != nil {
+		s.loop.post(message{what: ending, session: s})
+	}
+}

@@ -1,0 +1,263 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// oneLoop is a driver all of whose sessions share a thread.
+func oneLoop(t *testing.T) kind {
+	t.Helper()
+	loops, err := OpenLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = loops.Close() })
+	return kind{name: "epoll", loops: loops}
+}
+
+// exchange is one round trip.
+func (e *ends) exchange(t testing.TB) {
+	t.Helper()
+	send(t, e.client, query)
+	receive(t, e.backend, len(query))
+	send(t, e.backend, answer)
+	receive(t, e.client, len(answer))
+}
+
+// inLoop reports whether a loop drives the session.
+func (e *ends) inLoop() bool { return e.relay.place.session.Load() != nil }
+
+// stuck stands in for what takes long: whoever asks waits until it is opened.
+type stuck struct {
+	nothing
+	reached atomic.Int32
+	open    chan struct{}
+}
+
+func newStuck(t *testing.T) *stuck {
+	t.Helper()
+	s := &stuck{open: make(chan struct{})}
+	t.Cleanup(s.let)
+	return s
+}
+
+func (s *stuck) let() {
+	select {
+	case <-s.open:
+	default:
+		close(s.open)
+	}
+}
+
+func (s *stuck) wait(ctx context.Context) {
+	s.reached.Add(1)
+	select {
+	case <-s.open:
+	case <-ctx.Done():
+	}
+}
+
+// Wait is a disk that takes its time.
+func (s *stuck) Wait(ctx context.Context, _ audit.Receipt) error {
+	s.wait(ctx)
+	return ctx.Err()
+}
+
+// Record waits for the file of a long text.
+func (s *stuck) Record(ev *audit.Event) (audit.Receipt, error) {
+	if len(ev.Text) > audit.InlineText {
+		s.wait(context.Background())
+	}
+	return s.nothing.Record(ev)
+}
+
+// Cached knows nothing, and Judge takes its time.
+func (s *stuck) Cached([]byte, statement.Encoding) (*statement.Judgement, bool) { return nil, false }
+
+func (s *stuck) Judge(ctx context.Context, _ []byte, _ statement.Encoding) *statement.Judgement {
+	s.wait(ctx)
+	return selects
+}
+
+// long is a judge to whom every text is a SELECT with that text.
+type long struct{ reads }
+
+func (long) Cached(text []byte, _ statement.Encoding) (*statement.Judgement, bool) {
+	return &statement.Judgement{Class: statement.Read, Statements: []statement.Statement{
+		{Command: "SELECT", Class: statement.Read, Text: string(text)},
+	}}, true
+}
+
+// TestStalledSessionHoldsUpNobody: whatever one session waits for, another of the
+// same loop goes on, and so does the waiting one's other direction.
+func TestStalledSessionHoldsUpNobody(t *testing.T) {
+	longQuery := pgwire.AppendMessage(nil, pgwire.Query, bytes.Repeat([]byte("x"), 20<<10), []byte{0})
+	for name, stall := range map[string]struct {
+		message []byte
+		change  func(*stuck, *relay.Options, *Options)
+	}{
+		"parse": {query, func(s *stuck, m *relay.Options, o *Options) { m.Judge, o.Judge = s, s }},
+		"disk": {query, func(s *stuck, m *relay.Options, o *Options) {
+			m.Recorder, o.Recorder = s, s
+			m.Grant = &auth.Grant{Classes: statement.Read, Mode: auth.Enforce, Durability: auth.DurableDisk}
+		}},
+		"file": {longQuery, func(s *stuck, m *relay.Options, o *Options) { m.Recorder, o.Recorder, m.Judge = s, s, long{} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, s := oneLoop(t), newStuck(t)
+			slow := d.startWith(t, func(m *relay.Options, o *Options) { stall.change(s, m, o) })
+			other := d.start(t)
+			send(t, slow.client, stall.message)
+			until(t, func() bool { return s.reached.Load() == 1 })
+			for range 100 {
+				other.exchange(t)
+			}
+			if name != "file" {
+				notice := pgwire.AppendMessage(nil, pgwire.NoticeResponse, []byte{0})
+				send(t, slow.backend, notice)
+				receive(t, slow.client, len(notice))
+			}
+			s.let()
+			if got := receive(t, slow.backend, len(stall.message)); !bytes.Equal(got, stall.message) {
+				t.Errorf("the backend got %.40q", got)
+			}
+			send(t, slow.backend, answer)
+			receive(t, slow.client, len(answer))
+			if !slow.inLoop() || !other.inLoop() {
+				t.Error("a session left its loop")
+			}
+		})
+	}
+}
+
+// TestEndOfAStalledSession: what a session waits for does not keep it from ending.
+func TestEndOfAStalledSession(t *testing.T) {
+	d, s := oneLoop(t), newStuck(t)
+	e := d.startWith(t, func(m *relay.Options, o *Options) { m.Judge, o.Judge = s, s })
+	send(t, e.client, query)
+	until(t, func() bool { return s.reached.Load() == 1 })
+	e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+	got := rest(t, e.client)
+	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.AdminShutdown {
+		t.Errorf("the client got %q", got)
+	}
+	e.ended(t, Ended)
+	if sent := rest(t, e.backend); bytes.Contains(sent, []byte("SELECT")) {
+		t.Errorf("the backend got %q", sent)
+	}
+}
+
+// TestSlowReaderIsWaitedFor: the backend is not read while the client does not take
+// what it is sent; what waits is bounded, others go on, and every byte arrives.
+func TestSlowReaderIsWaitedFor(t *testing.T) {
+	d := oneLoop(t)
+	slow, other := d.start(t), d.start(t)
+	result := bytes.Repeat(row, 4<<20/len(row))
+	sent := make(chan int, 1)
+	go func() {
+		n := 0
+		for range 16 {
+			k, err := slow.backend.Write(result)
+			n += k
+			if err != nil {
+				break
+			}
+		}
+		sent <- n
+	}()
+	until(t, func() bool { return slow.relay.place.session.Load().ends[clientSide].conn.Pending() > 0 })
+	for range 100 {
+		other.exchange(t)
+	}
+	if n := slow.relay.place.session.Load().ends[clientSide].conn.Pending(); n > maxPending {
+		t.Errorf("%d bytes wait for a client that does not read", n)
+	}
+	for range 16 {
+		if got := receive(t, slow.client, len(result)); !bytes.Equal(got, result) {
+			t.Fatal("the client got something else")
+		}
+	}
+	if n := <-sent; n != 16*len(result) {
+		t.Errorf("%d bytes were sent", n)
+	}
+	slow.exchange(t)
+}
+
+// TestSlowBackendIsWaitedFor is the same in the other direction.
+func TestSlowBackendIsWaitedFor(t *testing.T) {
+	d := oneLoop(t)
+	slow, other := d.start(t), d.start(t)
+	data := bytes.Repeat(pgwire.AppendMessage(nil, pgwire.CopyData, []byte("a line of it\n")), 1<<18)
+	go func() { _, _ = slow.client.Write(data) }()
+	until(t, func() bool { return slow.relay.place.session.Load().ends[backendSide].conn.Pending() > 0 })
+	for range 100 {
+		other.exchange(t)
+	}
+	if got := receive(t, slow.backend, len(data)); !bytes.Equal(got, data) {
+		t.Error("the backend got something else")
+	}
+}
+
+// TestLoopsCanBeClosed: what they drive goes on without them.
+func TestLoopsCanBeClosed(t *testing.T) {
+	loops, err := OpenLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := kind{name: "epoll", loops: loops}.start(t)
+	e.exchange(t)
+	_ = loops.Close()
+	if e.inLoop() {
+		t.Error("it has no loop to be in")
+	}
+	e.exchange(t)
+}
+
+// TestNoAllocationPerMessage: a round trip of the driver allocates nothing.
+func TestNoAllocationPerMessage(t *testing.T) {
+	e := oneLoop(t).start(t)
+	into := make([]byte, 1<<10)
+	trip := func() {
+		for _, step := range []struct {
+			from, to io.ReadWriter
+			message  []byte
+		}{{e.client, e.backend, query}, {e.backend, e.client, answer}} {
+			if _, err := step.from.Write(step.message); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(step.to, into[:len(step.message)]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	trip()
+	if n := testing.AllocsPerRun(1000, trip); n != 0 {
+		t.Errorf("%v allocations in a round trip", n)
+	}
+}
+
+// TestIdleSessionHoldsNoBuffer: nor a goroutine.
+func TestIdleSessionHoldsNoBuffer(t *testing.T) {
+	e := oneLoop(t).start(t)
+	e.exchange(t)
+	s := e.relay.place.session.Load()
+	idle := make(chan bool)
+	probe := time.AfterFunc(0, func() {
+		idle <- s.client.buf.mem == nil && s.backend.buf.mem == nil && s.ends[clientSide].conn.Pending() == 0
+	})
+	defer probe.Stop()
+	if !<-idle {
+		t.Error("it holds a buffer")
+	}
+}

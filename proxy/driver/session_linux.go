@@ -1,0 +1,326 @@
+package driver
+
+import (
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// session is a Relay that a loop drives.
+//
+// The loop does what a session does most of the time. Where that ends, for good or
+// for a message that has to be spooled, the session leaves, and goes on with the
+// goroutines of directions.go, from the byte where the loop stood.
+type session struct {
+	*Relay
+	loop *loop
+	then func(func() (Cause, error))
+	ends [2]end
+
+	fresh   bool // the client's buffer holds what the machine has not seen
+	full    bool // the backend has to answer before the machine takes more
+	stepped bool // the errand has the machine
+	queued  bool // in loop.ready
+	entered bool
+	leaving bool // it goes on with goroutines
+	left    bool // and is theirs already
+}
+
+// enter puts the session under the loop's eyes.
+func (s *session) enter() {
+	defer s.after()
+	s.entered = true
+	s.ends[clientSide].key = s.loop.table.add(s)
+	s.ends[backendSide].key = s.ends[clientSide].key.of(backendSide)
+	for i := range s.ends {
+		e := &s.ends[i]
+		if err := s.loop.control(unix.EPOLL_CTL_ADD, e.conn.Descriptor(), alwaysWanted, e.key); err != nil {
+			s.leaving = true
+		}
+	}
+	select {
+	case <-s.Relay.ending:
+		s.leaving = true
+	default:
+		s.work()
+	}
+}
+
+// happened turns to what an event tells.
+func (s *session) happened(at side, events uint32) {
+	defer s.after()
+	e := &s.ends[at]
+	e.noticed(events)
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && e.conn.Pending() > 0 {
+		s.sent(at, e.conn.Flush())
+	}
+	s.work()
+}
+
+// turn goes on with what no event tells of.
+func (s *session) turn() {
+	defer s.after()
+	s.work()
+}
+
+// leave lets the session go on with goroutines.
+func (s *session) leave() {
+	defer s.after()
+	s.leaving = s.entered
+}
+
+// after ends what the loop did for the session. A panic ends the session alone:
+// invariant 9.
+func (s *session) after() {
+	if v := recover(); v != nil {
+		p := s.faulted(v, debug.Stack())
+		if s.errand != nil {
+			s.endBy(&s.backend, p) // the client's direction has to wait for that
+		} else {
+			s.endBy(&s.client, p)
+		}
+	}
+	switch {
+	case s.left:
+	case s.leaving:
+		s.depart()
+	default:
+		s.rest()
+	}
+}
+
+// depart hands the session to goroutines. The loop does not touch it again.
+func (s *session) depart() {
+	s.left = true
+	for i := range s.ends {
+		_ = s.loop.control(unix.EPOLL_CTL_DEL, s.ends[i].conn.Descriptor(), 0, key{})
+		s.ends[i].conn.Attach()
+	}
+	s.loop.table.remove(s.ends[clientSide].key)
+	s.loop.sessions.Add(-1)
+	s.place.session.Store(nil)
+	go s.then(s.finish)
+}
+
+// endBy leaves for the end of a direction.
+func (s *session) endBy(d *direction, p part) {
+	d.end = &p
+	s.leaving = true
+}
+
+// sent looks after what became of bytes for a side: what could not be sent waits for
+// room.
+func (s *session) sent(at side, err error) {
+	e := &s.ends[at]
+	switch {
+	case s.leaving:
+	case err != nil && at == clientSide:
+		s.endBy(&s.backend, part{ClientGone, err})
+	case err != nil:
+		s.opt.Machine.Halt() // the backend's direction tells why it closed
+		s.leaving = true
+	case e.watched != (e.conn.Pending() > 0):
+		e.watched = !e.watched
+		events := uint32(alwaysWanted)
+		if e.watched {
+			events |= unix.EPOLLOUT
+		}
+		if err := s.loop.control(unix.EPOLL_CTL_MOD, e.conn.Descriptor(), events, e.key); err != nil {
+			s.leaving = true
+		}
+	}
+}
+
+// readsAtOnce bounds what a session may do before others have their turn.
+const readsAtOnce = 4
+
+// work does what there is to do for the session.
+func (s *session) work() {
+	for range readsAtOnce {
+		backend, client := s.turnBackend(), s.turnClient()
+		if !backend && !client {
+			break
+		}
+	}
+}
+
+// rest gives back what the session does not need between two turns, and asks for
+// another where there is more to do.
+func (s *session) rest() {
+	if s.errand == nil {
+		s.client.buf.rest(&s.loop.blocks)
+	}
+	if !s.queued && (s.clientMay() || s.backendMay()) {
+		s.queued = true
+		s.loop.ready = append(s.loop.ready, s)
+	}
+	s.backend.buf.rest(&s.loop.blocks)
+}
+
+// backendMay reports whether the backend's direction can go on: not while the client
+// does not take what it has been sent.
+func (s *session) backendMay() bool {
+	return !s.leaving && !s.stepped && s.ends[backendSide].hasMore() && s.ends[clientSide].conn.Pending() == 0
+}
+
+// turnBackend moves what the backend has sent, once.
+func (s *session) turnBackend() (did bool) {
+	if !s.backendMay() {
+		return false
+	}
+	buf := &s.backend.buf
+	before := buf.len()
+	readErr := s.ends[backendSide].fill(buf, &s.loop.blocks)
+	s.sent(backendSide, s.ends[backendSide].conn.Flush()) // what crypto/tls answers by itself
+	if buf.len() > before {
+		s.answer(buf)
+	}
+	if readErr != nil {
+		s.leaving = true // it is read again, and says so again
+	}
+	return true
+}
+
+// answer gives the machine what the backend sent, and the client what the machine
+// makes of it.
+func (s *session) answer(buf *buffer) {
+	out := s.loop.output()
+	n, err := s.opt.Machine.Backend(s.opt.Now(), buf.bytes(), out)
+	s.sent(clientSide, s.ends[clientSide].write(out.Chunks))
+	s.loop.giveBack(out)
+	buf.take(n)
+	if err != nil && !s.leaving {
+		s.endBy(&s.backend, backendError(err))
+	}
+	if s.full {
+		s.full, s.fresh = false, true
+	}
+}
+
+// clientMay reports whether the client's direction can go on: not while it waits for
+// an errand or for the backend, which may be slow to take what it has been sent. A
+// client that does not take what it is sent is not heard either, when that is more
+// than answers alone can be.
+func (s *session) clientMay() bool {
+	return !s.leaving && s.errand == nil && !s.full && (s.fresh || s.ends[clientSide].hasMore()) &&
+		s.ends[backendSide].conn.Pending() == 0 && s.ends[clientSide].conn.Pending() < maxPending
+}
+
+// maxPending is how much a client may leave untaken before it is not heard any more:
+// an answer of one turn, and what crypto/tls says by itself (a key update asks for
+// one in return).
+const maxPending = 256 << 10
+
+// turnClient moves what the client has sent, once.
+func (s *session) turnClient() (did bool) {
+	if !s.clientMay() {
+		return false
+	}
+	buf := &s.client.buf
+	if !s.fresh {
+		before := buf.len()
+		readErr := s.ends[clientSide].fill(buf, &s.loop.blocks)
+		s.sent(clientSide, s.ends[clientSide].conn.Flush())
+		s.fresh = buf.len() > before
+		s.leaving = s.leaving || readErr != nil
+	}
+	if s.fresh && !s.leaving {
+		s.fresh = false
+		s.step()
+	}
+	return true
+}
+
+// step gives the machine what has come from the client.
+func (s *session) step() {
+	out := s.loop.output()
+	if s.opt.Machine.MayBlock(s.client.buf.bytes()) {
+		s.send(&errand{kind: takeStep, out: out})
+		return
+	}
+	n, next := s.opt.Machine.Client(s.opt.Now(), s.client.buf.bytes(), out)
+	s.carryOut(out, n, next)
+}
+
+// carryOut does what a step asks for.
+func (s *session) carryOut(out *relay.Output, n int, next relay.Next) {
+	if out.Durable {
+		s.send(&errand{kind: awaitRecord, out: out, n: n, next: next})
+		return
+	}
+	err := s.ends[backendSide].write(out.Chunks)
+	s.sent(backendSide, err)
+	switch {
+	case err != nil:
+		s.client.buf.take(s.client.buf.len())
+	case next == relay.JudgeText && !s.leaving:
+		e := &errand{kind: judgeText, out: out, n: n, next: next}
+		e.text, e.encoding = s.opt.Machine.Text()
+		s.send(e)
+		return
+	default:
+		s.goOn(n, next)
+	}
+	s.loop.giveBack(out)
+}
+
+// goOn takes what the machine is done with, and sees what it waits for.
+func (s *session) goOn(n int, next relay.Next) {
+	buf := &s.client.buf
+	buf.take(n)
+	switch next {
+	case relay.More:
+		buf.want(min(s.opt.Machine.Want(), s.opt.MaxMessage))
+	case relay.JudgeText:
+		s.fresh = true
+	case relay.Full:
+		s.full = true
+	case relay.Terminated:
+		buf.take(buf.len())
+		s.leaving = true
+	case relay.Spool:
+		s.leaving = true
+	case relay.Broken, relay.Adrift:
+		s.endBy(&s.client, lostFraming(next))
+	}
+}
+
+// send runs an errand on the side. The client's direction waits for it; the backend's
+// goes on, but where the errand has the machine.
+func (s *session) send(e *errand) {
+	s.begin()
+	e.done = make(chan struct{})
+	s.errand = e
+	s.stepped = e.kind == takeStep
+	l := s.loop
+	go func() {
+		s.perform(e)
+		l.post(message{what: concluded, session: s})
+	}()
+}
+
+// concluded goes on behind an errand.
+func (s *session) concluded() {
+	if s.left {
+		return // whoever drives the session now waits for it
+	}
+	defer s.after()
+	e := s.errand
+	s.errand, s.stepped = nil, false
+	switch {
+	case e.fault != nil:
+		s.endBy(&s.client, *e.fault)
+	case e.err != nil:
+		s.endBy(&s.client, part{Unrecorded, e.err})
+	case e.kind == judgeText:
+		s.opt.Machine.Judged(e.judgement)
+		s.goOn(e.n, e.next)
+		s.loop.giveBack(e.out)
+	default:
+		e.out.Durable = e.out.Durable && e.kind != awaitRecord
+		s.carryOut(e.out, e.n, e.next)
+	}
+	s.work()
+}
