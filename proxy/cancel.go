@@ -4,14 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
 )
 
-// cancelKey is what the client was given to cancel its statements with: both
-// parts are random, and none is the backend's.
+// cancelKey is what the client was given to cancel its statements with. The
+// process id is the backend's, for clients compare it with that in notifications
+// and ask PostgreSQL for it; the secret is the proxy's own.
 type cancelKey struct {
 	pid    uint32
 	secret []byte // 4 bytes, 32 since protocol 3.2
@@ -21,21 +22,28 @@ type cancelKey struct {
 // ends.
 func (c *session) obtainKey() bool {
 	s := c.server
-	secret := make([]byte, c.hello.Request.KeyLength())
-	_, _ = rand.Read(secret) // never fails: it ends the program instead
+	key := cancelKey{pid: c.backend.PID, secret: make([]byte, c.hello.Request.KeyLength())}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.draining.Load() {
-		var b [4]byte
-		_, _ = rand.Read(b[:])
-		pid := binary.BigEndian.Uint32(b[:]) &^ (1 << 31) // drivers print it as an int32
-		if _, taken := s.keys[pid]; pid != 0 && !taken {
-			c.key = cancelKey{pid: pid, secret: secret}
-			s.keys[pid] = c
+		_, _ = rand.Read(key.secret) // never fails: it ends the program instead
+		if s.holder(key) == nil {
+			c.key = key
+			s.keys[key.pid] = append(s.keys[key.pid], c)
 			return true
 		}
 	}
 	return false
+}
+
+// returnKey takes the session's cancel key back.
+func (s *Server) returnKey(c *session) {
+	held := slices.DeleteFunc(s.keys[c.key.pid], func(other *session) bool { return other == c })
+	if len(held) == 0 {
+		delete(s.keys, c.key.pid)
+		return
+	}
+	s.keys[c.key.pid] = held
 }
 
 // cancelRequest passes a CancelRequest on to the backend of the session whose
@@ -68,17 +76,22 @@ func (c *session) cancelRequest(ctx context.Context) {
 	}
 }
 
-// byKey finds the session of a cancel key. Comparing takes as long for a wrong
-// secret as for a right one.
+// byKey finds the session of a cancel key.
 func (s *Server) byKey(pid uint32, secret []byte) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	target, want := s.keys[pid], make([]byte, len(secret))
-	if target != nil {
-		want = target.key.secret
-	}
-	if subtle.ConstantTimeCompare(want, secret) != 1 {
-		return nil
+	return s.holder(cancelKey{pid: pid, secret: secret})
+}
+
+// holder finds the session of a cancel key among those whose backends, of several
+// servers, have the same process id. Comparing takes as long for a wrong secret as
+// for a right one.
+func (s *Server) holder(key cancelKey) *session {
+	var target *session
+	for _, c := range s.keys[key.pid] {
+		if subtle.ConstantTimeCompare(c.key.secret, key.secret) == 1 {
+			target = c
+		}
 	}
 	return target
 }

@@ -72,18 +72,42 @@ func (c *session) refuseBackend(err error) {
 }
 
 // settings are the parameters of the session at the backend: the client's, and
-// the principal in application_name, where pg_stat_activity and the server's log
-// show it. The client can change that: it is for people's eyes.
+// its name with the principal's in front.
 func (c *session) settings() map[string]string {
 	settings := make(map[string]string)
+	spelling := make(map[string]string)
 	for _, s := range c.hello.Request.Settings {
-		settings[s.Name] = s.Value
-		if strings.EqualFold(s.Name, "application_name") {
-			delete(settings, s.Name)
+		lower := strings.ToLower(s.Name)
+		delete(settings, spelling[lower]) // the last one counts
+		if lower != "application_name" {
+			settings[s.Name], spelling[lower] = s.Value, s.Name
 		}
 	}
-	settings["application_name"] = strings.TrimSpace(c.identity.Name() + " " + c.context.ApplicationName)
+	name := c.context.ApplicationName
+	if !c.policy.Backends[c.grant.Load().Backend].Options().OwnNames {
+		name = c.applicationName(name)
+	}
+	if name != "" {
+		settings["application_name"] = name
+	}
 	return settings
+}
+
+// roomForNames is how long a name of the proxy's making may be: PostgreSQL cuts at
+// 63 bytes and tells the client, and clients append to what they find.
+const roomForNames = 48
+
+// applicationName puts the principal in front of the client's name, where
+// pg_stat_activity and the server's log show it; the account alone where the whole
+// has no room, and nothing where that has none either. The client can change it: it
+// is for people's eyes.
+func (c *session) applicationName(own string) string {
+	for _, principal := range []string{c.identity.Name(), c.identity.Account} {
+		if name := strings.TrimSpace(principal + " " + own); len(name) <= roomForNames || own == "" {
+			return name
+		}
+	}
+	return own
 }
 
 // greet records that the session begins, and then tells the client that it is

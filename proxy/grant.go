@@ -149,9 +149,7 @@ func (c *session) leave() {
 		s.release(key)
 	}
 	c.usage = nil
-	if s.keys[c.key.pid] == c {
-		delete(s.keys, c.key.pid)
-	}
+	s.returnKey(c)
 	if _, there := s.sessions[c]; there {
 		c.allowance.leave()
 	}

@@ -77,7 +77,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
-	keys     map[uint32]*session // by the process id of the cancel key
+	keys     map[uint32][]*session // by the process id of the cancel key
 	usage    map[usageKey]int
 	// allowances are the accounts' shares of the journal, by SID.
 	allowances map[string]*allowance
@@ -100,7 +100,7 @@ func New(opt Options) *Server {
 		started:  time.Now(),
 		spoolDir: opt.SpoolDir,
 		sessions: make(map[*session]struct{}),
-		keys:     make(map[uint32]*session),
+		keys:     make(map[uint32][]*session),
 		usage:    make(map[usageKey]int),
 
 		allowances: make(map[string]*allowance),

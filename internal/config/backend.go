@@ -46,6 +46,7 @@ func (c *Config) readBackend(o *object) backend.Options {
 		Tier:               o.tier(),
 		ConnectTimeout:     o.duration("connect_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
 		Connections:        o.integer("connections", 0, 0, 1_000_000),
+		OwnNames:           o.oneOf("application_name", "principal", "principal", "client") == "client",
 	}
 	b.Hosts = o.hosts()
 	b.TLS = o.clientTLS(b.Hosts)

@@ -139,6 +139,7 @@ func (d *diff) backend(b, a *backend.Options) {
 		of(d, what+": certificate.lifetime", b.Authority.Lifetime, a.Authority.Lifetime)
 		of(d, what+": certificate.ca", backend.KeyID(b.Authority.Certificate), backend.KeyID(a.Authority.Certificate))
 	}
+	of(d, what+": application_name is the client's alone", b.OwnNames, a.OwnNames)
 	switch {
 	case (b.TLS == nil) != (a.TLS == nil):
 		of(d, what+": tls", b.TLS != nil, a.TLS != nil)

@@ -17,6 +17,8 @@ type Options struct {
 	ConnectTimeout     time.Duration
 	// Connections bounds the sessions on this backend at once; 0 is no bound.
 	Connections int
+	// OwnNames leaves application_name to the client alone.
+	OwnNames bool
 	// Credentials are how to log in as a role, by its name.
 	Credentials map[string]Credential
 	// Authority signs certificates for all roles, in the place of Credentials; nil

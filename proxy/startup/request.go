@@ -63,6 +63,8 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 	}
 	r := &Request{}
 	var unknown []string
+	var settings []Setting
+	options := ""
 	for {
 		name, rest, ok := pgwire.CString(body)
 		if ok && len(name) == 0 {
@@ -80,13 +82,25 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 			return nil, fatal(pgwire.ProtocolViolation, "invalid startup packet layout: expected terminator as last byte")
 		}
 		body = rest
-		if strings.HasPrefix(string(name), "_pq_.") {
-			unknown = append(unknown, string(name))
-		} else if err := r.parameter(string(name), string(value)); err != nil {
-			return nil, err
+		switch name, value := string(name), string(value); {
+		case strings.HasPrefix(name, "_pq_."):
+			unknown = append(unknown, name)
+		case name == "user":
+			r.User = value
+		case name == "database":
+			r.Database = value
+		case name == "replication":
+			r.Replication = value
+		case name == "options":
+			options = value
+		default:
+			settings = append(settings, Setting{name, value})
 		}
 	}
 	r.version(uint16(code), unknown)
+	if err := r.settings(options, settings); err != nil {
+		return nil, err
+	}
 	return r, r.complete()
 }
 
@@ -107,26 +121,23 @@ func (r *Request) version(asked uint16, unknown []string) {
 	r.negotiate = pgwire.AppendMessage(nil, pgwire.NegotiateVersion, body)
 }
 
-func (r *Request) parameter(name, value string) error {
-	switch name {
-	case "user":
-		r.User = value
-	case "database":
-		r.Database = value
-	case "replication":
-		r.Replication = value
-	case "options":
-		settings, err := parseOptions(value)
-		if err != nil {
+// settings takes the run-time parameters: those in options come first, wherever
+// they stand, and the others have the last word (process_startup_options in
+// postinit.c).
+func (r *Request) settings(options string, plain []Setting) error {
+	inOptions, err := parseOptions(options)
+	if err != nil {
+		return err
+	}
+	for _, s := range inOptions {
+		if err := r.option(s); err != nil {
 			return err
 		}
-		for _, s := range settings {
-			if err := r.option(s); err != nil {
-				return err
-			}
+	}
+	for _, s := range plain {
+		if err := r.setting(s.Name, s.Value); err != nil {
+			return err
 		}
-	default:
-		return r.setting(name, value)
 	}
 	return nil
 }

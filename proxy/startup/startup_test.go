@@ -85,6 +85,11 @@ func TestReadRequest(t *testing.T) {
 	if r.User != "alice" || r.Database != "alice" || r.Role != "r" || r.Reason != "CHG-7" || r.Get("SEARCH_PATH") != "s" || r.KeyLength() != 32 {
 		t.Errorf("read %+v", r)
 	}
+	r, err = readRequest(3<<16, startupBody("user", "u", "TimeZone", "a", "options", "-c timezone=lost", "options", "-c timezone=b -c jit=off", "timezone", "c"))
+	want := []Setting{{"timezone", "b"}, {"jit", "off"}, {"TimeZone", "a"}, {"timezone", "c"}}
+	if err != nil || !slices.Equal(r.Settings, want) {
+		t.Errorf("read %+v, %v", r, err)
+	}
 	long := strings.Repeat("d", 100)
 	if r, err := readRequest(3<<16, startupBody("user", "u", "database", long)); err != nil || r.Database != long[:63] || r.KeyLength() != 4 {
 		t.Errorf("read %+v, %v", r, err)
