@@ -8,6 +8,8 @@ BENCHCOUNT    ?= 6
 BENCHFLAGS    ?=
 AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
+ORACLE_STATEMENTS ?= 50000
+CORPORA       ?=
 export CGO_ENABLED = 1
 
 .DEFAULT_GOAL := help
@@ -39,6 +41,10 @@ crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: oracle
+oracle: tools ## compare the record with what pgAudit says of ORACLE_STATEMENTS (50000) of sqlsmith's, and of the files CORPORA
+	$(GO) test -count=1 -timeout 120m ./test/oracle -v -sqlsmith $(ORACLE_STATEMENTS) -corpora "$(CORPORA)"
 
 .PHONY: lint
 lint: ## run golangci-lint with .golangci.yml

@@ -12,6 +12,8 @@ components() {
 	cat <<-'END'
 		postgresql-15         /usr/lib/postgresql/15/bin/postgres
 		postgresql-client-15  /usr/lib/postgresql/15/bin/psql
+		postgresql-15-pgaudit /usr/lib/postgresql/15/lib/pgaudit.so
+		sqlsmith              /usr/bin/sqlsmith
 		samba                 /usr/sbin/samba
 		samba                 /usr/bin/samba-tool
 		samba-dsdb-modules    /usr/lib/*/samba/ldb/samba_dsdb.so

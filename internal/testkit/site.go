@@ -34,6 +34,8 @@ type SiteOptions struct {
 	Audit bool
 	// Kerberos lets the proxy take tickets.
 	Kerberos bool
+	// Postgres are lines for the server's postgresql.conf.
+	Postgres []string
 	// Fill changes what the configuration is made from before it is written.
 	Fill func(*SiteConfig)
 	// Progress hears of each step.
@@ -144,7 +146,9 @@ func (s *Site) startController(ctx context.Context) (err error) {
 }
 
 func (s *Site) startPostgres(ctx context.Context) (err error) {
-	s.Postgres, err = StartPostgres(ctx, filepath.Join(s.Dir, "pg"), PostgresOptions{Detached: s.options.Detached})
+	s.Postgres, err = StartPostgres(ctx, filepath.Join(s.Dir, "pg"), PostgresOptions{
+		Detached: s.options.Detached, Config: s.options.Postgres,
+	})
 	if err != nil {
 		return err
 	}

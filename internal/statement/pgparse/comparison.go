@@ -57,6 +57,9 @@ func (j *judge) among(op string, x *pg.Node, list []*pg.Node) truth {
 	for _, item := range list {
 		found = found.or(j.compare("=", x, item))
 	}
+	if bothTruths(list) {
+		found = always
+	}
 	switch op {
 	case "=":
 		return found
@@ -64,6 +67,17 @@ func (j *judge) among(op string, x *pg.Node, list []*pg.Node) truth {
 		return found.not()
 	}
 	return depends
+}
+
+// bothTruths tells if a list has all that a condition can be.
+func bothTruths(list []*pg.Node) bool {
+	var seen [2]bool
+	for _, item := range list {
+		if b := item.GetAConst().GetBoolval(); b != nil {
+			seen[either2(b.Boolval, 1, 0)] = true
+		}
+	}
+	return seen[0] && seen[1]
 }
 
 // compare folds a comparison of constants, or of a thing with itself.

@@ -19,8 +19,8 @@ func (w *walker) update(m *pg.UpdateStmt) {
 		w.class(read)
 	}
 	if m.Relation.GetRelname() == "pg_settings" {
-		// The view's rule calls set_config().
-		w.class(miscSet)
+		// The view's rule selects set_config().
+		w.class(read | miscSet)
 		w.tag(tSession)
 		w.anySettingIsSet()
 		w.object("", anySetting, settingKind, statement.UseAlter)

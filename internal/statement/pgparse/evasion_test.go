@@ -43,6 +43,7 @@ var evasions = []struct {
 	{"DELETE FROM t WHERE true IS NOT FALSE", write, destructive},
 	{"DELETE FROM t WHERE 1 IN (1, 2)", write, destructive},
 	{"DELETE FROM t WHERE id IN (id)", write, destructive},
+	{"DELETE FROM t WHERE (id = 1) IN (true, false)", write, destructive},
 	{"DELETE FROM t WHERE id = ANY (ARRAY[id])", write, destructive},
 	{"DELETE FROM t WHERE 2 BETWEEN 1 AND 3", write, destructive},
 	{"DELETE FROM t WHERE name LIKE '%'", write, destructive},
