@@ -55,6 +55,11 @@ const (
 	CauseThrottled Cause = "throttled"          // too many wrong passwords, of the account or from the address
 	CauseMethod    Cause = "method_not_allowed" // the way in that the client asks for
 
+	// Of live sessions.
+	CauseDeleted       Cause = "deleted"
+	CausePasswordReset Cause = "password_reset"
+	CauseAnotherGrant  Cause = "another_grant" // the rules give another role or backend now
+
 	// Of tickets.
 	CauseNoTicket        Cause = "no_ticket_given"            // the client gave up: it got none for this service
 	CauseTicketMalformed Cause = "ticket_malformed"           //

@@ -41,6 +41,7 @@ type Grant struct {
 	// Durability is what a record waits for before its statement is forwarded.
 	Durability Durability
 	Record     Record
+	Changes    Changes
 }
 
 // Record says what is recorded beside the statements.

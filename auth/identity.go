@@ -20,8 +20,12 @@ type Identity struct {
 	State   State
 	// Expires is when accountExpires ends the account; zero for never.
 	Expires time.Time
+	// PasswordSet is when the password was set; zero where it has to be changed.
+	PasswordSet time.Time
 	// USN is uSNChanged at the controller that was asked.
 	USN uint64
+	// Read is when the directory was asked: the account is at least as new.
+	Read time.Time
 }
 
 // Name returns the name that people know the account by: its UPN, or, where it has

@@ -96,7 +96,8 @@ func (c *session) unanswered(cause auth.Cause, err error) {
 
 // identify enters the account into what records have in common.
 func (c *session) identify(id auth.Identity) {
-	c.identity = id
+	c.setIdentity(id)
+	c.confirmed.Store(c.server.now())
 	c.context.Principal = principal(&id)
 }
 

@@ -95,6 +95,7 @@ func (c *session) end(cause string, err error) {
 	if own := c.cause.Load(); own != nil {
 		cause = *own
 	}
+	c.tellRevocation(cause)
 	e := &audit.Event{Type: audit.SessionEnd, Prepared: c.prepared, Cause: cause, Duration: time.Since(c.started), Rows: -1}
 	if err != nil {
 		e.Detail = err.Error()

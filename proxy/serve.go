@@ -21,7 +21,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	s.work.Go(func() { s.watch(ctx) })
-	s.work.Go(func() { s.recheck(ctx) })
+	s.work.Go(func() { s.followDirectory(ctx) })
 	s.work.Go(func() { s.strangers.run(ctx) })
 	for {
 		conn, err := ln.Accept()

@@ -43,13 +43,12 @@ type Policy struct {
 	Methods       auth.Methods
 	Authenticator auth.Authenticator
 	Resolver      auth.Resolver
+	Watcher       auth.Watcher // nil where nobody follows accounts
 	Rules         *rules.Set
 	Backends      map[string]*backend.Backend
 	// ClientGoneGrace is how long a statement may go on whose client closed its
 	// side.
 	ClientGoneGrace time.Duration
-	// Recheck is how often the accounts of live sessions are read again.
-	Recheck time.Duration
 	// Budget is what each account may write to the journal.
 	Budget audit.BudgetLimits
 	// MaxMessage bounds a message that is judged, in bytes.
@@ -72,6 +71,7 @@ type Server struct {
 	spoolDir string
 
 	strangers *strangers
+	replaced  chan struct{}  // a token when there is another policy
 	work      sync.WaitGroup // sessions, and what the server runs beside them
 	draining  atomic.Bool
 
@@ -79,6 +79,8 @@ type Server struct {
 	sessions map[*session]struct{}
 	keys     map[uint32][]*session // by the process id of the cancel key
 	usage    map[usageKey]int
+	// byAccount are the live sessions of each account, by GUID.
+	byAccount map[string]map[*session]struct{}
 	// allowances are the accounts' shares of the journal, by SID.
 	allowances map[string]*allowance
 }
@@ -102,7 +104,9 @@ func New(opt Options) *Server {
 		sessions: make(map[*session]struct{}),
 		keys:     make(map[uint32][]*session),
 		usage:    make(map[usageKey]int),
+		replaced: make(chan struct{}, 1),
 
+		byAccount:  make(map[string]map[*session]struct{}),
 		allowances: make(map[string]*allowance),
 	}
 	s.strangers = newStrangers(s)
@@ -113,6 +117,10 @@ func New(opt Options) *Server {
 func (s *Server) setPolicy(p *Policy) {
 	s.policy.Store(p)
 	s.limiter.Store(startup.NewLimiter(p.Startup.Pending, p.Startup.PendingPerSource))
+	select {
+	case s.replaced <- struct{}{}:
+	default:
+	}
 }
 
 // spoolOver is the size in bytes beyond which a message is spooled, 0 for none.

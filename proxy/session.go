@@ -45,13 +45,24 @@ type session struct {
 
 	allowance *allowance
 
+	// proofEnds is when what proved the account ends, nil for never; it then ends the
+	// session for proofCause.
+	proofEnds  *time.Time
+	proofCause auth.Cause
+
 	// What others change while the session lives.
 	mu       sync.Mutex
 	identity auth.Identity              // guarded by mu
 	grant    atomic.Pointer[auth.Grant] // replaced by a reload
 	cause    atomic.Pointer[string]     // of an end that the proxy decided on
-	watched  watched                    // owned by Server.watch
-	live     bool                       // guarded by server.mu: it is relayed
+	revoked  atomic.Pointer[revocation] // why its grant is gone
+	narrowed atomic.Pointer[revocation] // why it is to end at its next idle point
+	// confirmed is when the directory last told that the account is in order, on the
+	// server's clock; expires when the account ends.
+	confirmed atomic.Int64
+	expires   atomic.Pointer[time.Time]
+	watched   watched // owned by Server.watch
+	live      bool    // guarded by server.mu: it is relayed
 }
 
 // run is the life of a session, up to where a driver has it.

@@ -23,13 +23,22 @@ func (s *Server) enliven(c *session) {
 	s.mu.Lock()
 	c.watched = watched{cancelled: -1}
 	c.live = true
+	guid := c.context.Principal.GUID
+	if s.byAccount[guid] == nil {
+		s.byAccount[guid] = make(map[*session]struct{})
+	}
+	s.byAccount[guid][c] = struct{}{}
 	s.mu.Unlock()
 }
 
 func (s *Server) deaden(c *session) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	c.live = false
-	s.mu.Unlock()
+	guid := c.context.Principal.GUID
+	if delete(s.byAccount[guid], c); len(s.byAccount[guid]) == 0 {
+		delete(s.byAccount, guid)
+	}
 }
 
 // live returns the sessions that are relayed now.
@@ -58,6 +67,8 @@ func (s *Server) watch(ctx context.Context) {
 		}
 		now := s.now()
 		for _, c := range s.live() {
+			c.keepAccount(now)
+			c.keepNarrow()
 			c.keepLimits(now)
 		}
 	}

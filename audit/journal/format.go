@@ -125,6 +125,8 @@ func typeNumber(t audit.Type) uint16 {
 		return 20
 	case audit.Issued:
 		return 21
+	case audit.Account:
+		return 24
 	case audit.Checkpoint:
 		return checkpointType
 	}

@@ -145,6 +145,7 @@ var knownTypes = map[uint16]string{
 	15: "checkpoint",
 	20: "audit.read",
 	21: "certificate",
+	24: "account",
 }
 
 // typeTable is knownTypes by number, without hashing.

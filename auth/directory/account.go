@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -63,6 +64,7 @@ func (d *Directory) load(ctx context.Context, c *conn, guid string) (auth.Identi
 		return auth.Identity{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: err.Error(), Err: err}
 	}
 	dn := "<GUID=" + guid + ">"
+	asked := time.Now()
 	entries, err := d.search(ctx, c, dn, ldap.ScopeBaseObject, "(objectClass=*)", append([]string{tokenGroups}, accountAttributes...))
 	if err != nil {
 		return auth.Identity{}, err
@@ -77,6 +79,7 @@ func (d *Directory) load(ctx context.Context, c *conn, guid string) (auth.Identi
 	if err != nil {
 		return id, err
 	}
+	id.Read = asked
 	if !strings.EqualFold(id.GUID, guid) {
 		return id, &auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the directory answered with another account", Identity: id}
 	}

@@ -38,6 +38,7 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 		USN:     uint64(f.number("uSNChanged")),
 	}
 	id.Expires = ntTime(f.number("accountExpires"))
+	id.PasswordSet = ntTime(f.number("pwdLastSet"))
 	id.State = f.state(id.Expires, d.now())
 	if service, declared := d.options.Services[strings.ToLower(id.Account)]; declared {
 		id.Kind, id.Owner = auth.Service, service.Owner

@@ -24,6 +24,9 @@ type Options struct {
 	BindPassword func() (*auth.Secret, error)
 	// Timeout bounds each dial and each operation.
 	Timeout time.Duration
+	// Recheck is how often the accounts of live sessions are read whole, beside what
+	// Watch notices by itself; a minute where it is 0.
+	Recheck time.Duration
 	// Throttle counts wrong passwords, over configurations; one of the directory's
 	// own where it is nil.
 	Throttle *throttle.Throttle

@@ -36,27 +36,30 @@ func (d *Directory) read(ctx context.Context, use func(*conn) error) error {
 		return err
 	}
 	defer func() { <-d.readers }()
-	return d.ask(ctx, func(c *controller) error {
-		for {
-			reader, kept := c.takeIdle()
-			if !kept {
-				var err error
-				if reader, err = d.dialReader(ctx, c); err != nil {
-					return err
-				}
-			}
-			err := use(reader)
-			if !reader.broken && !reader.ldap.IsClosing() {
-				c.putIdle(reader)
-				return err
-			}
-			stale := kept && !reader.timedOut() && ctx.Err() == nil
-			reader.close()
-			if !stale {
+	return d.ask(ctx, func(c *controller) error { return d.readAt(ctx, c, use) })
+}
+
+// readAt is read at one controller, for who holds a place.
+func (d *Directory) readAt(ctx context.Context, c *controller, use func(*conn) error) error {
+	for {
+		reader, kept := c.takeIdle()
+		if !kept {
+			var err error
+			if reader, err = d.dialReader(ctx, c); err != nil {
 				return err
 			}
 		}
-	})
+		err := use(reader)
+		if !reader.broken && !reader.ldap.IsClosing() {
+			c.putIdle(reader)
+			return err
+		}
+		stale := kept && !reader.timedOut() && ctx.Err() == nil
+		reader.close()
+		if !stale {
+			return err
+		}
+	}
 }
 
 // acquire takes a place in a bounded number of them. It waits for twice the

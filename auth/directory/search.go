@@ -17,10 +17,15 @@ const mostEntries = 200
 
 // search runs one search. Referrals are neither asked for nor followed.
 func (d *Directory) search(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string) ([]*ldap.Entry, error) {
+	return d.searchMost(ctx, c, base, scope, filter, attributes, mostEntries)
+}
+
+// searchMost is search with a bound of its own.
+func (d *Directory) searchMost(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string, most int) ([]*ldap.Entry, error) {
 	// Controllers count whole seconds, so that a limit of one may be over at once;
 	// what holds here is the connection's deadline.
 	limit := int(d.options.Timeout/time.Second) + 2
-	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, mostEntries, limit, false, filter, attributes, nil)
+	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, most, limit, false, filter, attributes, nil)
 	request.EnforceSizeLimit = true
 	var result *ldap.SearchResult
 	tooMany := false
@@ -37,7 +42,7 @@ func (d *Directory) search(ctx context.Context, c *conn, base string, scope int,
 	switch {
 	case tooMany:
 		c.broken = true // the rest of the entries is still to come
-		return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: fmt.Sprintf("more than %d entries were found", mostEntries)}
+		return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: fmt.Sprintf("more than %d entries were found", most)}
 	case err == nil:
 		return result.Entries, nil
 	case errors.As(err, &gone):

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,6 +35,43 @@ func guidText(b []byte) (string, error) {
 	}
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:]),
 		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:]), nil
+}
+
+// guidBytes is the reverse of guidText.
+func guidBytes(s string) ([]byte, error) {
+	if err := checkGUID(s); err != nil {
+		return nil, err
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range [][]byte{b[0:4], b[4:6], b[6:8]} {
+		slices.Reverse(part)
+	}
+	return b, nil
+}
+
+// sidBytes is the reverse of sidText.
+func sidBytes(s string) ([]byte, error) {
+	parts := strings.Split(s, "-")
+	if len(parts) < 3 || len(parts) > 3+15 || parts[0] != "S" || parts[1] != "1" {
+		return nil, fmt.Errorf("%q is not a SID", s)
+	}
+	authority, err := strconv.ParseUint(parts[2], 10, 48)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a SID: %w", s, err)
+	}
+	b := binary.BigEndian.AppendUint64(nil, authority)
+	b[0], b[1] = 1, byte(len(parts)-3)
+	for _, part := range parts[3:] {
+		n, err := strconv.ParseUint(part, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a SID: %w", s, err)
+		}
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	}
+	return b, nil
 }
 
 // checkGUID makes sure that s can stand in a DN of the form <GUID=…>.

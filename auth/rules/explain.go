@@ -171,6 +171,7 @@ func (e Explanation) writeGrant(b *strings.Builder) {
 	line(b, "limits", limits(g.Limits))
 	line(b, "mode", string(g.Mode))
 	line(b, "durability", string(g.Durability))
+	line(b, "changes", changes(&g.Changes, e.Identity.Kind))
 	line(b, "records", fmt.Sprintf("parameters %s, copy %s", or(string(g.Record.Parameters), "none"), or(string(g.Record.Copy), "none")))
 }
 
@@ -179,6 +180,15 @@ func printed[T fmt.Stringer](b *strings.Builder, key string, list []T) {
 	for _, item := range list {
 		line(b, key, item.String())
 	}
+}
+
+func changes(c *auth.Changes, k auth.Kind) string {
+	silent := "for ever"
+	if d := c.Silent(k); d > 0 {
+		silent = d.String()
+	}
+	return fmt.Sprintf("another grant %s, locked out %s, password reset %s, directory silent %s",
+		or(string(c.AnotherGrant), "terminate"), or(string(c.LockedOut), "terminate"), or(string(c.PasswordReset), "keep"), silent)
 }
 
 func limits(l auth.Limits) string {

@@ -53,6 +53,7 @@ denies     private.*
 limits     statement 30s, connections 5
 mode       enforce
 durability disk
+changes    another grant terminate, locked out terminate, password reset keep, directory silent for ever
 records    parameters none, copy none
 `
 	if got := set.Explain(alice(), request()).String(); got != want {

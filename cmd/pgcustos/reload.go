@@ -47,10 +47,10 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 		Methods:         auth.Methods{Pins: c.Kerberos.Pins},
 		Authenticator:   d,
 		Resolver:        d,
+		Watcher:         d,
 		Rules:           rules.New(c.Rules),
 		Backends:        make(map[string]*backend.Backend, len(c.Backends)),
 		ClientGoneGrace: c.Listen.ClientGoneGrace,
-		Recheck:         c.Recheck,
 		MaxMessage:      c.Listen.MaxMessage,
 		Budget:          c.Budget,
 	}}

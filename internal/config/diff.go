@@ -77,7 +77,7 @@ func (d *diff) directory(before, after *Config) {
 	of(d, "directory: server_name", b.ServerName, a.ServerName)
 	of(d, "directory: bind_name", b.BindName, a.BindName)
 	of(d, "directory: timeout", b.Timeout, a.Timeout)
-	of(d, "directory: recheck", before.Recheck, after.Recheck)
+	of(d, "directory: recheck", b.Recheck, a.Recheck)
 	of(d, "directory: the bind password is read from", before.origins[credential{}], after.origins[credential{}])
 	if !samePool(b.CA, a.CA) {
 		d.addf("directory: ca changed")

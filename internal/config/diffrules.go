@@ -79,6 +79,11 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
 	of(d, what+": record.parameters", b.Grant.Record.Parameters, a.Grant.Record.Parameters)
 	of(d, what+": record.copy", b.Grant.Record.Copy, a.Grant.Record.Copy)
+	of(d, what+": changes.another_grant", b.Grant.Changes.AnotherGrant, a.Grant.Changes.AnotherGrant)
+	of(d, what+": changes.locked_out", b.Grant.Changes.LockedOut, a.Grant.Changes.LockedOut)
+	of(d, what+": changes.password_reset", b.Grant.Changes.PasswordReset, a.Grant.Changes.PasswordReset)
+	of(d, what+": changes.directory_silent for people", b.Grant.Changes.SilentPerson, a.Grant.Changes.SilentPerson)
+	of(d, what+": changes.directory_silent for services", b.Grant.Changes.SilentService, a.Grant.Changes.SilentService)
 }
 
 // within notes the difference of two lists, of which an absent one leaves out

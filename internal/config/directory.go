@@ -34,7 +34,7 @@ func (c *Config) readDirectory(root *object) {
 		d.BindPassword = read
 		c.origins[credential{}] = from
 	}
-	c.Recheck = o.duration("recheck", time.Minute, time.Second, day)
+	d.Recheck = o.duration("recheck", time.Minute, time.Second, day)
 	o.done()
 	c.Directory = d
 }

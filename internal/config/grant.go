@@ -27,6 +27,7 @@ func (c *Config) readGrant(o *object) auth.Grant {
 		Durability:     auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
 	}
 	g.Record = o.record()
+	g.Changes = o.changes(b.Tier)
 	o.done()
 	return g
 }

@@ -34,10 +34,8 @@ type Config struct {
 	Admin     Admin
 	Log       Log
 	Directory directory.Options
-	// Recheck is how often the accounts of live sessions are read again.
-	Recheck  time.Duration
-	Kerberos Kerberos
-	Backends []backend.Options // in the order of the file
+	Kerberos  Kerberos
+	Backends  []backend.Options // in the order of the file
 	// Authorities are the files of the backends' authorities, by backend.
 	Authorities map[string]AuthorityFiles
 	Rules       []rules.Rule // in the order of the file, which is their rank

@@ -267,8 +267,8 @@ journal: {path: journal}
 	if c.Rules[1].Groups[0] != "G" || c.Rules[1].Grant.Classes != statement.Read|statement.Write {
 		t.Errorf("second rule = %+v", c.Rules[1])
 	}
-	if c.Admin.Address != "" || c.Recheck != time.Minute || c.Listen.Startup.PendingPerSource != 50 {
-		t.Errorf("defaults: admin %q recheck %s per source %d", c.Admin.Address, c.Recheck, c.Listen.Startup.PendingPerSource)
+	if c.Admin.Address != "" || c.Directory.Recheck != time.Minute || c.Listen.Startup.PendingPerSource != 50 {
+		t.Errorf("defaults: admin %q recheck %s per source %d", c.Admin.Address, c.Directory.Recheck, c.Listen.Startup.PendingPerSource)
 	}
 }
 

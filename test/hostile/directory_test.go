@@ -32,7 +32,7 @@ func TestInvariant10DirectoryChange(t *testing.T) {
 		cause  string
 	}{
 		"disabled": {dc.Disable, "disabled"},
-		"deleted":  {dc.Delete, "disabled"},
+		"deleted":  {dc.Delete, "deleted"},
 		"expired": {func(ctx context.Context, a string) error {
 			return dc.SetExpiry(ctx, a, time.Now().Add(-time.Hour))
 		}, "account_expired"},

@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+var _ auth.Roll = (*Server)(nil)
+
+// followDirectory has the accounts of live sessions watched until ctx ends, by the
+// directory of the policy in force.
+func (s *Server) followDirectory(ctx context.Context) {
+	for ctx.Err() == nil {
+		watching, stop := context.WithCancel(ctx)
+		var work sync.WaitGroup
+		if w := s.policy.Load().Watcher; w != nil {
+			work.Go(func() { w.Watch(watching, s) })
+		}
+		select {
+		case <-s.replaced:
+		case <-ctx.Done():
+		}
+		stop()
+		work.Wait()
+	}
+}
+
+// Accounts implements auth.Roll.
+func (s *Server) Accounts() []auth.Identity {
+	oldest := make(map[string]auth.Identity)
+	for _, c := range s.live() {
+		if c.cause.Load() != nil {
+			continue // it is about to end
+		}
+		id := c.currentIdentity()
+		if known, there := oldest[id.GUID]; !there || id.Read.Before(known.Read) {
+			oldest[id.GUID] = id
+		}
+	}
+	accounts := make([]auth.Identity, 0, len(oldest))
+	for _, id := range oldest {
+		accounts = append(accounts, id)
+	}
+	return accounts
+}
+
+// of returns the live sessions of an account.
+func (s *Server) of(guid string) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*session
+	for c := range s.byAccount[guid] {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Changed implements auth.Roll.
+func (s *Server) Changed(change auth.Change) {
+	p := s.policy.Load()
+	for _, c := range s.of(change.GUID) {
+		c.changed(p, &change)
+	}
+}
+
+func (c *session) changed(p *Policy, change *auth.Change) {
+	if change.Err == nil {
+		c.confirmed.Store(c.server.now())
+		c.rejudge(p, change.Now, byDirectory, change.Since)
+		return
+	}
+	r := &revocation{change: byDirectory, since: change.Since}
+	var f *auth.Failure
+	if errors.As(change.Err, &f) {
+		r.cause, r.detail = f.Cause, f.Detail
+	}
+	switch r.cause {
+	case auth.CauseNoSuchAccount:
+		r.cause = auth.CauseDeleted
+		c.revoke(r)
+	case auth.CauseNotAPerson, auth.CauseIdentityMismatch:
+		c.revoke(r)
+	default:
+		// What cannot be read is not confirmed, which ends the session in time.
+		c.server.log.Warn("an account of a live session could not be read again", "principal", c.context.Principal.UPN, "error", change.Err)
+	}
+}
+
+// Confirmed implements auth.Roll.
+func (s *Server) Confirmed(guids []string) {
+	now := s.now()
+	for _, guid := range guids {
+		for _, c := range s.of(guid) {
+			c.confirmed.Store(now)
+		}
+	}
+}
+
+// keepAccount ends the session where what it rests on has run out: the account,
+// the ticket or certificate that proved it, or the patience with a directory that
+// does not answer.
+func (c *session) keepAccount(now int64) {
+	wall := time.Now()
+	for _, end := range []struct {
+		at    *time.Time
+		cause auth.Cause
+	}{{c.expires.Load(), auth.CauseAccountExpired}, {c.proofEnds, c.proofCause}} {
+		if end.at != nil && !end.at.IsZero() && !wall.Before(*end.at) {
+			c.revoke(&revocation{cause: end.cause, change: byTime, since: *end.at, detail: "since " + end.at.UTC().Format(time.RFC3339)})
+			return
+		}
+	}
+	id := c.context.Principal.Kind
+	silent := c.grant.Load().Changes.Silent(auth.Kind(id))
+	if unconfirmed := time.Duration(now - c.confirmed.Load()); exceeded(unconfirmed, silent) {
+		c.revoke(&revocation{
+			cause: auth.CauseDirectoryDown, change: byTime, since: wall.Add(silent - unconfirmed),
+			detail: fmt.Sprintf("the account was confirmed %s ago; the rule lets it go on for %s", unconfirmed.Round(time.Second), silent),
+		})
+	}
+}
+
+// renamed records that the account of a live session has other names now. Nothing
+// else happens: the session is the account's, and its records keep the names that
+// it began with.
+func (c *session) renamed(was, is *auth.Identity) {
+	var parts []string
+	for _, name := range []struct{ what, was, is string }{{"account", was.Account, is.Account}, {"upn", was.UPN, is.UPN}, {"dn", was.DN, is.DN}} {
+		if name.was != name.is {
+			parts = append(parts, fmt.Sprintf("%s %q is %q now", name.what, name.was, name.is))
+		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	context := c.context
+	context.Principal = principal(is)
+	_, err := c.server.recorder.Record(&audit.Event{
+		Type: audit.Account, Context: &context, Decision: audit.Allowed, Cause: "renamed", Detail: strings.Join(parts, "; "), Rows: -1,
+	})
+	if err != nil {
+		c.server.log.Error("record", "type", audit.Account, "session", c.id, "error", err)
+	}
+}
