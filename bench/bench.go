@@ -41,9 +41,9 @@ type bench struct {
 const (
 	directName    = "direct"
 	pgbouncerName = "PgBouncer"
-	tunedName     = "PgBouncer, pkt_buf=65536"
-	haproxyName   = "HAProxy, passthrough"
-	overTLS       = ", TLS to the backend"
+	tunedName     = "PgBouncer pkt_buf=65536"
+	haproxyName   = "HAProxy passthrough"
+	overTLS       = " + TLS to the backend"
 )
 
 func (b *bench) wants(row string) bool {

@@ -43,7 +43,7 @@ func (b *bench) latency(ctx context.Context) error {
 	return disk.server.Stop()
 }
 
-var diskName = driverName("") + ", durability: disk"
+var diskName = driverName(drivers[0]) + ", durability: disk"
 
 func (b *bench) halfLoad(ctx context.Context, targets []*target) (float64, error) {
 	l := load{"simple", 8, []string{"-S"}}

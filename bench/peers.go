@@ -87,7 +87,7 @@ backend postgres
 
 // place makes a directory, and finds a port, for a target.
 func (s *stage) place(name string) (dir string, port uint16, err error) {
-	dir = filepath.Join(s.dir, "at", strings.NewReplacer(" ", "-", ",", "", "=", "-").Replace(name))
+	dir = filepath.Join(s.dir, "at", strings.NewReplacer(" ", "-", ",", "", "=", "-", "+", "-", ":", "").Replace(name))
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return "", 0, err
 	}

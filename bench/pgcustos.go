@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +17,7 @@ var configTemplate string
 
 // variant says how a pgcustos differs from the others.
 type variant struct {
-	Driver     string // of the relay; the default where it is empty
+	Driver     string // of the relay
 	BackendTLS bool
 	Durability string
 	Rules      int // that come before the one that fits
@@ -26,7 +25,7 @@ type variant struct {
 }
 
 // drivers are those that make rows of their own; the first is the default.
-var drivers = []string{""}
+var drivers = []string{"epoll", "goroutine"}
 
 // startPgcustos starts a pgcustos with everything on: classification, rules,
 // statement and outcome records.
@@ -76,10 +75,5 @@ func (s *stage) startPgcustos(ctx context.Context, name string, v variant) (*tar
 	return t, nil
 }
 
-// driverName is how a driver is called in tables.
-func driverName(driver string) string {
-	if driver == "" {
-		return "pgcustos"
-	}
-	return fmt.Sprintf("pgcustos, %s", driver)
-}
+// driverName is how a pgcustos is called in tables.
+func driverName(driver string) string { return "pgcustos " + driver }

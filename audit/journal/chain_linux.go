@@ -42,9 +42,10 @@ type chain struct {
 	number   uint64   // of the segment that record is in
 	sequence uint64   // its sequence
 	behind   [32]byte // value behind it; a seal and a header may be in value already
-	sums     []byte   // CRC32C of each record since the last checkpoint, the newest maxSums
-	loose    int      // records since the last checkpoint, without checkpoints
-	unsigned int      // the same, since the last signed one
+	woken    time.Time
+	sums     []byte // CRC32C of each record since the last checkpoint, the newest maxSums
+	loose    int    // records since the last checkpoint, without checkpoints
+	unsigned int    // the same, since the last signed one
 	signed   time.Time
 	rotated  bool // since the last signed checkpoint
 	body     []byte
@@ -131,6 +132,7 @@ func (j *Journal) nextChained() {
 	next := j.unhashed[0]
 	j.unhashed = j.unhashed[1:]
 	j.mu.Unlock()
+	j.chain.seg.chained.Store(j.chain.pos)
 	j.chain.seg.hashed.Store(true)
 	j.chain.seg, j.chain.pos, j.chain.rotated = next, 0, true
 	j.flush.kick()
@@ -141,11 +143,14 @@ func (j *Journal) chainLoop() {
 	tick := time.NewTicker(chainEvery)
 	defer tick.Stop()
 	for {
-		due := false
+		due, fast := false, false
 		select {
 		case <-j.stop:
 			return
 		case <-j.chain.wake:
+			now := time.Now()
+			fast = now.Sub(j.chain.woken) < aheadWithin
+			j.chain.woken = now
 		case <-tick.C:
 			due = true
 			j.lookAtRoom()
@@ -156,12 +161,17 @@ func (j *Journal) chainLoop() {
 			j.mu.Unlock()
 			return
 		}
+		if fast && !j.flush.awaited.Swap(false) {
+			s := j.chain.seg
+			s.prepare(min(j.tail.Load()-s.base, s.size))
+		}
 	}
 }
 
 // follow links what was published, with a checkpoint wherever one is due.
 func (j *Journal) follow(due bool) {
 	c := &j.chain
+	defer func() { c.seg.chained.Store(c.pos) }()
 	for j.step() {
 		if len(c.sums) < cap(c.sums) {
 			continue

@@ -16,9 +16,11 @@ const flushEvery = time.Second
 
 // flusher brings records to the disk for all who wait, at once.
 type flusher struct {
-	synced atomic.Int64  // position that is on the disk
-	wake   chan struct{} // holds one
-	idle   sync.Mutex    // held while a flush runs
+	synced atomic.Int64 // position that is on the disk
+	// awaited is set while somebody waits for the disk: it is synced all the time.
+	awaited atomic.Bool
+	wake    chan struct{} // holds one
+	idle    sync.Mutex    // held while a flush runs
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -53,6 +55,7 @@ func (f *flusher) wait(ctx context.Context, pos int64) error {
 		if ended {
 			return errClosed
 		}
+		f.awaited.Store(true)
 		f.kick()
 		select {
 		case <-round:

@@ -27,6 +27,8 @@ type segment struct {
 	disk   disk
 	seed   uint32      // CRC32C of stream id and number
 	hashed atomic.Bool // the chain is behind its seal: nobody reads the mapping any more
+	// chained is how far the chain has come.
+	chained atomic.Int64
 
 	// Guarded by Journal.mu.
 	pos     int64 // behind the last record
@@ -34,7 +36,9 @@ type segment struct {
 	events  uint64    // records that are not the journal's own
 	began   time.Time // with the monotonic clock: a wall clock that jumps seals nothing
 
-	synced bool // sealed and on the disk; owned by whoever holds flusher.idle
+	// Owned by whoever holds flusher.idle.
+	synced   bool  // sealed and on the disk
+	released int64 // the pages before it were given back
 }
 
 // limit is where records end, so that a last checkpoint and a seal always fit
@@ -216,6 +220,7 @@ func (s *segment) mark(pos int64) {
 }
 
 func (s *segment) sync() error {
+	s.release()
 	if err := s.disk.syncData(s.file); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: s.path(), Err: err}
 	}

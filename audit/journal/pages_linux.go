@@ -1,0 +1,46 @@
+package journal
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The first write to a page of the mapping traps into the kernel, and so does the
+// first one after each sync, which protects what it wrote; and for each page that
+// it protects, a sync interrupts the other processors. Where records come fast,
+// that costs more than writing them. So the chain's goroutine has the next pages
+// made writable, many in one call, and a sync gives the finished ones back first.
+// Both are hints: what the kernel does not do, the next write or read does.
+const (
+	aheadBytes = 2 << 20
+	// aheadWithin is the time in which the chain has to be woken again, by
+	// maxSums records: else what is made writable would be written to the disk for
+	// nothing at the next sync.
+	aheadWithin = 100 * time.Millisecond
+	// behindBytes are worth a call.
+	behindBytes = 64 << 10
+)
+
+var onePage = int64(os.Getpagesize())
+
+// prepare makes the pages behind the last record writable.
+func (s *segment) prepare(pos int64) {
+	from := pos &^ (onePage - 1)                // a later segment has begun where it is the size
+	to := min(from+aheadBytes, int64(len(s.m))) // MADV_POPULATE_WRITE: since Linux 5.14
+	_ = unix.Madvise(s.m[from:to], unix.MADV_POPULATE_WRITE)
+}
+
+// release gives the pages back that nobody writes or hashes any more. The file
+// keeps their content; whoever reads them all the same has them mapped again. The
+// header's page stays.
+func (s *segment) release() {
+	from := max(s.released, onePage)
+	to := s.chained.Load() &^ (onePage - 1)
+	if to-from < behindBytes {
+		return
+	}
+	_ = unix.Madvise(s.m[from:to], unix.MADV_DONTNEED)
+	s.released = to
+}
