@@ -20,6 +20,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"explain"}, exitUsage, `required flag(s) "database", "source", "user" not set`},
 		{[]string{"explain", "--user", "a", "--database", "d", "--source", "here"}, exitUsage, `--source "here" is not an IP address`},
 		{[]string{"explain", "--user", "a", "--database", "d", "--source", "10.0.0.1", "--method", "wish"}, exitUsage, `--method "wish" is not one of`},
+		{[]string{"backend"}, exitUsage, "a command is missing"},
+		{[]string{"backend", "add"}, exitUsage, "accepts 1 arg(s)"},
 		{[]string{"audit"}, exitUsage, "a command is missing"},
 		{[]string{"check", "--config", "/nowhere/pgcustos.yaml"}, exitFailure, "/nowhere/pgcustos.yaml: no such file"},
 		{[]string{"serve", "--config", "/nowhere/pgcustos.yaml"}, exitFailure, "/nowhere/pgcustos.yaml: no such file"},

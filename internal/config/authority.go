@@ -26,15 +26,14 @@ type AuthorityFiles struct {
 	Key string // PKCS#8, PEM
 }
 
-// LoadUnmade is Load for a backend whose authority is yet to be made: files of it
-// that are missing are no error, and its Authority then has neither certificate
-// nor signer.
-func LoadUnmade(path, backend string) (*Config, error) {
+// LoadUnmade is Load where authorities are yet to be made: files of theirs that are
+// missing are no error, and the Authority then has neither certificate nor signer.
+func LoadUnmade(path string) (*Config, error) {
 	data, err := readFile(path, maxConfig, false)
 	if err != nil {
 		return nil, Errors{{File: path, Message: err.Error()}}
 	}
-	return parse(&loader{file: path, anchors: anchorsOf{}, unmade: backend}, data)
+	return parse(&loader{file: path, anchors: anchorsOf{}, unmade: true}, data)
 }
 
 // readAuthority reads what signs the certificates of a backend. Its roles are
@@ -69,7 +68,7 @@ func (c *Config) readAuthority(o *object, name string, hosts []backend.Host) *ba
 		return a
 	}
 	c.Authorities[name] = files
-	if o.l.unmade != "" && o.l.unmade == name && absent(files) {
+	if o.l.unmade && absent(files) {
 		return a
 	}
 	if err := ReadAuthority(files, a); err != nil {
@@ -94,6 +93,9 @@ func absent(f AuthorityFiles) bool {
 	_, keyErr := os.Lstat(f.Key)
 	return errors.Is(caErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist)
 }
+
+// ErrNoCertificate says that a key has none of the certificates beside it.
+var ErrNoCertificate = errors.New("holds no certificate of the key in")
 
 // ReadAuthority reads the key, and of the certificates that which is the key's.
 func ReadAuthority(f AuthorityFiles, a *backend.Authority) error {
@@ -123,7 +125,7 @@ func ReadAuthority(f AuthorityFiles, a *backend.Authority) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s holds no certificate of the key in %s", f.CA, f.Key)
+	return fmt.Errorf("%s %w %s", f.CA, ErrNoCertificate, f.Key)
 }
 
 func readSigner(name string, data []byte) (crypto.Signer, error) {

@@ -100,8 +100,8 @@ type loader struct {
 	// alone leaves the files that the configuration names unread: whoever tests
 	// rules need not have the proxy's secrets.
 	alone bool
-	// unmade names the backend whose authority need not be there yet.
-	unmade string
+	// unmade lets backends' authorities be missing.
+	unmade bool
 }
 
 func (l *loader) complain(at *token.Position, key, message string) {

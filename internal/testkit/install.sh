@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demonstration need on Debian 12: PostgreSQL 15,
-# Samba as a domain controller, the clients of both, and a C compiler for cgo.
+# Samba as a domain controller, the clients of both, npm, which has a build of a later
+# PostgreSQL, and a C compiler for cgo.
 # With the word bench as its argument, also what the benchmarks compare with.
 # Says nothing and calls no apt where everything is there already.
 set -euo pipefail
@@ -21,6 +22,7 @@ components() {
 		samba-vfs-modules     /usr/lib/*/samba/vfs/acl_xattr.so
 		ldb-tools             /usr/bin/ldbsearch
 		krb5-user             /usr/bin/kinit
+		npm                   /usr/bin/npm
 		ldap-utils            /usr/bin/ldapmodify
 		rsyslog               /usr/sbin/rsyslogd
 		rsyslog-gnutls        /usr/lib/*/rsyslog/lmnsd_gtls.so

@@ -36,6 +36,8 @@ type SiteOptions struct {
 	Kerberos bool
 	// Postgres are lines for the server's postgresql.conf.
 	Postgres []string
+	// Ledgers are further backends, which have no password.
+	Ledgers []*Ledger
 	// Fill changes what the configuration is made from before it is written.
 	Fill func(*SiteConfig)
 	// Progress hears of each step.
@@ -71,6 +73,7 @@ type Site struct {
 	Dir        string
 	Controller *Controller
 	Postgres   *Postgres
+	Ledgers    []*Ledger
 	Binary     string
 	ConfigFile string
 	CAFile     string // of the proxy's certificate, PEM
@@ -99,7 +102,7 @@ func StartSite(ctx context.Context, dir string, options SiteOptions) (*Site, err
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
-	s := &Site{Dir: dir, Host: "127.0.0.1", options: options, temporary: temporary}
+	s := &Site{Dir: dir, Host: "127.0.0.1", Ledgers: options.Ledgers, options: options, temporary: temporary}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -115,7 +118,13 @@ func (s *Site) start(ctx context.Context) error {
 		{"build the proxy", s.build},
 		{"start the domain controller of " + Realm, s.startController},
 		{"start PostgreSQL and fill the orders database", s.startPostgres},
-		{"write certificates, passwords and the configuration", s.configure},
+	}
+	if len(s.Ledgers) > 0 {
+		steps = append(steps, step{"start PostgreSQL for the ledger, which has no password", s.startLedgers})
+	}
+	steps = append(steps, step{"write certificates, passwords and the configuration", s.configure})
+	if len(s.Ledgers) > 0 {
+		steps = append(steps, step{"make the ledger's authority: pgcustos backend add", s.setupLedgers})
 	}
 	if s.options.Audit {
 		steps = append(steps, step{"make the audit database", s.setupAudit})
@@ -189,6 +198,7 @@ func (s *Site) configure(context.Context) error {
 	if err := s.ports(&c); err != nil {
 		return err
 	}
+	s.withLedgers(&c)
 	s.config = c
 	return s.WriteConfig(s.options.Fill)
 }
@@ -357,6 +367,11 @@ func (s *Site) Stop() error {
 	if s.Postgres != nil {
 		errs = append(errs, s.Postgres.Stop())
 	}
+	for _, l := range s.Ledgers {
+		if l.Postgres != nil {
+			errs = append(errs, l.Postgres.Stop())
+		}
+	}
 	if s.Controller != nil {
 		errs = append(errs, s.Controller.Stop())
 	}
@@ -369,8 +384,12 @@ func (s *Site) Stop() error {
 // Processes names what a detached site runs, by process id, in the order in which
 // it is to be ended.
 func (s *Site) Processes() []int {
+	processes := []*process{s.proxy, s.Postgres.process, s.Controller.process}
+	for _, l := range s.Ledgers {
+		processes = append(processes, l.process)
+	}
 	var pids []int
-	for _, p := range []*process{s.proxy, s.Postgres.process, s.Controller.process} {
+	for _, p := range processes {
 		if p != nil {
 			pids = append(pids, p.pid)
 		}

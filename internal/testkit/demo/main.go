@@ -66,7 +66,7 @@ func start(ctx context.Context, dir, binary string, keep bool) error {
 		return err
 	}
 	t := &tour{out: os.Stdout}
-	options := testkit.SiteOptions{Binary: binary, Audit: true, Kerberos: true, Detached: keep, Progress: t.step}
+	options := testkit.SiteOptions{Binary: binary, Audit: true, Kerberos: true, Detached: keep, Ledgers: []*testkit.Ledger{{Name: ledger}}, Progress: t.step}
 	if err := testkit.PortFree(port); err == nil {
 		options.Port = port
 	}

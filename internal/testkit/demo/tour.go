@@ -71,6 +71,9 @@ func (t *tour) take(ctx context.Context) error {
 	if err := t.ticket(ctx); err != nil {
 		return err
 	}
+	if err := t.ledger(ctx); err != nil {
+		return err
+	}
 	if err := t.application(ctx); err != nil {
 		return err
 	}
