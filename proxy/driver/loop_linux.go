@@ -20,9 +20,9 @@ type loop struct {
 	sessions    atomic.Int32
 
 	mu     sync.Mutex
-	inbox  []message // guarded by mu
-	called bool      // guarded by mu: wake was written to
-	over   bool      // guarded by mu: wake is no more
+	inbox  []func() // guarded by mu: what others want done
+	called bool     // guarded by mu: wake was written to
+	over   bool     // guarded by mu: wake is no more
 
 	// Owned by run.
 	table   table
@@ -31,24 +31,9 @@ type loop struct {
 	blocks  blocks
 	unsent  handover.Memory
 	outputs []*relay.Output
-	mail    []message
+	mail    []func() // the memory of the last inbox
 	closed  bool
 }
-
-// message is what others tell a loop.
-type message struct {
-	what    what
-	session *session
-}
-
-type what uint8
-
-const (
-	entering  what = iota // a session is the loop's from now on
-	concluded             // its errand is done
-	ending                // it is to end
-	closing               // the loop itself
-)
 
 func openLoop() (l *loop, err error) {
 	l = &loop{}
@@ -75,11 +60,11 @@ func (l *loop) control(op, fd int, events uint32, k key) error {
 // one is what an eventfd counts by.
 var one = [8]byte{1}
 
-// post tells the loop something. It may be called from anywhere.
-func (l *loop) post(m message) {
+// post has the loop do something. It may be called from anywhere.
+func (l *loop) post(do func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.inbox = append(l.inbox, m)
+	l.inbox = append(l.inbox, do)
 	if !l.called && !l.over {
 		_, _ = unix.Write(l.wake, one[:])
 	}
@@ -130,24 +115,15 @@ func (l *loop) happened(ev *unix.EpollEvent) {
 	}
 }
 
-// read takes what others have told.
+// read does what others want.
 func (l *loop) read() {
 	l.mu.Lock()
 	l.mail, l.inbox = l.inbox, l.mail[:0]
 	l.called = false
 	l.mu.Unlock()
-	for i, m := range l.mail {
-		l.mail[i] = message{}
-		switch m.what {
-		case entering:
-			m.session.enter()
-		case concluded:
-			m.session.concluded()
-		case ending:
-			m.session.leave()
-		case closing:
-			l.closed = true
-		}
+	for i, do := range l.mail {
+		l.mail[i] = nil
+		do()
 	}
 }
 

@@ -37,7 +37,7 @@ func OpenLoops(n int) (*Loops, error) {
 // Close ends the loops. Sessions that are left go on with goroutines.
 func (ls *Loops) Close() error {
 	for _, l := range ls.loops {
-		l.post(message{what: closing})
+		l.post(func() { l.closed = true })
 	}
 	ls.work.Wait()
 	return nil
@@ -78,7 +78,7 @@ func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
 	s.ends[backendSide] = newEnd(backend, r.opt.Backend)
 	l.sessions.Add(1)
 	r.place.session.Store(s)
-	l.post(message{what: entering, session: s})
+	l.post(s.enter)
 	return true
 }
 
@@ -86,6 +86,6 @@ func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
 // know it only later looks itself.
 func (r *Relay) leaveLoop() {
 	if s := r.place.session.Load(); s != nil {
-		s.loop.post(message{what: ending, session: s})
+		s.loop.post(s.leave)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
@@ -33,6 +32,20 @@ func (e *ends) exchange(t testing.TB) {
 	receive(t, e.backend, len(query))
 	send(t, e.backend, answer)
 	receive(t, e.client, len(answer))
+}
+
+// ask has the session's loop tell something of it.
+func ask[T any](t *testing.T, e *ends, f func(*session) T) T {
+	t.Helper()
+	until(t, e.inLoop)
+	told := make(chan T, 1)
+	s := e.relay.place.session.Load()
+	s.loop.post(func() { told <- f(s) })
+	return <-told
+}
+
+func pending(at side) func(*session) int {
+	return func(s *session) int { return s.ends[at].conn.Pending() }
 }
 
 // inLoop reports whether a loop drives the session.
@@ -176,11 +189,11 @@ func TestSlowReaderIsWaitedFor(t *testing.T) {
 		}
 		sent <- n
 	}()
-	until(t, func() bool { return slow.relay.place.session.Load().ends[clientSide].conn.Pending() > 0 })
+	until(t, func() bool { return ask(t, slow, pending(clientSide)) > 0 })
 	for range 100 {
 		other.exchange(t)
 	}
-	if n := slow.relay.place.session.Load().ends[clientSide].conn.Pending(); n > maxPending {
+	if n := ask(t, slow, pending(clientSide)); n > maxPending {
 		t.Errorf("%d bytes wait for a client that does not read", n)
 	}
 	for range 16 {
@@ -200,7 +213,7 @@ func TestSlowBackendIsWaitedFor(t *testing.T) {
 	slow, other := d.start(t), d.start(t)
 	data := bytes.Repeat(pgwire.AppendMessage(nil, pgwire.CopyData, []byte("a line of it\n")), 1<<18)
 	go func() { _, _ = slow.client.Write(data) }()
-	until(t, func() bool { return slow.relay.place.session.Load().ends[backendSide].conn.Pending() > 0 })
+	until(t, func() bool { return ask(t, slow, pending(backendSide)) > 0 })
 	for range 100 {
 		other.exchange(t)
 	}
@@ -251,13 +264,48 @@ func TestNoAllocationPerMessage(t *testing.T) {
 func TestIdleSessionHoldsNoBuffer(t *testing.T) {
 	e := oneLoop(t).start(t)
 	e.exchange(t)
-	s := e.relay.place.session.Load()
-	idle := make(chan bool)
-	probe := time.AfterFunc(0, func() {
-		idle <- s.client.buf.mem == nil && s.backend.buf.mem == nil && s.ends[clientSide].conn.Pending() == 0
-	})
-	defer probe.Stop()
-	if !<-idle {
+	if !ask(t, e, func(s *session) bool {
+		return s.client.buf.mem == nil && s.backend.buf.mem == nil && s.ends[clientSide].cipher == nil && s.ends[clientSide].conn.Pending() == 0
+	}) {
 		t.Error("it holds a buffer")
+	}
+}
+
+// TestKeyUpdatesThatNobodyReads: a client that makes the proxy answer, and reads none
+// of it, is not heard any more when that has become too much. Others are.
+func TestKeyUpdatesThatNobodyReads(t *testing.T) {
+	d := oneLoop(t)
+	k, other := d.startKeyed(t), d.start(t)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for { // a byte of a message lets crypto/tls go on for ever
+			batch := k.sent.seal(handshake, []byte{24, 0, 0, 1, 1})
+			k.sent = k.sent.next(t)
+			batch = append(batch, k.sent.seal(applicationData, pgwire.AppendMessage(nil, pgwire.CopyData))...)
+			if _, err := k.raw.Write(batch); err != nil {
+				return
+			}
+		}
+	}()
+	go func() { _, _ = io.Copy(io.Discard, k.backend) }()
+	until(t, func() bool { return ask(t, k.ends, pending(clientSide)) > maxPending/2 })
+	for range 200 {
+		other.exchange(t)
+	}
+	if n := ask(t, k.ends, pending(clientSide)); n > 2*maxPending {
+		t.Errorf("%d bytes wait for a client that does not read", n)
+	}
+	_ = k.raw.Close()
+	<-stopped
+}
+
+// TestEndAtOnce: a session that is ended while it is on its way to its loop.
+func TestEndAtOnce(t *testing.T) {
+	d := oneLoop(t)
+	for range 50 {
+		e := d.start(t)
+		e.relay.End(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.AdminShutdown, Message: "revoked"})
+		t.Cleanup(func() { e.ended(t, Ended) })
 	}
 }

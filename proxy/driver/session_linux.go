@@ -65,10 +65,13 @@ func (s *session) turn() {
 	s.work()
 }
 
-// leave lets the session go on with goroutines.
+// leave lets the session go on with goroutines. One that has not entered yet will see
+// for itself that it is to end.
 func (s *session) leave() {
-	defer s.after()
-	s.leaving = s.entered
+	if s.entered {
+		defer s.after()
+		s.leaving = true
+	}
 }
 
 // after ends what the loop did for the session. A panic ends the session alone:
@@ -297,7 +300,7 @@ func (s *session) send(e *errand) {
 	l := s.loop
 	go func() {
 		s.perform(e)
-		l.post(message{what: concluded, session: s})
+		l.post(s.concluded)
 	}()
 }
 
