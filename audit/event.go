@@ -95,6 +95,20 @@ type Context struct {
 	Reason          string // claimed: the why that the client gave
 }
 
+// Doubt is what of a statement cannot be told from outside with certainty.
+type Doubt uint8
+
+// The doubts.
+const (
+	DoubtRole       Doubt = 1 << iota // CurrentRole: a change that was not seen, or is not confirmed yet
+	DoubtResolution                   // names without a schema: search_path changed, or temporary relations may hide others
+)
+
+var doubtNames = [...]string{"", "role", "resolution", "role,resolution"}
+
+// String returns the doubts' names in records, with a comma between them.
+func (d Doubt) String() string { return doubtNames[d&3] }
+
 // Event is one thing that happened. The hot path reuses one Event per session:
 // a Recorder keeps no reference to it or to anything it points at.
 type Event struct {
@@ -117,13 +131,17 @@ type Event struct {
 	Count    uint64 // of folded repetitions; 0 and 1 are one
 
 	// Of statements.
-	Rule    string // the rule that decided, where it is not the session's
-	Missing string // what the grant lacks
-	Command string
-	Class   statement.Class
-	Tags    statement.Tag
-	Objects []statement.Object
-	Text    string // whole, never truncated
+	Rule string // the rule that decided, where it is not the session's
+	// CurrentRole is whose rights the statement runs with, where it is not the
+	// session's own role: by SET ROLE, SET SESSION AUTHORIZATION or set_config.
+	CurrentRole string
+	Doubt       Doubt
+	Missing     string // what the grant lacks
+	Command     string
+	Class       statement.Class
+	Tags        statement.Tag
+	Objects     []statement.Object
+	Text        string // whole, never truncated
 	// TextDigest is the keyed digest of Text (Store.Keyed); the recorder computes it
 	// where it is zero.
 	TextDigest [32]byte

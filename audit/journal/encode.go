@@ -176,6 +176,8 @@ func (f *fields) session(ev *audit.Event) {
 func (f *fields) statement(ev *audit.Event) {
 	f.str(fDecisionRule, ev.Rule)
 	f.str(fMissing, ev.Missing)
+	f.str(fCurrentRole, ev.CurrentRole)
+	f.str(fDoubt, ev.Doubt.String())
 	f.str(fCommand, ev.Command)
 	f.num(fClass, uint64(ev.Class))
 	f.num(fTags, uint64(ev.Tags))

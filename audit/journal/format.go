@@ -81,6 +81,7 @@ const (
 	fName, fFingerprint, fIndex, fOf, fTx, fProtocol                                 = 56, 57, 58, 59, 60, 61
 	fTextDigest, fTextBlob                                                           = 62, 63
 	fTraceID, fSpanID, fParamForm, fParamCount, fParamDigest, fParams, fParamBlob    = 70, 71, 72, 73, 74, 75, 76
+	fCurrentRole, fDoubt                                                             = 77, 78
 	fStatement, fResult, fFate, fSQLSTATE, fMessage, fMessageLen, fRows, fBytes, fNS = 80, 81, 82, 83, 84, 85, 86, 87, 88
 	fCopyDigest                                                                      = 89
 	fDigest, fChange                                                                 = 96, 97

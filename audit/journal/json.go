@@ -37,6 +37,8 @@ type jsonRecord struct {
 	Backend       string          `json:"backend,omitempty"`
 	Database      string          `json:"database,omitempty"`
 	Role          string          `json:"role,omitempty"`
+	CurrentRole   string          `json:"current_role,omitempty"`
+	Doubt         string          `json:"doubt,omitempty"`
 	BackendPID    uint64          `json:"backend_pid,omitempty"`
 	DecisionRule  string          `json:"decision_rule,omitempty"`
 	Missing       string          `json:"missing,omitempty"`
@@ -180,7 +182,7 @@ func (r *Record) json() jsonRecord {
 		Sequence: r.Sequence, Node: valid(r.Node), Decision: valid(string(r.Decision)),
 		Incident: valid(r.Incident), Cause: valid(r.Cause), Detail: valid(r.Detail), Count: r.Count,
 		Session: valid(r.Session), Method: valid(r.Method), Rule: valid(r.Rule), Group: valid(r.Group),
-		Backend: valid(r.Backend), Database: valid(r.Database), Role: valid(r.Role), BackendPID: r.BackendPID,
+		Backend: valid(r.Backend), Database: valid(r.Database), Role: valid(r.Role), CurrentRole: valid(r.CurrentRole), Doubt: valid(r.Doubt), BackendPID: r.BackendPID,
 		DecisionRule: valid(r.DecisionRule), Missing: valid(r.Missing), Command: valid(r.Command),
 		Class: r.Class, Tags: r.Tags, Objects: r.jsonObjects(), Form: valid(r.Form), Name: valid(r.Name),
 		Index: r.Index, Of: r.Of, Transaction: r.Transaction, Protocol: valid(r.Protocol),

@@ -42,6 +42,8 @@ type Record struct {
 
 	DecisionRule string
 	Missing      string
+	CurrentRole  string // "" for the session's own
+	Doubt        string // role, resolution, or both with a comma between them
 	Command      string
 	Class        []string
 	Tags         []string
@@ -237,6 +239,10 @@ func (r *Record) eventString(id uint16) *string {
 		return &r.Name
 	case 61:
 		return &r.Protocol
+	case 77:
+		return &r.CurrentRole
+	case 78:
+		return &r.Doubt
 	case 83:
 		return &r.SQLSTATE
 	case 84:

@@ -76,6 +76,8 @@ var knownFields = map[uint16]knownField{
 	74: {"parameters_digest", kindBytes},
 	75: {"parameters", kindBytes},
 	76: {"parameters_blob", kindBlob},
+	77: {"current_role", kindString},
+	78: {"doubt", kindString},
 	80: {"statement", kindUint},
 	81: {"result", kindString},
 	82: {"fate", kindString},

@@ -40,6 +40,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 	ev.Class = statement.Read | statement.Unknown
 	ev.Tags = statement.TagDDL | statement.TagFastpath
 	ev.Form = statement.Masked
+	ev.Doubt = audit.DoubtRole | audit.DoubtResolution
 	ev.Objects = []statement.Object{
 		{Schema: "s", Name: "a", Kind: "table", Use: statement.UseRead},
 		{Name: "b", Kind: "index", Use: statement.UseDrop},
@@ -65,7 +66,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		Method: c.Method, Rule: c.Rule, Group: c.Group, Backend: c.Backend, Database: c.Database,
 		Role: c.Role, BackendPID: 4711, ApplicationName: c.ApplicationName, Reason: c.Reason,
 		Decision: ev.Decision, Incident: ev.Incident, Cause: ev.Cause, Detail: ev.Detail, User: ev.Claimed,
-		Count: ev.Count, DecisionRule: ev.Rule, Missing: ev.Missing, Command: ev.Command,
+		Count: ev.Count, DecisionRule: ev.Rule, Missing: ev.Missing, CurrentRole: ev.CurrentRole, Doubt: "role,resolution", Command: ev.Command,
 		Class: []string{"READ", "UNKNOWN"}, Tags: []string{"ddl", "fastpath"},
 		Objects: []Object{
 			{Schema: "s", Name: "a", Kind: "table", Use: "read"},

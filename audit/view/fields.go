@@ -186,6 +186,8 @@ var csvColumns = []column{
 		return localName(e.Reader)
 	}},
 	{"claimed_filter", func(e *entry) string { return e.Filter }},
+	{"current_role", func(e *entry) string { return e.CurrentRole }},
+	{"doubt", func(e *entry) string { return e.Doubt }},
 }
 
 // textOf is the text, or the head of one that is a blob and was not loaded.

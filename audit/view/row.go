@@ -254,6 +254,7 @@ func note(r *journal.Record) string {
 	}
 	add("%s", strings.ReplaceAll(r.Cause, "_", " "))
 	add("%s", r.Filter)
+	add("as role %s", r.CurrentRole)
 	add("lacks %s", r.Missing)
 	add("rule %s", r.DecisionRule)
 	add("%s", r.Message)

@@ -233,7 +233,7 @@ func (d *decoder) statement(s *Statement, depth int) {
 	for i := range s.Objects {
 		s.Objects[i] = Object{Schema: d.known(), Name: d.string(), Kind: d.known(), Use: Use(d.byte(uint8(UseExecute)))}
 	}
-	s.Effect = Effect{Kind: EffectKind(d.byte(uint8(EffectTwoPhase))), Name: d.string(), Hold: d.bool()}
+	s.Effect = Effect{Kind: EffectKind(d.byte(uint8(effectEnd) - 1)), Name: d.string(), Hold: d.bool()}
 	if !d.bool() {
 		return
 	}

@@ -102,6 +102,10 @@ const (
 	EffectRollback                 // ROLLBACK, ABORT
 	EffectSavepoint                // SAVEPOINT, RELEASE, ROLLBACK TO: stays in the transaction
 	EffectTwoPhase                 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
+	EffectRole                     // SET ROLE Name, "" for NONE; Hold unless LOCAL
+	EffectAuthorization            // SET SESSION AUTHORIZATION Name, "" for DEFAULT; Hold unless LOCAL
+	EffectTemporary                // creates a temporary relation, which hides others of its name
+	effectEnd
 )
 
 // Effect is an EffectKind with what it needs.

@@ -277,6 +277,7 @@ func (m *Machine) id() uint64 {
 }
 
 func (m *Machine) onSync(now int64) {
+	m.expectEnd()
 	m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
 	m.uncertain = m.uncertain && m.copyIn
 	m.segment++

@@ -97,7 +97,10 @@ type Machine struct {
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal
 	event       audit.Event          // reused for every record
 
-	path            auth.Path // where names without a schema are found
+	path            auth.Path  // where names without a schema are found
+	hidden          bool       // temporary relations may stand before them
+	identity        identities // who the session is, as the backend confirmed
+	expected        identities // and will be, should all that was sent succeed
 	encoding        statement.Encoding
 	standardStrings bool
 

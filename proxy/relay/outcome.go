@@ -178,7 +178,9 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 	if h.res.rows < 0 && t.rows > 0 {
 		h.res.rows = t.rows
 	}
-	if fate := m.tx.ended(r.st, tag); fate != "" {
+	fate := m.tx.ended(r.st, tag)
+	m.identify(r.st, fate)
+	if fate != "" {
 		m.portals.forgetAll(m.endOfTransaction)
 		h.res.fate = fate
 		m.flushHeld()

@@ -30,6 +30,7 @@ func (m *Machine) query(now int64, j *statement.Judgement, size int, out *Output
 	}
 	m.segment++
 	ref := m.admit(now, j, out)
+	m.expectEnd()
 	m.segment++
 	return ref.action()
 }

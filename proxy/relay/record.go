@@ -44,6 +44,9 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		ev.Incident = r.refusal.err.Incident
 	}
 	ev.Detail = v.doubt
+	if r.typ == audit.Statement {
+		m.whoami(ev, r.st, v)
+	}
 	if v.batch {
 		ev.Detail = "another statement of the same message is denied"
 	}
@@ -57,6 +60,9 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 	}
 	if err != nil {
 		return 0, m.unrecorded(err)
+	}
+	if r.typ == audit.Statement && r.refusal == nil {
+		m.expect(r.st, v)
 	}
 	if g.Durability == auth.DurableDisk {
 		out.Receipt, out.Durable = receipt, true

@@ -58,10 +58,13 @@ func (m *Machine) readyForQuery(status byte) {
 	t := &m.tx
 	t.status = status
 	if status != txIdle {
+		m.resync()
 		t.explicit = true
 		m.flushHeld()
 		return
 	}
+	m.identity.end(!t.failed)
+	m.resync()
 	m.portals.forgetAll(m.endOfTransaction)
 	fate := audit.Committed
 	if t.failed {

@@ -24,6 +24,8 @@ type verdict struct {
 	// batch is set for a statement that is denied only because another one of
 	// its text is.
 	batch bool
+	// astray is set where something before it may have changed search_path.
+	astray bool
 	// path is set where the statement may change search_path.
 	path bool
 	id   uint64 // of the definition that the statement makes
@@ -33,7 +35,7 @@ type verdict struct {
 // weigh judges a statement, and with it what the names in it may stand for.
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.ruling
-	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: setsPath(st)}
+	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: setsPath(st), astray: m.path != auth.PathDefault}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
 		v.doubt = c.doubt()

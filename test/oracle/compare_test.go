@@ -128,7 +128,7 @@ func tagsOf(l auditLine) statement.Tag {
 		tags |= statement.TagMaintenance
 	case "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE":
 		tags |= statement.TagTransaction
-	case "SET", "RESET", "DISCARD", "LISTEN", "UNLISTEN", "PREPARE", "DEALLOCATE", "DECLARE", "CLOSE", "FETCH", "MOVE":
+	case "SET", "RESET", "DISCARD", "LISTEN", "UNLISTEN", "PREPARE", "DEALLOCATE", "DECLARE", "CLOSE":
 		tags |= statement.TagSession
 	}
 	switch {

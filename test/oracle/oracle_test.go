@@ -17,6 +17,8 @@ func TestOracle(t *testing.T) {
 	s := newSite(t)
 	asSuperuser(t, s, "ALTER ROLE "+testkit.LabRole+" SUPERUSER")
 	t.Run("evasions", func(t *testing.T) { testEvasions(t, s) })
+	t.Run("current role", func(t *testing.T) { testCurrentRole(t, s) })
+	t.Run("doubt", func(t *testing.T) { testDoubt(t, s) })
 	t.Run("sqlsmith", func(t *testing.T) { testSmith(t, s) })
 	if *corpora != "" {
 		t.Run("corpora", func(t *testing.T) { testCorpora(t, s) })

@@ -94,6 +94,7 @@ func statement(a attributes, r *journal.Record) attributes {
 	if len(objects) == 1 {
 		a = a.text("db.collection.name", objects[0])
 	}
+	a = a.text("pgcustos.current_role", r.CurrentRole).text("pgcustos.doubt", r.Doubt)
 	a = a.text("pgcustos.missing", r.Missing).text("pgcustos.result", string(r.Result)).text("pgcustos.fate", string(r.Fate)).
 		text("db.response.status_code", r.SQLSTATE)
 	if r.Result == audit.Failed {

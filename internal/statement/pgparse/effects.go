@@ -2,6 +2,7 @@ package pgparse
 
 import (
 	"bytes"
+	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,7 @@ func (w *walker) effect(m proto.Message) {
 			w.effect(message(m.Query))
 		}
 	case *pg.CreateTableAsStmt:
+		w.temporary(m.Into.GetRel())
 		if m.Query.GetExecuteStmt() != nil {
 			w.effect(message(m.Query))
 		}
@@ -54,6 +56,61 @@ func (w *walker) effect(m proto.Message) {
 	case *pg.TransactionStmt:
 		e.Kind = transactions[m.Kind]
 		e.Name = m.SavepointName
+	case *pg.VariableSetStmt:
+		value := ""
+		if m.Kind == pg.VariableSetKind_VAR_SET_VALUE && len(m.Args) == 1 {
+			value = m.Args[0].GetAConst().GetSval().GetSval()
+		}
+		w.identity(lower(m.Name), value, m.IsLocal)
+	case *pg.SelectStmt:
+		w.temporary(leftmost(m).IntoClause.GetRel())
+		w.configures(m)
+	case *pg.CreateStmt:
+		w.temporary(m.Relation)
+	case *pg.ViewStmt:
+		w.temporary(m.View)
+	case *pg.CreateSeqStmt:
+		w.temporary(m.Sequence)
+	}
+}
+
+// identity notes that a setting says who the session is from now on.
+func (w *walker) identity(setting, value string, local bool) {
+	kind := identities[setting]
+	if kind == statement.EffectNone {
+		return
+	}
+	if kind == statement.EffectRole && strings.EqualFold(value, "none") {
+		value = ""
+	}
+	w.st.Effect = statement.Effect{Kind: kind, Name: value, Hold: !local}
+}
+
+var identities = map[string]statement.EffectKind{
+	"role": statement.EffectRole, "session_authorization": statement.EffectAuthorization,
+}
+
+// configures notes a query that is no more than one call of set_config.
+func (w *walker) configures(m *pg.SelectStmt) {
+	if len(m.TargetList) != 1 || len(m.FromClause) > 0 || m.WhereClause != nil || m.WithClause != nil || m.LimitCount != nil || m.LimitOffset != nil {
+		return
+	}
+	f := m.TargetList[0].GetResTarget().GetVal().GetFuncCall()
+	if schema, name := split(words(f.GetFuncname())); name != "set_config" || schema != "" && schema != "pg_catalog" {
+		return
+	}
+	name, ok := constant(argument(f, 0, "setting_name"))
+	value, ok2 := constant(argument(f, 1, "new_value"))
+	local, ok3 := constant(argument(f, 2, "is_local"))
+	if ok && ok2 && ok3 && !value.null {
+		w.identity(lower(name.text), value.text, local.truth() == always)
+	}
+}
+
+// temporary notes that a relation is created which hides others of its name.
+func (w *walker) temporary(r *pg.RangeVar) {
+	if r.GetRelpersistence() == "t" || strings.HasPrefix(r.GetSchemaname(), "pg_temp") {
+		w.st.Effect.Kind = statement.EffectTemporary
 	}
 }
 
