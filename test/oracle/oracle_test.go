@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"flag"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ func TestOracle(t *testing.T) {
 	s := newSite(t)
 	asSuperuser(t, s, "ALTER ROLE "+testkit.LabRole+" SUPERUSER")
 	t.Run("evasions", func(t *testing.T) { testEvasions(t, s) })
+	t.Run("clients", func(t *testing.T) { testClients(t, s) })
 	t.Run("current role", func(t *testing.T) { testCurrentRole(t, s) })
 	t.Run("doubt", func(t *testing.T) { testDoubt(t, s) })
 	t.Run("sqlsmith", func(t *testing.T) { testSmith(t, s) })
@@ -30,6 +32,14 @@ func testEvasions(t *testing.T, s *testkit.Site) {
 	all := run(t, s, "evasions", "schema.sql", readEvasions(t, "evasions.txt"))
 	report(t, "evasions", all)
 	beyond(t, all)
+	mustFind(t, all)
+}
+
+// What the programs that come with PostgreSQL send.
+func testClients(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	all := run(t, s, "clients", "schema.sql", readStatements(t, filepath.Join(corpusDir, "clients.sql"), 0))
+	report(t, "clients", all)
 	mustFind(t, all)
 }
 
