@@ -73,6 +73,17 @@ const (
 	CauseTicketAddress   Cause = "ticket_of_another_address"  //
 	CauseClockSkew       Cause = "clock_skew"                 // the client's
 	CauseNoPAC           Cause = "ticket_without_pac"
+
+	// Of certificates.
+	CauseNoCertificate        Cause = "no_certificate_shown"
+	CauseCertificateMalformed Cause = "certificate_malformed"
+	CauseCertificateUntrusted Cause = "certificate_untrusted" // of no authority that is trusted
+	CauseCertificateExpired   Cause = "certificate_expired"
+	CauseCertificateEarly     Cause = "certificate_not_yet_valid"
+	CauseCertificateUsage     Cause = "certificate_for_another_use"
+	CauseCertificateRevoked   Cause = "certificate_revoked"
+	CauseRevocationUnknown    Cause = "certificate_revocation_unknown" // no list of its issuer is in force
+	CauseCertificateNameless  Cause = "certificate_names_no_account"
 )
 
 // Failure is a refused log-in.

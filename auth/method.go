@@ -19,12 +19,16 @@ type Approach struct {
 	// HoldsTicket tells that the client asked for GSS encryption first, which
 	// libpq does when it holds a Kerberos ticket.
 	HoldsTicket bool
+	// HoldsCertificate tells that the client showed one in its TLS handshake.
+	HoldsCertificate bool
 }
 
 // Methods are the ways in.
 type Methods struct {
 	// Tickets proves Kerberos tickets; nil where Kerberos is not offered.
 	Tickets Acceptor
+	// Certificates proves client certificates; nil where none are asked for.
+	Certificates Certifier
 	// Pins are asked in order, the first that matches decides.
 	Pins []Pin
 }
@@ -52,9 +56,9 @@ func (p *Pin) Matches(a *Approach) bool {
 func (m *Methods) Choose(a Approach) (Method, error) {
 	asked := Method(strings.ToLower(a.Asked))
 	switch asked {
-	case "", Password, Kerberos:
+	case "", Password, Kerberos, Certificate:
 	default:
-		return "", fmt.Errorf("there is no authentication method %.32q: pgcustos.auth is password or kerberos", a.Asked)
+		return "", fmt.Errorf("there is no authentication method %.32q: pgcustos.auth is password, kerberos or certificate", a.Asked)
 	}
 	method := asked
 	for i := range m.Pins {
@@ -69,8 +73,12 @@ func (m *Methods) Choose(a Approach) (Method, error) {
 	switch {
 	case method == Kerberos && m.Tickets == nil:
 		return "", fmt.Errorf("authentication by Kerberos is not offered: set pgcustos.auth to password")
+	case method == Certificate && m.Certificates == nil:
+		return "", fmt.Errorf("authentication by certificate is not offered: set pgcustos.auth to password")
 	case method != "":
 		return method, nil
+	case a.HoldsCertificate && m.Certificates != nil:
+		return Certificate, nil
 	case a.HoldsTicket && m.Tickets != nil:
 		return Kerberos, nil
 	default:

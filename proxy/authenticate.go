@@ -18,7 +18,7 @@ import (
 func (c *session) authenticate(ctx context.Context) bool {
 	method, err := c.policy.Methods.Choose(auth.Approach{
 		Source: c.request.Source, Database: c.request.Database, User: c.hello.Request.User,
-		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested,
+		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested, HoldsCertificate: len(c.hello.TLS.PeerCertificates) > 0,
 	})
 	if err != nil {
 		c.refuseMethod(err)
@@ -26,11 +26,11 @@ func (c *session) authenticate(ctx context.Context) bool {
 	}
 	c.request.Method = method
 	c.context.Method = string(method)
-	prove := c.byPassword
-	if method == auth.Kerberos {
-		prove = c.byTicket
-	}
+	prove := map[auth.Method]func(context.Context) (string, bool){
+		auth.Password: c.byPassword, auth.Kerberos: c.byTicket, auth.Certificate: c.byCertificate,
+	}[method]
 	detail, ok := prove(ctx)
+	c.hello.TLS.PeerCertificates, c.hello.TLS.VerifiedChains = nil, nil
 	if !ok {
 		return false
 	}
@@ -112,6 +112,8 @@ func principal(id *auth.Identity) audit.Principal {
 var hints = map[auth.Method]string{
 	auth.Password: "Check the name and the password. If both are right, ask your help desk, and give the incident's id.",
 	auth.Kerberos: "Check that your ticket is this user's (klist), or connect with options='-c pgcustos.auth=password'. " +
+		"If it is, ask your help desk, and give the incident's id.",
+	auth.Certificate: "Check that your certificate (sslcert) is this user's and in force, or connect with options='-c pgcustos.auth=password'. " +
 		"If it is, ask your help desk, and give the incident's id.",
 }
 

@@ -53,6 +53,11 @@ func (c *session) setIdentity(id auth.Identity) {
 // that is the same role on the same backend; otherwise what it rests on is gone,
 // and it ends. It reports whether the session was ended.
 func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time.Time) bool {
+	if change == byConfiguration {
+		if r := c.withdrawn(p, since); r != nil {
+			return c.revoke(r)
+		}
+	}
 	was := c.grant.Load()
 	before := c.currentIdentity()
 	if reset := !id.PasswordSet.Equal(before.PasswordSet); reset && was.Changes.PasswordReset == auth.Terminate {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"sync"
@@ -49,6 +50,8 @@ type session struct {
 	// session for proofCause.
 	proofEnds  *time.Time
 	proofCause auth.Cause
+	// certificates are what the client has shown, where that proved the account.
+	certificates []*x509.Certificate
 
 	// What others change while the session lives.
 	mu       sync.Mutex

@@ -92,6 +92,7 @@ func (r *report) all(ctx context.Context, c *config.Config) {
 	r.certificate(c.Listen.Startup.TLS)
 	r.directory(ctx, c)
 	r.kerberos(ctx, c)
+	r.clientCertificates(c)
 	for i := range c.Backends {
 		r.backend(ctx, c, &c.Backends[i])
 	}

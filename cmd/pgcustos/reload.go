@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/certificate"
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/auth/rules"
@@ -44,7 +46,7 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 	}
 	p := &policy{directory: d, Policy: proxy.Policy{
 		Startup:         c.Listen.Startup,
-		Methods:         auth.Methods{Pins: c.Kerberos.Pins},
+		Methods:         auth.Methods{Pins: slices.Concat(c.Kerberos.Pins, c.ClientCertificates.Pins)},
 		Authenticator:   d,
 		Resolver:        d,
 		Watcher:         d,
@@ -56,6 +58,9 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 	}}
 	if c.Kerberos.Keytab != nil {
 		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, m.replays)
+	}
+	if len(c.ClientCertificates.Authorities) > 0 {
+		p.Methods.Certificates = certificate.New(c.ClientCertificates.Options)
 	}
 	for i := range c.Backends {
 		b, err := backend.Open(c.Backends[i])
@@ -187,6 +192,9 @@ func (d *daemon) published(c *config.Config) {
 		if a := c.Backends[i].Authority; a != nil {
 			d.metrics.CertificateExpires.WithLabelValues("backend " + c.Backends[i].Name).Set(float64(a.Certificate.NotAfter.Unix()))
 		}
+	}
+	for _, a := range c.ClientCertificates.Authorities {
+		d.metrics.CertificateExpires.WithLabelValues("clients " + a.Subject.String()).Set(float64(a.NotAfter.Unix()))
 	}
 	for _, w := range c.Warnings {
 		d.log.Warn("configuration", "warning", w)

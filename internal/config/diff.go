@@ -23,6 +23,7 @@ func Diff(before, after *Config) string {
 	d.backends(before, after)
 	d.directory(before, after)
 	d.kerberos(before, after)
+	d.clientCertificates(before, after)
 	d.throttle(before, after)
 	d.listen(before, after)
 	d.rest(before, after)

@@ -23,6 +23,10 @@ func TestDiff(t *testing.T) {
 		{"hosts", "db1.corp.example.com:5432", "db2.corp.example.com:5432", []string{"backend orders: hosts: db1.corp.example.com:5432 becomes db2.corp.example.com:5432"}},
 		{"auth", "    auth: certificate                  # password | certificate: no role of this backend has a password\n    certificate: {ca: ledger-ca.pem, key: ledger-ca.key, lifetime: 10m}", "    credentials: {app_ro_ledger: {password_file: bind.password}}", []string{"backend ledger: auth: certificate becomes password", "backend ledger: credentials gain app_ro_ledger"}},
 		{"certificates", "lifetime: 10m", "lifetime: 1h", []string{"backend ledger: certificate.lifetime: 10m0s becomes 1h0m0s"}},
+		{"subjects", "OU=Services,O=Corp", "OU=Jobs,O=Corp", []string{
+			"client_certificates: subjects gain CN=batch-7,OU=Jobs,O=Corp is svc-orders",
+			"client_certificates: subjects lose CN=batch-7,OU=Services,O=Corp is svc-orders",
+		}},
 		{"tier", "tier: 1 ", "tier: 2 ", []string{"rule orders-readers: durability: disk becomes process", "rule orders-readers: changes.directory_silent for people: 1h0m0s becomes 4h0m0s", "backend orders: tier: 1 becomes 2"}},
 		{"limit", "statement: 30s,", "statement: 60s,", []string{"rule orders-readers: limits.statement: 30s becomes 1m0s"}},
 		{"mode", "mode: enforce", "mode: observe", []string{"rule orders-migrations: mode: enforce becomes observe"}},

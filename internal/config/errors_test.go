@@ -3,7 +3,13 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"flag"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +44,13 @@ func TestErrors(t *testing.T) {
 		{"authority-lifetime", "lifetime: 10m", "lifetime: 48h"},
 		{"broad-source", "    justification: people read from every office   # for networks broader than /16\n", ""},
 		{"broad-source-6", "sources: [10.20.0.0/16]", `sources: ["2001:db8::/32"]`},
+		{"client-ca-missing", "  ca: people-ca.pem                    # whose certificates name accounts, by UPN\n", ""},
+		{"client-ca-no-authority", "ca: people-ca.pem", "ca: leaf.pem"},
+		{"client-crl-not-one", "crl: people-ca.crl", "crl: people-ca.pem"},
+		{"client-crl-garbage", "crl: people-ca.crl", "crl: open.password"},
+		{"client-subject-half", ", account: svc-orders}", "}"},
+		{"client-subject-twice", ", account: svc-orders}", ", account: svc-orders}\n    - {subject: \"CN=batch-7,OU=Services,O=Corp\", account: alice}"},
+		{"client-pin-method", "method: certificate}", "method: trust}"},
 		{"cidr-bad", "10.20.0.0/16", "10.20.0.0/33"},
 		{"cidr-address", "10.20.0.0/16", "10.20.0.1"},
 		{"cidr-host-bits", "10.20.0.0/16", "10.20.0.1/16"},
@@ -120,6 +133,7 @@ func TestErrors(t *testing.T) {
 			dir := folder(t)
 			write(t, filepath.Join(dir, "open.password"), "x", 0o644)
 			write(t, filepath.Join(dir, "empty.password"), "\n", 0o600)
+			write(t, filepath.Join(dir, "leaf.pem"), leafPEM(t), 0o644)
 			if err := syscall.Mkfifo(filepath.Join(dir, "fifo.password"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -134,6 +148,21 @@ func TestErrors(t *testing.T) {
 			compare(t, tt.name, strings.ReplaceAll(err.Error(), dir+"/", "")+"\n")
 		})
 	}
+}
+
+// leafPEM makes a certificate that is no authority's.
+func leafPEM(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func compare(t *testing.T, name, got string) {

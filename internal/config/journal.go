@@ -120,6 +120,9 @@ func (c *Config) warn() {
 		if c.Kerberos.Keytab == nil && (slices.Equal(r.Methods, []auth.Method{auth.Kerberos}) || len(r.Assurance) > 0) {
 			c.warnf("rule %s: asks for a Kerberos ticket, and there is no section kerberos: nobody can meet it", r.Name)
 		}
+		if len(c.ClientCertificates.Authorities) == 0 && slices.Equal(r.Methods, []auth.Method{auth.Certificate}) {
+			c.warnf("rule %s: asks for a client certificate, and there is no section client_certificates: nobody can meet it", r.Name)
+		}
 		if r.Grant.Mode == auth.Observe {
 			c.warnf("rule %s: mode observe lets everything through and only records what it would have denied", r.Name)
 		}

@@ -80,10 +80,10 @@ func (o *object) pins() []auth.Pin {
 		if !ok {
 			continue
 		}
-		if _, ok := p.need("method", "password or kerberos"); !ok {
+		if _, ok := p.need("method", "password, kerberos or certificate"); !ok {
 			continue
 		}
-		pin := auth.Pin{Method: auth.Method(p.oneOf("method", string(auth.Password), string(auth.Password), string(auth.Kerberos)))}
+		pin := auth.Pin{Method: auth.Method(p.oneOf("method", string(auth.Password), string(auth.Password), string(auth.Kerberos), string(auth.Certificate)))}
 		if v, ok := p.get("sources"); ok {
 			for _, item := range v.words() {
 				if n, ok := item.prefix(); ok {

@@ -35,7 +35,9 @@ type Config struct {
 	Log       Log
 	Directory directory.Options
 	Kerberos  Kerberos
-	Backends  []backend.Options // in the order of the file
+	// ClientCertificates are a way in.
+	ClientCertificates ClientCertificates
+	Backends           []backend.Options // in the order of the file
 	// Authorities are the files of the backends' authorities, by backend.
 	Authorities map[string]AuthorityFiles
 	Rules       []rules.Rule // in the order of the file, which is their rank
@@ -184,6 +186,7 @@ func (c *Config) read(root *object) {
 	c.readDirectory(root)
 	c.readServices(root)
 	c.readKerberos(root)
+	c.readClientCertificates(root)
 	c.readThrottle(root)
 	c.readJournal(root)
 	c.readSpool(root)

@@ -47,6 +47,8 @@ func folder(tb testing.TB) string {
 	} {
 		write(tb, filepath.Join(dir, name), content, 0o600)
 	}
+	write(tb, filepath.Join(dir, "people-ca.pem"), certificate, 0o644)
+	write(tb, filepath.Join(dir, "people-ca.crl"), revocations(tb, certificate, key), 0o644)
 	authority, authorityKey := pair(tb)
 	write(tb, filepath.Join(dir, "ledger-ca.pem"), authority, 0o644)
 	write(tb, filepath.Join(dir, "ledger-ca.key"), authorityKey, 0o600)
@@ -93,7 +95,7 @@ func pair(tb testing.TB) (certificate, key string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "proxy"}, DNSNames: []string{"proxy"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -105,6 +107,26 @@ func pair(tb testing.TB) (certificate, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+}
+
+// revocations makes a list of an authority's, in which nothing was revoked.
+func revocations(tb testing.TB, certificate, key string) string {
+	tb.Helper()
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	signer, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		tb.Fatalf("a key of type %T", pair.PrivateKey)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+	}, pair.Leaf, signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 }
 
 // signingKeyPEM makes a key that signs checkpoints.

@@ -69,8 +69,17 @@ type Leaf struct {
 	Names      []string     // DNS names
 	Addresses  []netip.Addr // IP addresses
 	// NotAfter ends the certificate, a moment in the past makes an expired one;
-	// a year from now where it is zero.
-	NotAfter time.Time
+	// a year from now where it is zero. It begins an hour ago where NotBefore is zero.
+	NotBefore, NotAfter time.Time
+	// UPN is a userPrincipalName in the subjectAltName, SID the account's in the
+	// extension of a domain's authority; empty for none.
+	UPN, SID string
+	// Organization goes into the subject.
+	Organization string
+	// Usages are for a server and a client where there are none.
+	Usages []x509.ExtKeyUsage
+	// Authority makes it an authority's certificate.
+	Authority bool
 }
 
 // Certificate is a certificate with its key, in memory and as PEM.
@@ -104,7 +113,10 @@ func (ca *CA) Issue(leaf Leaf) (*Certificate, error) {
 }
 
 func (leaf Leaf) template() *x509.Certificate {
-	notBefore, notAfter := time.Now().Add(-time.Hour), leaf.NotAfter
+	notBefore, notAfter := leaf.NotBefore, leaf.NotAfter
+	if notBefore.IsZero() {
+		notBefore = time.Now().Add(-time.Hour)
+	}
 	if notAfter.IsZero() {
 		notAfter = time.Now().AddDate(1, 0, 0)
 	}
@@ -117,8 +129,20 @@ func (leaf Leaf) template() *x509.Certificate {
 		NotBefore:    notBefore,
 		NotAfter:     notAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage:  leaf.Usages,
 		DNSNames:     leaf.Names,
+
+		ExtraExtensions: leaf.extensions(),
+	}
+	if leaf.Organization != "" {
+		template.Subject.Organization = []string{leaf.Organization}
+	}
+	if leaf.Usages == nil {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	if leaf.Authority {
+		template.IsCA, template.BasicConstraintsValid, template.ExtKeyUsage = true, true, nil
+		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	}
 	for _, addr := range leaf.Addresses {
 		template.IPAddresses = append(template.IPAddresses, net.IP(addr.AsSlice()))

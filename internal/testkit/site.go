@@ -65,6 +65,7 @@ type SiteConfig struct {
 	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
 	Tracing                                string // YAML; empty for none
 	Kerberos                               string // YAML, the section; empty for none
+	ClientCertificates                     string // YAML, the section; empty for none
 }
 
 // Site is a domain controller, a PostgreSQL with the orders database, and the

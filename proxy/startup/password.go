@@ -37,6 +37,18 @@ func (h *Hello) AskPassword() (*auth.Secret, error) {
 	return auth.NewSecret(password), nil
 }
 
+// Negotiate answers the StartupMessage of a client that is asked for nothing, where
+// there is something to answer.
+func (h *Hello) Negotiate() error {
+	if h.Request.Negotiation() == nil {
+		return nil
+	}
+	if _, err := h.Conn.Write(h.Request.Negotiation()); err != nil {
+		return fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	return nil
+}
+
 // ask sends a request for authentication, and before it what else the
 // StartupMessage is answered with.
 func (h *Hello) ask(code uint32) error {

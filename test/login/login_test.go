@@ -29,6 +29,9 @@ const (
 	dbCard     = "by_card"     // and for one that they have not
 	dbPassword = "by_password" // pinned to the password
 	dbPinned   = "pinned"      // pinned to tickets
+
+	dbCertificate = "by_certificate" // a rule asks for methods: [certificate]
+	dbShown       = "shown"          // pinned to certificates
 )
 
 var prepared struct {
@@ -49,16 +52,25 @@ func site(t *testing.T) *testkit.Site {
 
 func prepare(t *testing.T, s *testkit.Site) error {
 	t.Helper()
-	for _, database := range []string{dbTicket, dbAssured, dbCard, dbPassword, dbPinned} {
+	for _, database := range []string{dbTicket, dbAssured, dbCard, dbPassword, dbPinned, dbCertificate, dbShown} {
 		if err := s.Postgres.Exec(t.Context(), "postgres", "CREATE DATABASE "+database); err != nil {
 			return err
 		}
 	}
+	if err := people.make(s); err != nil {
+		return err
+	}
 	err := s.WriteConfig(func(c *testkit.SiteConfig) {
 		s.WithKerberos(c, fmt.Sprintf("{databases: [%s], method: password}, {databases: [%s], method: kerberos}", dbPassword, dbPinned))
+		c.ClientCertificates = fmt.Sprintf(`client_certificates:
+  ca: people-ca.crt
+  crl: people.crl
+  subjects: [{subject: "CN=the desk,O=Corp", account: ivan}]
+  pins: [{databases: [%s], method: certificate}]`, dbShown)
 		for database, condition := range map[string]string{
 			dbTicket: "methods: [kerberos]", dbAssured: "assurance: [S-1-18-1]", dbCard: "assurance: [S-1-5-65-1]",
 			dbPassword: "kinds: [person]", dbPinned: "kinds: [person]",
+			dbCertificate: "methods: [certificate]", dbShown: "kinds: [person]",
 		} {
 			c.ExtraRules += ruleYAML(database, condition)
 		}

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// byCertificate proves the certificate that the client showed in its handshake, and
+// reads the account that it names from the directory.
+func (c *session) byCertificate(ctx context.Context) (detail string, ok bool) {
+	if len(c.hello.TLS.PeerCertificates) == 0 {
+		c.unanswered(auth.CauseNoCertificate, &pgwire.Error{
+			Severity: pgwire.SeverityFatal, Code: pgwire.InvalidAuthorization,
+			Message: "connection requires a valid client certificate",
+			Hint:    "Set sslcert and sslkey, or leave pgcustos.auth out.",
+		})
+		return "", false
+	}
+	c.asked = time.Now()
+	shown, err := c.policy.Methods.Certificates.Verify(c.hello.TLS.PeerCertificates)
+	var identity auth.Identity
+	if err == nil {
+		identity, err = c.bearer(ctx, &shown)
+	}
+	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
+	c.trace.Step("authenticate", c.asked, err)
+	if err != nil {
+		c.hold(ctx)
+		c.refuseLogin(audit.Authentication, err)
+		return "", false
+	}
+	if err := c.hello.Negotiate(); err != nil {
+		c.unanswered(auth.CauseNoCertificate, err)
+		return "", false
+	}
+	c.certificates = c.hello.TLS.PeerCertificates
+	c.proofEnds, c.proofCause = &shown.Ends, auth.CauseCertificateExpired
+	c.identify(identity)
+	return fmt.Sprintf("certificate %s of %s, %s, until %s", shown.Serial, shown.Name, shown.Subject, shown.Ends.UTC().Format(time.RFC3339)), true
+}
+
+// bearer finds the account that the client names, which must be the one that the
+// certificate names, and in good order.
+func (c *session) bearer(ctx context.Context, shown *auth.Shown) (auth.Identity, error) {
+	mismatch := func(how string) error {
+		// The identity stays out of the record: it is not the one that was proved.
+		return &auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: fmt.Sprintf("the certificate is of %s, %s%s", shown.Name, shown.Subject, how)}
+	}
+	id, err := c.policy.Resolver.Lookup(ctx, c.hello.Request.User)
+	if err != nil {
+		return auth.Identity{}, explainCertificate(err, shown)
+	}
+	if !strings.EqualFold(shown.Name, c.hello.Request.User) {
+		named, err := c.policy.Resolver.Lookup(ctx, shown.Name)
+		if err != nil {
+			return auth.Identity{}, explainCertificate(err, shown)
+		}
+		if named.GUID != id.GUID {
+			return auth.Identity{}, mismatch("")
+		}
+	}
+	if shown.SID != "" && !strings.EqualFold(shown.SID, id.SID) {
+		return auth.Identity{}, mismatch(", whose SID was " + shown.SID)
+	}
+	if cause := id.State.Barred(); cause != auth.CauseNone {
+		return auth.Identity{}, &auth.Failure{
+			Cause: cause, Detail: "the account's state, read after a certificate that was accepted", Identity: id,
+		}
+	}
+	return id, nil
+}
+
+// explainCertificate adds to a failure whose certificate came with a name that means
+// nobody, or means nobody itself.
+func explainCertificate(err error, shown *auth.Shown) error {
+	var f *auth.Failure
+	if !errors.As(err, &f) || f.Cause == auth.CauseDirectoryDown {
+		return err
+	}
+	told := *f
+	told.Detail = fmt.Sprintf("%s; the certificate is of %s, %s", f.Detail, shown.Name, shown.Subject)
+	return &told
+}
+
+// withdrawn tells why the certificate that a session rests on would not let it in
+// any more, under another configuration: its authority was left out, a list has
+// it; nil where it would, or the session rests on none.
+func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
+	if len(c.certificates) == 0 {
+		return nil
+	}
+	r := &revocation{cause: auth.CauseMethod, detail: "certificates are not taken any more", change: byConfiguration, since: since}
+	if p.Methods.Certificates == nil {
+		return r
+	}
+	_, err := p.Methods.Certificates.Verify(c.certificates)
+	if err == nil {
+		return nil
+	}
+	var f *auth.Failure
+	if errors.As(err, &f) {
+		r.cause, r.detail = f.Cause, f.Detail
+	}
+	return r
+}
