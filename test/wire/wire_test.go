@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"context"
 	"maps"
 	"os"
 	"slices"
@@ -43,8 +44,39 @@ var everyWay = []modePair{
 // is a TLS record of its own.
 const largest = 4 << 10
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), everyWay) }
+
+// otherwise plays a script as it stands, and in one write, by the other driver.
+var otherwise = []modePair{
+	{mode{name: "direct"}, []mode{{name: "otherwise", proxied: true}}},
+	{mode{name: "direct whole", whole: true}, []mode{{name: "otherwise whole", proxied: true, whole: true}}},
+}
+
+// TestScriptsByTheOtherDriver plays them by the driver that the site does not have.
+func TestScriptsByTheOtherDriver(t *testing.T) {
 	site := testkit.SharedSite(t)
+	switchDriver(t, site)
+	t.Cleanup(func() { switchDriver(t, site) })
+	playScripts(t, site, otherwise)
+}
+
+// switchDriver starts the proxy again with the other driver.
+func switchDriver(t *testing.T, site *testkit.Site) {
+	t.Helper()
+	if err := site.StopProxy(); err != nil {
+		t.Fatal(err)
+	}
+	other := map[string]string{"epoll": "goroutine", "goroutine": "epoll"}
+	if err := site.WriteConfig(func(c *testkit.SiteConfig) { c.Driver = other[c.Driver] }); err != nil {
+		t.Fatal(err)
+	}
+	if err := site.StartProxy(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func playScripts(t *testing.T, site *testkit.Site, pairs []modePair) {
+	t.Helper()
 	prepare(t, site)
 	scripts := readScripts(t)
 	t.Cleanup(func() {
@@ -57,7 +89,7 @@ func TestScripts(t *testing.T) {
 		for _, s := range scripts {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				playAll(t, site, s, plays, everyWay)
+				playAll(t, site, s, plays, pairs)
 			})
 		}
 	})
