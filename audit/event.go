@@ -29,6 +29,9 @@ const (
 	ParserDied     Type = "parser.died"       // a worker was lost to a text
 	JournalOpened  Type = "journal.opened"    // what recovery found
 	Reading        Type = "audit.read"        // somebody read the record with a command of this program
+	Held           Type = "audit.hold"        // somebody forbade that retention removes records of a period
+	Released       Type = "audit.release"     // somebody took that back
+	Removed        Type = "audit.removed"     // retention removes a segment
 	Checkpoint     Type = "checkpoint"        // the journal's own: how far its hash chain has come, signed
 )
 

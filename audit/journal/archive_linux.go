@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type blindArchive struct{}
 
 func (blindArchive) Archived(string, int64, int64) {}
 func (blindArchive) ArchiveFailed(string, error)   {}
+func (blindArchive) Removed(string, int64)         {}
 
 // archiver puts containers in the place of sealed segments, of all streams of a
 // journal. One process of those that share a journal does so at a time.
@@ -28,12 +30,16 @@ type archiver struct {
 	path     string
 	disk     disk
 	observer ArchiveObserver
+	signer   crypto.Signer // nil: nothing is signed
+	upkeep   Upkeep        // nil: no backend's tier is known
 	wake     chan struct{} // holds one
 	stop     <-chan struct{}
 
 	// Owned by run.
 	lock    *os.File        // held while this process is the one
 	checked map[string]bool // containers whose index was looked at
+	retain  func() error    // removes what is not kept; nil: nothing is
+	look    time.Time       // when it is called next
 	step    func(what string) error
 }
 
@@ -86,7 +92,11 @@ func (a *archiver) guarded() (err error) {
 		}
 	}()
 	a.pass()
-	return nil
+	if a.retain == nil || a.lock == nil || a.stopped() || time.Now().Before(a.look) {
+		return nil
+	}
+	a.look = time.Now().Add(retainEvery)
+	return a.retain()
 }
 
 // pass archives what there is.
@@ -235,6 +245,15 @@ func chainBefore(dir string, number uint64, before *Label) ([32]byte, error) {
 	case before != nil && before.Segment+1 == number:
 		return before.Behind, nil
 	case number > 1:
+		t, err := readTombstone(filepath.Dir(dir), filepath.Base(dir))
+		switch {
+		case err != nil:
+			return [32]byte{}, err
+		case t != nil && t.Segment+1 == number:
+			return t.Behind, nil
+		case t != nil && t.Segment == number:
+			return t.Before, nil // it is about to be removed
+		}
 		return [32]byte{}, fmt.Errorf("the index of segment %d, which tells where the chain goes on, is missing", number-1)
 	}
 	seg, err := openSegment(dir, number)
@@ -243,4 +262,27 @@ func chainBefore(dir string, number uint64, before *Label) ([32]byte, error) {
 	}
 	defer seg.close()
 	return seg.head.start, nil
+}
+
+// tierOf tells an index of which tiers the backends are that records name; nil
+// where nobody knows.
+func (a *archiver) tierOf() func(backend []byte) uint32 {
+	if a.upkeep == nil {
+		return nil
+	}
+	memo := map[string]uint32{}
+	return func(backend []byte) uint32 {
+		bits, met := memo[string(backend)]
+		if met {
+			return bits
+		}
+		bits = tierUnknown
+		if tier, known := a.upkeep.Tier(string(backend)); known && tier >= 0 && tier < 4 {
+			bits = 1 << tier
+		}
+		if len(memo) < maxFrameKeys {
+			memo[string(backend)] = bits
+		}
+		return bits
+	}
 }

@@ -22,6 +22,7 @@ import (
 // archiveWatch collects what an archiver tells.
 type archiveWatch struct {
 	archived []string
+	removed  []string
 	failed   []error
 }
 
@@ -32,6 +33,8 @@ func (w *archiveWatch) Archived(file string, plain, stored int64) {
 func (w *archiveWatch) ArchiveFailed(file string, err error) {
 	w.failed = append(w.failed, fmt.Errorf("%s: %w", file, err))
 }
+
+func (w *archiveWatch) Removed(file string, bytes int64) { w.removed = append(w.removed, file) }
 
 // archiveAll archives what is sealed, once.
 func archiveAll(t testing.TB, path string) *archiveWatch {

@@ -94,6 +94,7 @@ func (a *archiver) prove(plain *segmentReader, path string, start [32]byte) ([]b
 func (a *archiver) makeIndex(seg *segmentReader, before [32]byte) (index []byte, label *Label, err error) {
 	c := seg.file.(*container)
 	x := newIndexer(seg, c, before)
+	x.tier = a.tierOf()
 	chain := chainReader{value: before}
 	chain.link(seg.head.chained[:])
 	for {

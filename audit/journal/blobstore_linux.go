@@ -23,7 +23,7 @@ const (
 	// knownBlobs bounds the blobs that the store remembers.
 	knownBlobs = 4096
 	// touchEvery is how often a blob that is used again says so in its time of
-	// change, which keeps it from being removed (RemoveBlobs).
+	// change, which keeps it from being removed (retainer.sweep).
 	touchEvery = 10 * time.Minute
 	// loosest is how many blobs may wait for the next flush before Commit syncs its
 	// own.
@@ -126,6 +126,24 @@ func (s *blobStore) find(digest [32]byte, length int64) (audit.BlobRef, bool) {
 	}
 	s.remember(k.ref, now)
 	return k.ref, true
+}
+
+// use says of a blob that a record is about to name it: until its time, and a while
+// behind it, no sweep removes it. One that is gone must not be named.
+func (s *blobStore) use(ref audit.BlobRef) error {
+	now := time.Now()
+	s.mu.Lock()
+	k, ok := s.known[ref.Digest]
+	s.mu.Unlock()
+	if ok && k.ref == ref && now.Sub(k.touched) < touchEvery {
+		return nil
+	}
+	if err := os.Chtimes(blobPath(s.journal, &ref)+s.form(), now, now); err != nil {
+		s.forget(ref.Digest)
+		return diskError(fmt.Errorf("%s, which a record names, is not there: %w", blobName(&ref), err))
+	}
+	s.remember(ref, now)
+	return nil
 }
 
 // look finds a blob that was written before the store remembers. Its bytes are

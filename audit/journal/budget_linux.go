@@ -82,10 +82,14 @@ func (j *Journal) afford(c *claim) error {
 	return nil
 }
 
-// affordText says the same of a long text, before it is kept beside the records.
+// affordText says the same of a long text, and of parameters, before the text is kept
+// beside the records.
 func (j *Journal) affordText(ev *audit.Event, c *claim) error {
 	if c.beside = ev.TextBlob.Length; len(ev.Text) > audit.InlineText {
 		c.beside = int64(len(ev.Text))
+	}
+	if ev.Parameters != nil {
+		c.beside += ev.Parameters.Blob.Length
 	}
 	if c.beside == 0 || c.budget == nil {
 		return nil

@@ -126,8 +126,14 @@ func typeNumber(t audit.Type) uint16 {
 		return 20
 	case audit.Issued:
 		return 21
+	case audit.Held:
+		return 22
+	case audit.Released:
+		return 23
 	case audit.Account:
 		return 24
+	case audit.Removed:
+		return 25
 	case audit.Checkpoint:
 		return checkpointType
 	}

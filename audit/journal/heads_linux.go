@@ -9,7 +9,7 @@ import (
 
 // maxHeads bounds what the first record of a stream lists. What it leaves out,
 // the next stream lists.
-const maxHeads = 512
+const maxHeads = maxHeadsListed
 
 // lookForEnd notes where a finished stream ended, and which streams it follows.
 func (f *findings) lookForEnd(dir string) error {
@@ -86,6 +86,11 @@ func (f *findings) lookForEarlier(dir string) {
 }
 
 func (f *findings) pickHeads() {
+	for _, t := range f.tombs {
+		for _, e := range t.Earlier {
+			f.listed[e.Stream] = true
+		}
+	}
 	for _, h := range f.ends {
 		if !f.listed[h.stream] {
 			again := f.untold(h.dir)

@@ -20,8 +20,10 @@ import (
 // against the segment.
 type Index struct {
 	Label
-	Whole  Span
-	Frames []Span // in their order, from the segment's header to its seal
+	Whole   Span
+	Frames  []Span     // in their order, from the segment's header to its seal
+	Blobs   [][32]byte // sums of the blobs that its records name
+	Earlier []Earlier  // of segment 1: the streams that its first record names
 }
 
 // Label is the part of an index that says which segment it is of.
@@ -36,6 +38,8 @@ type Label struct {
 	Earliest        time.Time
 	Latest          time.Time
 	Why             uint32 // of the seal
+	tiers           uint32 // of its records' backends, as the configuration had them
+	blobs, earlier  uint32 // sizes
 	spansSize, sums uint32
 }
 
@@ -110,9 +114,10 @@ func leastFold(r rune) rune {
 
 const (
 	indexMagic   = "PGCUSTIX"
-	indexVersion = 1
+	indexVersion = 2
 	labelSize    = 256
 	spanSize     = 88
+	sumSize      = 32        // of a blob in the list
 	maxSpans     = 256 << 20 // bytes of all spans
 	anyKey       = 1<<32 - 1 // in the place of a number of keys
 )
@@ -154,10 +159,15 @@ func parseIndex(b []byte) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{Label: *label}
-	spans := b[labelSize:]
-	if int64(len(spans)) != int64(x.spansSize) || crc32.Checksum(spans, castagnoliReader) != x.sums {
-		return nil, fmt.Errorf("%w: its spans have another checksum", errIndex)
+	rest := b[labelSize:]
+	if int64(len(rest)) != int64(x.blobs)+int64(x.earlier)+int64(x.spansSize) || crc32.Checksum(rest, castagnoliReader) != x.sums {
+		return nil, fmt.Errorf("%w: what is behind its label has another checksum", errIndex)
 	}
+	for list := rest[:x.blobs]; len(list) >= sumSize; list = list[sumSize:] {
+		x.Blobs = append(x.Blobs, [32]byte(list))
+	}
+	x.Earlier = parseEarlier(rest[x.blobs:][:x.earlier])
+	spans := rest[x.blobs+x.earlier:]
 	var s Span
 	for i := 0; len(spans) > 0; i++ {
 		if s, spans, err = parseSpan(spans); err != nil {
@@ -193,6 +203,10 @@ func parseLabel(b []byte) (*Label, error) {
 		First: u64(152), Last: u64(160),
 		Why:       binary.LittleEndian.Uint32(b[184:]),
 		spansSize: binary.LittleEndian.Uint32(b[188:]), sums: binary.LittleEndian.Uint32(b[192:]),
+		tiers: binary.LittleEndian.Uint32(b[196:]), blobs: binary.LittleEndian.Uint32(b[200:]), earlier: binary.LittleEndian.Uint32(b[204:]),
+	}
+	if l.blobs%sumSize != 0 || l.earlier%earlierSize != 0 || l.tiers&^tierBits != 0 {
+		return nil, fmt.Errorf("%w: its label has sizes that cannot be", errIndex)
 	}
 	if l.Last >= l.First {
 		l.Earliest, l.Latest = unixTime(u64(168)), unixTime(u64(176))

@@ -24,6 +24,11 @@ type indexer struct {
 	frames []spanMaker
 	cur    int
 	memo   map[string]uint64 // keys of names met before
+
+	// tier is asked for the bits of a record's backend; nil: nobody knows.
+	tier    func(backend []byte) uint32
+	blobs   map[[32]byte]struct{}
+	earlier []byte
 }
 
 // spanMaker is a span that records are put into.
@@ -43,7 +48,7 @@ type keyMaker struct {
 // newIndexer starts the index of the segment, before its first record. before is
 // the chain's value before its header.
 func newIndexer(seg *segmentReader, c *container, before [32]byte) *indexer {
-	x := &indexer{memo: map[string]uint64{}}
+	x := &indexer{memo: map[string]uint64{}, blobs: map[[32]byte]struct{}{}}
 	x.label = Label{Stream: seg.head.stream, Segment: seg.head.number, Before: before}
 	x.label.Size, _ = c.size()
 	x.whole = newSpan(frame{size: x.label.Size}, seg.head.first, maxWholeKeys)
@@ -72,7 +77,7 @@ func (x *indexer) add(raw *rawRecord) {
 	}
 	f.add(raw)
 	x.whole.add(raw)
-	known := false
+	known, tiers := false, uint32(tierNone)
 	for body := raw.body; len(body) >= 6; {
 		id := binary.LittleEndian.Uint16(body)
 		size := uint64(binary.LittleEndian.Uint32(body[2:]))
@@ -92,10 +97,25 @@ func (x *indexer) add(raw *rawRecord) {
 			if bare := bareName(value); id == 36 && len(bare) < len(value) {
 				x.principal(f, bare)
 			}
+		case 16:
+			if x.tier != nil {
+				tiers = x.tier(value)
+			}
+		case 63, 76:
+			if validRef(value) {
+				x.blobs[[32]byte(value[40:])] = struct{}{}
+			}
+		case 119:
+			if raw.sequence == 1 && len(value) == earlierSize {
+				x.earlier = append(x.earlier, value...)
+			}
 		case 51, 52:
 			f.bits(id, value)
 			x.whole.bits(id, value)
 		}
+	}
+	if x.tier != nil && raw.number != checkpointNumber && raw.number != openedNumber {
+		x.label.tiers |= tiers
 	}
 	if raw.flags&1 != 0 && !known {
 		// The session's fields did not fit: it may be anybody's.
@@ -216,12 +236,35 @@ func (x *indexer) finish(end *seal, behind [32]byte, file io.Reader) (index []by
 	for i := range x.frames {
 		spans = x.frames[i].encode(spans)
 	}
-	l.spansSize, l.sums = uint32(len(spans)), crc32.Checksum(spans, castagnoliReader)
+	l.spansSize = uint32(len(spans))
+	behindLabel := append(append(x.blobList(), x.earlier...), spans...)
+	l.blobs, l.earlier = uint32(len(x.blobs)*sumSize), uint32(len(x.earlier))
+	l.sums = crc32.Checksum(behindLabel, castagnoliReader)
 	earliest, latest := x.whole.times()
 	if x.whole.Count > 0 {
 		l.Earliest, l.Latest = time.Unix(0, earliest).UTC(), time.Unix(0, latest).UTC()
 	}
-	return append(l.encode(earliest, latest), spans...), l, nil
+	return append(l.encode(earliest, latest), behindLabel...), l, nil
+}
+
+// The types that are of the journal itself, and keep no segment.
+const (
+	openedNumber     = 14
+	checkpointNumber = 15
+)
+
+// blobList is the sums of all blobs that were named, in ascending order.
+func (x *indexer) blobList() []byte {
+	sums := make([][32]byte, 0, len(x.blobs))
+	for sum := range x.blobs {
+		sums = append(sums, sum)
+	}
+	slices.SortFunc(sums, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	list := make([]byte, 0, len(sums)*sumSize)
+	for _, sum := range sums {
+		list = append(list, sum[:]...)
+	}
+	return list
 }
 
 func (l *Label) encode(earliest, latest int64) []byte {
@@ -245,6 +288,9 @@ func (l *Label) encode(earliest, latest int64) []byte {
 	u32(184, l.Why)
 	u32(188, l.spansSize)
 	u32(192, l.sums)
+	u32(196, l.tiers)
+	u32(200, l.blobs)
+	u32(204, l.earlier)
 	u32(252, crc32.Checksum(b[:252], castagnoliReader))
 	return b
 }

@@ -73,6 +73,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 	j.chain.init(o.Signer)
 	if o.Compress {
 		j.archive = newArchiver(d, o.Path, o.Archive, j.stop)
+		j.archive.signer, j.archive.upkeep = o.Signer, o.Upkeep
 	}
 	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err
@@ -85,6 +86,9 @@ func openOn(o Options, d disk) (*Journal, error) {
 		return nil, errors.Join(err, j.Close())
 	}
 	j.wg.Go(j.chainLoop)
+	if o.Retention.removes() {
+		j.archive.retain = newRetainer(j.archive, &o, j.Stream(), j.recordRemoval).retain
+	}
 	if o.Compress {
 		j.wg.Go(j.archive.run)
 	}

@@ -36,6 +36,11 @@ type Options struct {
 	Compress bool
 	// Archive is told what becomes of sealed segments; nil: nobody is.
 	Archive ArchiveObserver
+	// Retention says for how long records are kept; the zero value: for ever. It needs
+	// Compress and Upkeep.
+	Retention Retention
+	// Upkeep answers what has to be known before a segment is removed.
+	Upkeep Upkeep
 	// LeaveOthers changes nothing of earlier streams: where a process died, and a
 	// new one would close what it left, Open fails with ErrUnfinished. It is for
 	// those who only read.
@@ -50,6 +55,8 @@ type ArchiveObserver interface {
 	Archived(file string, plain, stored int64)
 	// ArchiveFailed says that a segment stays as it is, to be tried again.
 	ArchiveFailed(file string, err error)
+	// Removed says that retention removed a segment: what its files had, in bytes.
+	Removed(file string, bytes int64)
 }
 
 // ErrUnfinished says that a stream was left by a process that died, and has not been
@@ -86,6 +93,12 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Rotate < 0 {
 		return fmt.Errorf("journal: rotation after %s", o.Rotate)
+	}
+	if err := o.Retention.check(); err != nil {
+		return err
+	}
+	if o.Retention.removes() && (!o.Compress || o.Upkeep == nil) {
+		return errors.New("journal: retention needs segments that are compressed, and somebody who knows what sinks have taken")
 	}
 	if o.Floor < 0 {
 		return fmt.Errorf("journal: a floor of %d bytes", o.Floor)

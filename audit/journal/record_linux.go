@@ -45,6 +45,11 @@ func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 	if c.text, err = j.keepText(ev); err != nil {
 		return audit.Receipt{}, err
 	}
+	if p := ev.Parameters; p != nil && p.Blob.Length > 0 {
+		if err := j.blobs.use(p.Blob); err != nil {
+			return audit.Receipt{}, err
+		}
+	}
 	size := fields{text: &c.text}
 	size.body(ev)
 	if size.n > maxRecord-recordHeader {
@@ -58,7 +63,7 @@ func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
 	switch {
 	case ev.Text == "" && ev.TextBlob.Length > 0:
-		return keptText{digest: ev.TextBlob.Digest, blob: ev.TextBlob}, nil
+		return keptText{digest: ev.TextBlob.Digest, blob: ev.TextBlob}, j.blobs.use(ev.TextBlob)
 	case ev.Text == "" && ev.Type != audit.Statement && ev.Type != audit.Prepare:
 		return keptText{}, nil
 	}

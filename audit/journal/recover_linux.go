@@ -29,6 +29,7 @@ type findings struct {
 	ends   []head            // of the streams with a chain
 	listed map[[16]byte]bool // those that another one tells of
 	heads  []head            // the rest
+	tombs  []*Tombstone      // of what retention removed
 }
 
 // event is the first record of the new stream.
@@ -74,6 +75,10 @@ func recoverStreams(path string, d disk, leave bool) (*findings, error) {
 			return nil, diskError(err)
 		}
 		f.streams++
+	}
+	// One that is damaged names nothing: what it named is listed once more.
+	if f.tombs, err = readTombstones(path, func(string, error) {}); err != nil {
+		return nil, diskError(err)
 	}
 	f.pickHeads()
 	return f, nil

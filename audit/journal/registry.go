@@ -147,7 +147,10 @@ var knownTypes = map[uint16]string{
 	15: "checkpoint",
 	20: "audit.read",
 	21: "certificate",
+	22: "audit.hold",
+	23: "audit.release",
 	24: "account",
+	25: "audit.removed",
 }
 
 // typeTable is knownTypes by number, without hashing.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -74,6 +75,9 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 		return nil, err
 	}
 	v := &verifier{options: &o, byID: map[[16]byte]*streamCheck{}}
+	if err := v.readRemoved(); err != nil {
+		return nil, err
+	}
 	blobs := &blobCheck{journal: o.Path, seen: map[blobID]error{}}
 	for _, s := range r.streams {
 		check := newStreamCheck(s.dir, s.name, o.Keys)
@@ -122,7 +126,9 @@ type verifier struct {
 	options  *VerifyOptions
 	streams  []*streamCheck
 	byID     map[[16]byte]*streamCheck
+	removed  *removedCheck
 	findings []Finding // of what is not there
+	notes    []string
 }
 
 // expect looks at how the streams begin: what each says of earlier ones is what
@@ -139,16 +145,32 @@ func (v *verifier) expect() {
 			})
 			continue
 		}
-		s.id, s.earlier = h.stream, earlier
+		s.id, s.earlier, s.removed = h.stream, earlier, v.removed.byID[h.stream]
 		v.byID[h.stream] = s
 	}
 	for _, s := range v.streams {
 		for _, e := range s.earlier {
-			v.expectEnd(s, e)
+			v.expectEnd(s, s.reader.name, e)
 		}
 	}
+	for _, t := range v.removed.byID {
+		for _, e := range t.Earlier {
+			v.expectEnd(v.byID[t.Stream], t.Name, e)
+		}
+		if !t.Whole && v.byID[t.Stream] == nil {
+			v.findings = append(v.findings, Finding{
+				Stream: t.Name, Segment: t.Segment + 1, Sequence: t.Last + 1, Reason: "the rest of the stream is missing: its tombstone says that more was there",
+			})
+		}
+		v.notes = append(v.notes, t.told())
+	}
+	slices.Sort(v.notes)
 	if k := v.options.Kept; k != nil {
-		to := v.byID[k.Stream]
+		to, gone := v.byID[k.Stream], v.removed.byID[k.Stream]
+		if gone != nil && k.Sequence <= gone.Last {
+			v.notes = append(v.notes, "what the checkpoint covers that was kept was removed by retention: it proves nothing more")
+			return
+		}
 		if to == nil {
 			v.findings = append(v.findings, Finding{
 				Stream: k.Name, Segment: k.Segment, Offset: int64(k.Offset), Sequence: 1, Reason: "the stream of the checkpoint that was kept is missing",
@@ -159,17 +181,24 @@ func (v *verifier) expect() {
 	}
 }
 
-func (v *verifier) expectEnd(s *streamCheck, e Earlier) {
+// expectEnd holds a stream against what follower says it came to: the stream of s, or
+// of a tombstone, where s may be nil.
+func (v *verifier) expectEnd(s *streamCheck, follower string, e Earlier) {
 	to := v.byID[e.Stream]
+	if to == nil && v.removed.byID[e.Stream].ends(&e) {
+		return
+	}
 	if to == nil {
 		v.findings = append(v.findings, Finding{
 			Stream: "…-" + hex.EncodeToString(e.Stream[:8]), Segment: 1, Sequence: 1,
-			Reason: fmt.Sprintf("the stream is missing, with its %d records: stream %s follows it", e.Sequence, s.reader.name),
+			Reason: fmt.Sprintf("the stream is missing, with its %d records: stream %s follows it", e.Sequence, follower),
 		})
 		return
 	}
-	to.followers = append(to.followers, s)
-	to.wanted = append(to.wanted, wanted{sequence: e.Sequence, chain: e.Chain, last: true, by: "stream " + s.reader.name + ", which follows it,"})
+	if s != nil {
+		to.followers = append(to.followers, s)
+	}
+	to.wanted = append(to.wanted, wanted{sequence: e.Sequence, chain: e.Chain, last: true, by: "stream " + follower + ", which follows it,"})
 }
 
 // readAll reads the streams, as many at once as there are processors.
@@ -234,7 +263,7 @@ func (s *streamCheck) judgeSignatures(o *VerifyOptions) {
 }
 
 func (v *verifier) result() *Verification {
-	r := &Verification{Findings: v.findings}
+	r := &Verification{Findings: v.findings, Notes: v.notes}
 	for _, s := range v.streams {
 		if s.finding != nil {
 			r.Findings = append(r.Findings, *s.finding)

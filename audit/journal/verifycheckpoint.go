@@ -20,6 +20,10 @@ func (s *streamCheck) checkpoint(raw *rawRecord) {
 	if !s.sameSums(p, raw.sequence) {
 		return
 	}
+	if p.Sequence <= s.dark && p.Sequence > 0 {
+		s.signed(p, raw) // of what nobody can read any more it proves nothing
+		return
+	}
 	if p.Sequence >= raw.sequence || p.Sequence < s.first || p.Sequence < s.good {
 		s.find(raw.sequence, fmt.Sprintf("a checkpoint of record %d, which is not where one must be", p.Sequence))
 		return
@@ -55,18 +59,25 @@ func (s *streamCheck) sameSums(p *Checkpoint, at uint64) bool {
 	return true
 }
 
-// signature proves the signature where its key is known. One of another key
-// proves nothing.
-func (s *streamCheck) signature(p *Checkpoint, raw *rawRecord) bool {
+// signed proves the signature where its key is known. One of another key proves
+// nothing, and is not wrong.
+func (s *streamCheck) signed(p *Checkpoint, raw *rawRecord) (known, right bool) {
 	key, known := s.keys[p.Key]
 	if !known {
-		return true
+		return false, true
 	}
 	k := KeptCheckpoint{Node: s.reader.cur.head.node, Time: raw.at(), Checkpoint: *p, sums: sha256Sum(p.Sums)}
 	k.Stream = s.reader.stream
-	if !k.signedBy(key) {
+	if right = k.signedBy(key); !right {
 		s.find(s.proven+1, fmt.Sprintf("the checkpoint in record %d does not carry the signature that it claims: what is behind record %d is not proven", raw.sequence, s.proven))
-		return false
+	}
+	return true, right
+}
+
+// signature proves the signature, and notes how far it proves the stream.
+func (s *streamCheck) signature(p *Checkpoint, raw *rawRecord) bool {
+	if known, right := s.signed(p, raw); !known || !right {
+		return right
 	}
 	s.proven, s.covered = p.Sequence, raw.at()
 	s.behind = place{p.Segment, int64(p.Offset)}

@@ -20,8 +20,9 @@ func (s *streamCheck) proveIndex(seg *segmentReader) {
 	}
 	path := filepath.Join(s.reader.dir, indexName(seg.head.number))
 	have, err := readIndexFile(path)
+	var said *Index
 	if err == nil {
-		_, err = parseIndex(have)
+		said, err = parseIndex(have)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -37,6 +38,7 @@ func (s *streamCheck) proveIndex(seg *segmentReader) {
 		return
 	}
 	defer file.Close()
+	x.label.tiers = said.tiers // the configuration's word, which no record has
 	want, _, err := x.finish(seg.seal, s.chain.value, file)
 	switch {
 	case err != nil:

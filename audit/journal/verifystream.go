@@ -64,7 +64,9 @@ type streamCheck struct {
 	behind   place  // the last that a signature covers
 	covered  time.Time
 	unsigned uint64 // records behind it, without signed checkpoints
-	closing  bool   // the last record is a signed checkpoint that covers all before it
+	dark     uint64 // the last record that nobody can read: it was removed
+	removed  *Tombstone
+	closing  bool // the last record is a signed checkpoint that covers all before it
 	vouched  bool
 	finding  *Finding
 }
@@ -111,14 +113,14 @@ func (s *streamCheck) open() ([]uint64, error) {
 	if err != nil || len(numbers) == 0 {
 		return nil, err
 	}
-	if numbers[0] != 1 {
-		return nil, &CorruptionError{File: filepath.Join(s.reader.dir, fileName(1)), Reason: "the segment is missing"}
+	if !s.behindRemoved(numbers[0]) {
+		return nil, &CorruptionError{File: filepath.Join(s.reader.dir, fileName(numbers[0]-1)), Reason: "the segment is missing"}
 	}
-	seg, err := openSegment(s.reader.dir, 1)
+	seg, err := openSegment(s.reader.dir, numbers[0])
 	if err != nil {
 		return nil, err
 	}
-	return numbers, s.reader.use(seg, 1)
+	return numbers, s.reader.use(seg, numbers[0])
 }
 
 // damage makes a finding of what the reader refuses, and returns other errors.
@@ -198,9 +200,11 @@ func (s *streamCheck) leave(seg *segmentReader) {
 	if seg.seal.why == 1 {
 		s.chain.link(seg.seal.whole[:])
 		s.proveIndex(seg)
+		s.passedRemoved(seg)
 		return
 	}
 	s.proveIndex(seg)
+	s.passedRemoved(seg)
 	s.why = seg.seal.why
 	if seg.seal.chain != s.chain.value {
 		s.find(s.good+1, fmt.Sprintf("one of the records %d to %d was changed: the seal has another chain value", s.good+1, s.reader.last))

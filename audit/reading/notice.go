@@ -37,8 +37,15 @@ func (n *Notice) event(by *audit.Reader, cause string) *audit.Event {
 			Type: audit.Issued, Decision: audit.Allowed, Cause: cause, Command: clean(n.Command, maxCommand), Detail: clean(n.Signing, maxFilter), Reader: by,
 		}
 	}
+	what := audit.Reading
+	switch n.Command {
+	case "audit hold":
+		what = audit.Held
+	case "audit release":
+		what = audit.Released
+	}
 	return &audit.Event{
-		Type: audit.Reading, Decision: audit.Allowed, Cause: cause, Command: clean(n.Command, maxCommand), Filter: clean(n.Filter, maxFilter), Reader: by,
+		Type: what, Decision: audit.Allowed, Cause: cause, Command: clean(n.Command, maxCommand), Filter: clean(n.Filter, maxFilter), Reader: by,
 	}
 }
 

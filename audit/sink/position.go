@@ -212,6 +212,19 @@ func Delivered(journal string) (map[string]map[string]uint64, error) {
 	return out, nil
 }
 
+// DeliveredOf is the sequence of the last record of a stream that a sink has taken, 0
+// where it has no position that can be read.
+func DeliveredOf(journal, name, stream string) (uint64, error) {
+	p, err := readPosition(filepath.Join(journal, "sinks", name, stream+positionSuffix), stream)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errPosition):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return p.sequence, nil
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

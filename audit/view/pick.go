@@ -132,7 +132,7 @@ func (p *pickPlan) people() {
 			if len(a)+len(u)+len(s) > 0 {
 				return bytes.EqualFold(want, a) || bytes.EqualFold(want, u) || bytes.EqualFold(want, s)
 			}
-			if r.Type == audit.Reading {
+			if r.Type == audit.Reading || r.Type == audit.Held || r.Type == audit.Released {
 				return bytes.EqualFold(want, r.Field(reader)) || bytes.EqualFold(want, r.Field(login))
 			}
 			claimed := r.Field(user)

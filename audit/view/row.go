@@ -158,7 +158,7 @@ func event(r *journal.Record) string {
 		return "session end"
 	case audit.Outcome:
 		return strings.TrimSpace("outcome " + r.Command)
-	case audit.Reading:
+	case audit.Reading, audit.Held, audit.Released:
 		return r.Command
 	default:
 		return string(r.Type)

@@ -19,8 +19,14 @@ func (w *archiveWatch) Archived(file string, plain, stored int64) {
 	w.log.Debug("a segment of the journal was compressed", "file", file, "bytes", plain, "stored", stored)
 }
 
+// Removed implements journal.ArchiveObserver.
+func (w *archiveWatch) Removed(file string, bytes int64) {
+	w.metrics.RemovedBytes.Add(float64(bytes))
+	w.log.Info("retention removed a segment of the journal", "file", file, "bytes", bytes)
+}
+
 // ArchiveFailed implements journal.ArchiveObserver.
 func (w *archiveWatch) ArchiveFailed(file string, err error) {
 	w.metrics.ArchiveFailures.Inc()
-	w.log.Error("the journal's archive: a segment stays as it is", "file", file, "error", err)
+	w.log.Error("the journal's archive: what is told of stays as it is", "file", file, "error", err)
 }

@@ -36,7 +36,7 @@ func newAudit() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return errors.New("a command is missing") },
 	}
-	cmd.AddCommand(newQuery(), newCat(), newTail(), newSession(), newReport(), newVerify(), newKeygen(), newInit())
+	cmd.AddCommand(newQuery(), newCat(), newTail(), newSession(), newReport(), newVerify(), newKeygen(), newInit(), newHold(), newRelease(), newHolds())
 	return cmd
 }
 

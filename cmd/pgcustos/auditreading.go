@@ -25,13 +25,19 @@ func (f *auditFlags) announce(ctx context.Context, cmd *cobra.Command, path stri
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
 	n := reading.Notice{Command: strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "), Filter: filterText(cmd, args)}
+	err := f.tell(ctx, path, n)
+	if err != nil {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "pgcustos: this reading is not on record: %s\n", strings.Map(visible, err.Error()))
+	}
+}
+
+// tell puts a notice on record by way of the process that serves, or alone.
+func (f *auditFlags) tell(ctx context.Context, path string, n reading.Notice) error {
 	err := reading.Tell(ctx, path, n)
 	if errors.Is(err, reading.ErrNobody) && f.journal == "" {
 		err = f.alone(ctx, n)
 	}
-	if err != nil {
-		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "pgcustos: this reading is not on record: %s\n", strings.Map(visible, err.Error()))
-	}
+	return err
 }
 
 // alone writes the record itself, signed as the configuration says. A journal that

@@ -103,6 +103,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	}()
 	options := c.Journal
 	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log}
+	options.Upkeep = newUpkeep(c)
 	if d.journal, err = journal.Open(options); err != nil {
 		return d, err
 	}

@@ -129,6 +129,7 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: reserve", printSize(before.Journal.Reserve), printSize(after.Journal.Reserve))
 	of(d, "journal: rotate", before.Journal.Rotate, after.Journal.Rotate)
 	of(d, "journal: compression", before.Journal.Compress, after.Journal.Compress)
+	d.retained(&before.Journal.Retention, &after.Journal.Retention)
 	of(d, "journal: floor", printSize(before.Journal.Floor), printSize(after.Journal.Floor))
 	of(d, "journal: budget.rate", printSize(before.Budget.Rate), printSize(after.Budget.Rate))
 	of(d, "journal: budget.burst", printSize(before.Budget.Burst), printSize(after.Budget.Burst))

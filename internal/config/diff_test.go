@@ -40,8 +40,12 @@ func TestDiff(t *testing.T) {
 		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
 		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},
 		{"journal", "segment_size: 64MiB", "segment_size: 128MiB", []string{"journal: segment_size: 64MiB becomes 128MiB"}},
+		{"retention", "age: 400d", "age: 200d", []string{"journal: retention.age: 400d becomes 200d"}},
 		{"rotate", "rotate: 24h", "rotate: 1h", []string{"journal: rotate: 24h0m0s becomes 1h0m0s"}},
-		{"compression", "compression: zstd", "compression: none", []string{"journal: compression: true becomes false"}},
+		{"compression", compressed, "compression: none\n", []string{
+			"journal: compression: true becomes false", "journal: retention.age: 400d becomes 0d", "journal: retention.tier_0: 2555d becomes 0d",
+			"journal: retention.size: 500GiB becomes 0B", "journal: retention.at_least: 30d becomes 0d",
+		}},
 		{"log", "level: info ", "level: debug ", []string{"log: level: INFO becomes DEBUG"}},
 	}
 	dir := folder(t)
@@ -58,6 +62,15 @@ func TestDiff(t *testing.T) {
 		})
 	}
 }
+
+// compressed is what the example says of compression, and of what needs it.
+const compressed = `compression: zstd                    # zstd | none: what is made of segments when they are full
+  retention:                           # leave it out to keep all for ever
+    age: 400d                          # a segment goes when its youngest record is older
+    tier_0: 2555d                      # of backends of tier 0 (likewise tier_1 to tier_3); the longest of a segment counts
+    size: 500GiB                       # beyond it the oldest segments go sooner
+    at_least: 30d                      # but never before that
+`
 
 func TestDiffOrder(t *testing.T) {
 	dir := folder(t)

@@ -43,6 +43,7 @@ type Metrics struct {
 	JournalBytes    prometheus.Counter
 	ArchivedBytes   *prometheus.CounterVec // form: plain, what segments had; stored, what is in their place
 	ArchiveFailures prometheus.Counter
+	RemovedBytes    prometheus.Counter
 	JournalRefusals *prometheus.CounterVec // cause: full, broken, budget
 
 	// Sinks.
@@ -103,7 +104,8 @@ func (m *Metrics) makeSessions() {
 	m.JournalBytes = m.counter("pgcustos_journal_bytes_total", "Bytes written to the audit journal.")
 	m.JournalRefusals = m.counters("pgcustos_journal_refusals_total", "Records that the audit journal did not take, by cause.", "cause")
 	m.ArchivedBytes = m.counters("pgcustos_journal_archived_bytes_total", "Bytes of sealed segments that were compressed: as they were (plain), and as they are (stored).", "form")
-	m.ArchiveFailures = m.counter("pgcustos_journal_archive_failures_total", "Sealed segments that could not be compressed, and stay as they are.")
+	m.ArchiveFailures = m.counter("pgcustos_journal_archive_failures_total", "Sealed segments that could not be compressed or removed, and stay as they are.")
+	m.RemovedBytes = m.counter("pgcustos_journal_removed_bytes_total", "Bytes of segments that retention removed.")
 	m.SinkDelivered = m.counters("pgcustos_sink_delivered_total", "Records that a sink has taken.", "sink")
 	m.SinkFailures = m.counters("pgcustos_sink_failures_total", "Deliveries that a sink did not take; their records wait in the journal.", "sink")
 }

@@ -120,7 +120,7 @@ func severity(r *journal.Record) (logs.SeverityNumber, string) {
 	switch {
 	case r.Decision == audit.Denied, r.Decision == audit.Unavailable, r.Type == audit.Revocation, r.Type == audit.ParserDied:
 		return logs.SeverityNumber_SEVERITY_NUMBER_WARN, "WARN"
-	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading:
+	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading, r.Type == audit.Held, r.Type == audit.Removed:
 		return logs.SeverityNumber_SEVERITY_NUMBER_INFO2, "NOTICE"
 	}
 	return logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"

@@ -24,9 +24,9 @@ func severity(r *journal.Record) int {
 	switch {
 	case r.Decision == audit.Denied, r.Decision == audit.Unavailable:
 		return warning
-	case r.Type == audit.Revocation, r.Type == audit.ParserDied, r.Type == audit.JournalOpened && r.Cause != "clean":
+	case r.Type == audit.Released, r.Type == audit.Removed && r.Cause == "size", r.Type == audit.Revocation, r.Type == audit.ParserDied, r.Type == audit.JournalOpened && r.Cause != "clean":
 		return warning
-	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading, r.Type == audit.JournalOpened:
+	case r.Decision == audit.WouldDeny, r.Result == audit.Failed, r.Type == audit.Configuration, r.Type == audit.Reading, r.Type == audit.Held, r.Type == audit.Removed, r.Type == audit.JournalOpened:
 		return notice
 	}
 	for _, tag := range r.Tags {
