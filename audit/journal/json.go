@@ -152,7 +152,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return escapeActing(out), nil
+	return EscapeActing(out), nil
 }
 
 // withUnknown puts the fields that this version does not know behind the others.
@@ -259,9 +259,9 @@ func (r *Record) jsonObjects() []jsonObject {
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// escapeActing writes the runes that act in a terminal as \u escapes. In JSON
+// EscapeActing writes the runes that act in a terminal as \u escapes. In JSON
 // they can only stand inside strings; encoding/json has dealt with C0.
-func escapeActing(b []byte) []byte {
+func EscapeActing(b []byte) []byte {
 	if isPlain(b) || bytes.IndexFunc(b, Acts) < 0 {
 		return b
 	}

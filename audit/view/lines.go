@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 )
@@ -78,23 +77,6 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(append(escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n'))
+	_, err := w.Write(append(journal.EscapeActing(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n'))
 	return err
-}
-
-// escapeJSON writes the runes that act as \u escapes. In JSON they can only stand
-// inside strings.
-func escapeJSON(b []byte) []byte {
-	if bytes.IndexFunc(b, journal.Acts) < 0 {
-		return b
-	}
-	var out []byte
-	for _, r := range string(b) {
-		if journal.Acts(r) {
-			out = fmt.Appendf(out, `\u%04x`, r)
-		} else {
-			out = utf8.AppendRune(out, r)
-		}
-	}
-	return out
 }

@@ -15,13 +15,14 @@ import (
 
 // OCSFVersion is the version of the Open Cybersecurity Schema Framework that the
 // events follow: https://schema.ocsf.io/1.8.0/, classes datastore_activity (6005),
-// authentication (3002) and base_event (0), profile security_control.
+// authentication (3002), entity_management (3004) and base_event (0), profile security_control.
 const OCSFVersion = "1.8.0"
 
 // ocsfEvents prints entries as OCSF events, one JSON object on each line.
 //
 // Statements with their outcomes, sessions' starts and refusals to start one are
-// Datastore Activity; log-ins and the ends of sessions are Authentication. What has
+// Datastore Activity; log-ins and the ends of sessions are Authentication; changes of the
+// configuration, holds and removals are Entity Management. What has
 // no class of its own, or not what its class requires, is a Base Event. What OCSF has
 // no attribute for stands under unmapped, by the names of audit/FORMAT.md.
 type ocsfEvents struct{ out *bufio.Writer }
@@ -102,6 +103,8 @@ func ocsfClass(a attributes, e *entry, rest map[string]any) {
 	source := ocsfSource(e.Record)
 	user := ocsfUser(e.Record)
 	switch {
+	case ocsfManaged(a, e):
+		return
 	case e.Type == audit.Reading:
 		ocsfClassify(a, 6, "Application Activity", 5, "Datastore Activity", 4, "Query")
 		ocsfReading(a, e, rest)
@@ -116,7 +119,7 @@ func ocsfClass(a attributes, e *entry, rest map[string]any) {
 		ocsfLogon(a, e, source, user, rest)
 		return
 	case e.Database == "":
-	case isStatement(e.Record), e.Type == audit.SessionStart, e.Type == audit.Authorization:
+	case isStatement(e.Record), e.Type == audit.Outcome, e.Type == audit.SessionStart, e.Type == audit.Authorization:
 		id, name := ocsfActivity(e.Record)
 		ocsfClassify(a, 6, "Application Activity", 5, "Datastore Activity", id, name)
 		ocsfDatastore(a, e, source, user, rest)

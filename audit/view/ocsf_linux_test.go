@@ -14,6 +14,7 @@ var (
 		0:    {"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"},
 		6005: {"actor", "src_endpoint"},
 		3002: {"user"},
+		3004: {"entity"},
 	}
 	ocsfAtLeastOne = map[float64][]string{
 		6005: {"database", "databucket", "table"},
@@ -28,14 +29,15 @@ var (
 		"database":         {[]string{"type_id"}, []string{"name", "uid"}},
 		"table":            {nil, []string{"name", "uid"}},
 		"query_info":       {[]string{"query_string"}, nil},
+		"entity":           {nil, []string{"name", "uid"}},
 		"policy":           {nil, []string{"name", "type", "uid"}},
 		"src_endpoint":     {nil, []string{"ip", "uid", "name", "hostname", "svc_name"}},
 		"dst_endpoint":     {nil, []string{"ip", "uid", "name", "hostname", "svc_name"}},
 		"service":          {nil, []string{"name", "uid"}},
 	}
-	ocsfActivities = map[float64]float64{0: 0, 6005: 10, 3002: 7} // the highest, but 99
+	ocsfActivities = map[float64]float64{0: 0, 6005: 10, 3002: 7, 3004: 4} // the highest, but 99
 	ocsfTop        = strings.Fields(`action action_id activity_id activity_name actor auth_protocol auth_protocol_id category_name
-		category_uid class_name class_uid count database disposition disposition_id dst_endpoint end_time is_remote logon_type
+		category_uid class_name class_uid comment count database disposition disposition_id dst_endpoint end_time entity is_remote logon_type
 		logon_type_id message metadata policy query_info service session severity severity_id src_endpoint start_time status
 		status_code status_detail status_id table time type type_id type_name type_uid unmapped user`)
 )

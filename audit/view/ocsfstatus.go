@@ -92,13 +92,13 @@ func ocsfDecision(a attributes, e *entry) {
 // ocsfActivity is the activity_id of Datastore Activity: by what the statement does
 // first, where it does several things; unmapped has the classes and tags.
 func ocsfActivity(r *journal.Record) (int, string) {
-	if !isStatement(r) {
+	if !isStatement(r) && r.Type != audit.Outcome {
 		return 3, "Connect"
 	}
 	command, _, _ := strings.Cut(r.Command, " ")
 	switch command {
 	case "SELECT", "TABLE", "VALUES", "FETCH":
-		if slices.Equal(r.Class, []string{"READ"}) {
+		if slices.Equal(r.Class, []string{"READ"}) || r.Type == audit.Outcome {
 			return 4, "Query"
 		}
 	case "INSERT", "MERGE":

@@ -14,6 +14,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit/sink/postgres"
 	"github.com/pgcustos/pgcustos/audit/sink/stdout"
 	"github.com/pgcustos/pgcustos/audit/sink/syslog"
+	"github.com/pgcustos/pgcustos/audit/view"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 )
@@ -58,15 +59,34 @@ func newSink(s *config.Sink) (sink.Sink, error) {
 	case config.SinkPostgres:
 		return postgres.New(s.Postgres), nil
 	case config.SinkSyslog:
-		return syslog.New(s.Syslog), nil
+		o := s.Syslog
+		if s.Format != config.FormatNative {
+			o.Line = lineOf(s.Format)
+		}
+		return syslog.New(o), nil
 	case config.SinkStdout:
-		return stdout.New(os.Stdout), nil
+		return stdout.New(os.Stdout, lineOf(s.Format)), nil
 	case config.SinkOTLP:
 		o := s.OTLP
 		o.Version = telemetry.Version()
+		if s.Format != config.FormatSemconv {
+			o.Body = lineOf(s.Format)
+		}
 		return otlp.New(o)
 	default:
 		return nil, fmt.Errorf("no such kind: %q", s.Kind)
+	}
+}
+
+// lineOf is how a record is told in a format.
+func lineOf(format string) sink.Line {
+	switch format {
+	case config.FormatOCSF:
+		return view.OCSFLine
+	case config.FormatSemconv:
+		return otlp.SemconvLine
+	default:
+		return sink.Native
 	}
 }
 

@@ -114,6 +114,8 @@ func TestErrors(t *testing.T) {
 		{"retention-word", "age: 400d", "age: long"},
 		{"retention-tier-alone", "    age: 400d                          # a segment goes when its youngest record is older\n", ""},
 		{"retention-at-least", "at_least: 30d", "at_least: 500d"},
+		{"sink-format", "format: native ", "format: cef "},
+		{"sink-format-postgres", "    password_file: audit_writer.password\n", "    password_file: audit_writer.password\n    format: ocsf\n"},
 		{"retention-plain", "compression: zstd ", "compression: none "},
 		{"compression-unknown", "compression: zstd", "compression: gzip"},
 		{"size-decimal-unit", "segment_size: 64MiB", "segment_size: 64MB"},

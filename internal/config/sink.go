@@ -25,10 +25,18 @@ const (
 	SinkOTLP     = "otlp"
 )
 
+// The formats of what is sent.
+const (
+	FormatNative  = "native"  // by the names of audit/FORMAT.md
+	FormatOCSF    = "ocsf"    // the Open Cybersecurity Schema Framework
+	FormatSemconv = "semconv" // OpenTelemetry's semantic conventions for databases
+)
+
 // Sink is where audit records are sent. Of the options, those of its kind are
 // set; stdout has none.
 type Sink struct {
 	Name, Kind string
+	Format     string // native, ocsf or semconv; of postgres native
 	Postgres   postgres.Options
 	Syslog     syslog.Options
 	OTLP       otlp.Options
@@ -90,6 +98,12 @@ func (c *Config) readSink(o *object) Sink {
 	} else {
 		o.need("kind", "what the sink is: postgres, syslog, stdout or otlp")
 	}
+	s.Format = FormatNative
+	if s.Kind != SinkPostgres {
+		s.Format = o.oneOf("format", FormatNative, FormatNative, FormatOCSF, FormatSemconv)
+	} else if v, given := o.get("format"); given {
+		v.errorf("is not for postgres, whose tables and views have columns of their own: remove it")
+	}
 	switch s.Kind {
 	case SinkPostgres:
 		c.readPostgresSink(o, &s)
@@ -101,6 +115,9 @@ func (c *Config) readSink(o *object) Sink {
 		s.words = s.Kind
 	default:
 		return s // which keys it may have is not known
+	}
+	if s.Format != FormatNative {
+		s.words += ", format " + s.Format
 	}
 	o.done()
 	return s

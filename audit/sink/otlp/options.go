@@ -3,6 +3,8 @@ package otlp
 import (
 	"crypto/tls"
 	"time"
+
+	"github.com/pgcustos/pgcustos/audit/sink"
 )
 
 // Options say where the collector is.
@@ -15,4 +17,7 @@ type Options struct {
 	TLS            *tls.Config
 	ConnectTimeout time.Duration
 	Node, Version  string // of the resource
+	// Body makes the bodies of the log records; nil: they have none, and their
+	// attributes say all by the semantic conventions.
+	Body sink.Line
 }

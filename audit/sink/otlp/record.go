@@ -8,11 +8,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	common "go.opentelemetry.io/proto/otlp/common/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/sink"
 )
 
 // maxText bounds the text of a statement in a log record, in bytes: two copies of
@@ -20,31 +20,37 @@ import (
 // has it whole.
 const maxText = 256 << 10
 
-// logRecord maps an audit record.
-func logRecord(r *journal.Record) (*logs.LogRecord, error) {
+// logRecord maps an audit record. Without body there are only the attributes.
+func logRecord(r *journal.Record, body sink.Line) (*logs.LogRecord, error) {
 	if len(r.Text) > maxText {
 		r = r.Shortened(upTo(r.Text, maxText))
-	}
-	body, err := r.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("record %d of %s: %w", r.Sequence, r.Stream, err)
 	}
 	number, name := severity(r)
 	l := &logs.LogRecord{
 		TimeUnixNano: uint64(max(0, r.Time.UnixNano())), ObservedTimeUnixNano: uint64(time.Now().UnixNano()),
 		SeverityNumber: number, SeverityText: name,
-		EventName: "pgcustos." + valid(string(r.Type)),
-		Body:      &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: string(body)}},
+		EventName: eventName(r), Attributes: attributesOf(r),
 	}
 	l.TraceId, l.SpanId = trace(r)
+	if body == nil {
+		return l, nil
+	}
+	line, err := body(r)
+	if err != nil {
+		return nil, fmt.Errorf("record %d of %s: %w", r.Sequence, r.Stream, err)
+	}
+	l.Body = stringValue(string(line))
+	return l, nil
+}
+
+func attributesOf(r *journal.Record) attributes {
 	a := peers(attributes{}, r)
 	a = statement(reader(a, r), r)
 	a = a.text("pgcustos.text_digest", r.TextDigest)
 	if length := r.TextLength(); length > int64(len(r.Text)) {
 		a = a.number("pgcustos.text_length", length)
 	}
-	l.Attributes = a
-	return l, nil
+	return a
 }
 
 func peers(a attributes, r *journal.Record) attributes {

@@ -28,7 +28,9 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/audit/sink/otlp"
+	"github.com/pgcustos/pgcustos/audit/view"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
@@ -76,7 +78,7 @@ func attribute(l *logs.LogRecord, key string) *common.AnyValue {
 }
 
 // serve starts a receiver and makes a sink for it.
-func serve(t *testing.T, overHTTP bool) (*receiver, *otlp.Sink) {
+func serve(t *testing.T, overHTTP bool, change ...func(*otlp.Options)) (*receiver, *otlp.Sink) {
 	t.Helper()
 	r := &receiver{got: map[int64]*logs.LogRecord{}, times: map[int64]int{}}
 	ca, err := testkit.NewCA("collector test CA")
@@ -94,10 +96,14 @@ func serve(t *testing.T, overHTTP bool) (*receiver, *otlp.Sink) {
 	} else {
 		endpoint = serveGRPC(t, r, config)
 	}
-	s, err := otlp.New(otlp.Options{
+	o := otlp.Options{
 		Endpoint: endpoint, HTTP: overHTTP, TLS: &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12},
-		ConnectTimeout: 5 * time.Second, Node: "proxy-1", Version: "test",
-	})
+		ConnectTimeout: 5 * time.Second, Node: "proxy-1", Version: "test", Body: sink.Native,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := otlp.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +214,50 @@ func TestMapping(t *testing.T) {
 			t.Errorf("body %q, %v", l.Body.GetStringValue(), err)
 		}
 	})
+}
+
+// Each format reaches the collector: OCSF as the body, semantic conventions as
+// attributes alone.
+func TestFormats(t *testing.T) {
+	both(t, func(t *testing.T, overHTTP bool) {
+		t.Helper()
+		r, s := serve(t, overHTTP, func(o *otlp.Options) { o.Body = view.OCSFLine })
+		if err := s.Deliver(t.Context(), []*journal.Record{record(1, "SELECT 1")}); err != nil {
+			t.Fatal(err)
+		}
+		var event struct {
+			Class int `json:"class_uid"`
+		}
+		if err := json.Unmarshal([]byte(r.got[1].Body.GetStringValue()), &event); err != nil || event.Class != 6005 {
+			t.Errorf("class %d, %v", event.Class, err)
+		}
+		r, s = serve(t, overHTTP, func(o *otlp.Options) { o.Body = nil })
+		if err := s.Deliver(t.Context(), []*journal.Record{record(1, "SELECT 1")}); err != nil {
+			t.Fatal(err)
+		}
+		if r.got[1].Body != nil || attribute(r.got[1], "db.query.text").GetStringValue() != "SELECT 1" {
+			t.Errorf("%v", r.got[1])
+		}
+	})
+}
+
+// A line by the semantic conventions has the attributes that a collector gets.
+func TestSemconvLine(t *testing.T) {
+	rec := record(7, "SELECT '\u202e\x1b'\n")
+	rec.TraceID, rec.SpanID = "5bd66ef5095369c7b0d1f8f4bd33716a", "c532cb4098ac3dd2"
+	line, err := otlp.SemconvLine(rec)
+	var event struct {
+		Trace      string `json:"trace_id"`
+		Name       string `json:"event_name"`
+		Attributes map[string]any
+	}
+	if err != nil || json.Unmarshal(line, &event) != nil || strings.ContainsAny(string(line), "\n\x1b\u202e") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if event.Trace != rec.TraceID || event.Name != "pgcustos.statement" || event.Attributes["db.query.text"] != rec.Text ||
+		event.Attributes["client.port"] != 50123.0 || event.Attributes["pgcustos.objects"].([]any)[0] != "public.orders" {
+		t.Errorf("%+v", event)
+	}
 }
 
 // TestHostileTexts are what protobuf or a collector's bounds would refuse.

@@ -12,7 +12,8 @@ import (
 
 // Sink prints to a file. What is written is taken for delivered: nobody answers.
 type Sink struct {
-	out *os.File
+	out  *os.File
+	line sink.Line
 	// rest is the end of a line that was written in part. It comes first at the
 	// next try, so that no line is torn.
 	rest []byte
@@ -20,8 +21,8 @@ type Sink struct {
 
 var _ sink.Sink = (*Sink)(nil)
 
-// New prints to out, which the Sink does not close.
-func New(out *os.File) *Sink { return &Sink{out: out} }
+// New prints to out, which the Sink does not close; line makes the lines.
+func New(out *os.File, line sink.Line) *Sink { return &Sink{out: out, line: line} }
 
 // Close implements sink.Sink.
 func (s *Sink) Close() error { return nil }
@@ -34,7 +35,7 @@ func (s *Sink) Deliver(ctx context.Context, records []*journal.Record) error {
 	}
 	var b []byte
 	for _, r := range records {
-		line, err := r.MarshalJSON()
+		line, err := s.line(r)
 		if err != nil {
 			return fmt.Errorf("record %d of %s: %w", r.Sequence, r.Stream, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/audit/sink/stdout"
 )
 
@@ -50,7 +51,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 // torn, and every record is there.
 func TestReaderThatStops(t *testing.T) {
 	r, w := pipe(t)
-	s := stdout.New(w)
+	s := stdout.New(w, sink.Native)
 	all := records(100, 3000)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -86,7 +87,7 @@ func TestReaderThatHasGone(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := stdout.New(w).Deliver(t.Context(), records(1, 1)); !errors.Is(err, syscall.EPIPE) {
+	if err := stdout.New(w, sink.Native).Deliver(t.Context(), records(1, 1)); !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/audit/sink"
 )
 
 // The severities in use (RFC 5424, section 6.2.1).
@@ -73,7 +74,7 @@ func (o *Options) message(r *journal.Record) ([]byte, error) {
 	if most == 0 {
 		most = 8192
 	}
-	body, err := fitting(r, most-len(b))
+	body, err := o.fitting(r, most-len(b))
 	return append(b, body...), err
 }
 
@@ -116,17 +117,20 @@ func appendParam(b []byte, name, value string) []byte {
 
 // fitting is the record as JSON of at most that many bytes. Of one that is larger,
 // the text is cut first; what is cut says so, the journal has it whole.
-func fitting(r *journal.Record, most int) ([]byte, error) {
-	b, err := r.MarshalJSON()
+func (o *Options) fitting(r *journal.Record, most int) ([]byte, error) {
+	line, mark := o.Line, ""
+	if line == nil {
+		line, mark = sink.Native, `,"truncated":true}`
+	}
+	b, err := line(r)
 	if err != nil || len(b) <= most {
 		return b, err
 	}
-	const mark = `,"truncated":true}`
 	short := r
 	for keep := len(r.Text); keep > 0; {
 		keep -= max(min(keep, len(b)+len(mark)-most), keep/4, 1)
 		short = r.Shortened(upTo(r.Text, keep))
-		if b, err = short.MarshalJSON(); err != nil {
+		if b, err = line(short); err != nil {
 			return nil, err
 		}
 		if b = marked(b, mark); len(b) <= most {
@@ -136,7 +140,7 @@ func fitting(r *journal.Record, most int) ([]byte, error) {
 	short = short.Shortened("")
 	short.Objects, short.Detail, short.Change, short.Message, short.Unknown = nil, "", "", "", nil
 	short.Parameters = nil
-	if b, err = short.MarshalJSON(); err != nil {
+	if b, err = line(short); err != nil {
 		return nil, err
 	}
 	if b = marked(b, mark); len(b) <= most {
@@ -147,7 +151,12 @@ func fitting(r *journal.Record, most int) ([]byte, error) {
 	})
 }
 
-func marked(b []byte, mark string) []byte { return append(bytes.TrimSuffix(b, []byte("}")), mark...) }
+func marked(b []byte, mark string) []byte {
+	if mark == "" {
+		return b // its format has a place for that
+	}
+	return append(bytes.TrimSuffix(b, []byte("}")), mark...)
+}
 
 // upTo cuts s behind at most n bytes, not within a character.
 func upTo(s string, n int) string {

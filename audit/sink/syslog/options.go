@@ -3,6 +3,8 @@ package syslog
 import (
 	"crypto/tls"
 	"time"
+
+	"github.com/pgcustos/pgcustos/audit/sink"
 )
 
 // Options say where the syslog server is, and what it takes.
@@ -17,4 +19,6 @@ type Options struct {
 	// MaxMessage bounds a message in bytes. What every receiver should take, and
 	// the default where it is 0, is 8192 (RFC 5425, section 4.3.1).
 	MaxMessage int
+	// Line makes the messages' texts; nil: sink.Native.
+	Line sink.Line
 }

@@ -21,7 +21,9 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/audit/sink"
+	"github.com/pgcustos/pgcustos/audit/sink/otlp"
 	"github.com/pgcustos/pgcustos/audit/sink/syslog"
+	"github.com/pgcustos/pgcustos/audit/view"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
@@ -235,6 +237,35 @@ func TestRsyslog(t *testing.T) {
 				}
 			}
 			check(t, got, j.Stream(), sent)
+		})
+	}
+}
+
+// Each format passes a real server whole: what acts is spelt out, what is too long is
+// cut so that JSON remains.
+func TestRsyslogFormats(t *testing.T) {
+	ca := newCA(t)
+	for name, c := range map[string]struct {
+		line sink.Line
+		has  string
+	}{"ocsf": {view.OCSFLine, "class_uid"}, "semconv": {otlp.SemconvLine, "attributes"}} {
+		t.Run(name, func(t *testing.T) {
+			server := newRsyslog(t, ca, withTLS)
+			o := server.options(ca)
+			o.Line = c.line
+			j, dir := openJournal(t)
+			var last uint64
+			for _, text := range hostile {
+				last = record(t, j, statementEvent(text, audit.Denied)).Sequence
+			}
+			stop(sink.Start(sink.Options{Name: "siem", Sink: syslog.New(o), Journal: dir}))
+			for key, lines := range waitAll(t, server, j, last) {
+				m := line.FindStringSubmatch(lines[0])
+				var body map[string]any
+				if err := json.Unmarshal([]byte(m[len(m)-1]), &body); err != nil || body[c.has] == nil || strings.IndexFunc(m[len(m)-1], journal.Acts) >= 0 {
+					t.Errorf("%s: %.300q, %v", key, lines[0], err)
+				}
+			}
 		})
 	}
 }
