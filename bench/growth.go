@@ -25,30 +25,20 @@ var (
 )
 
 // growthRounds are few: there are many points.
-const growthRounds = 3
-
-// growth measures how the cost of a transaction grows with sessions, rules,
-// groups, and distinct statements.
-func (b *bench) growth(ctx context.Context) error {
-	for _, grow := range []func(context.Context) error{b.growSessions, b.growStatements, b.growRules, b.growGroups} {
-		if err := grow(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+const growthRounds = 2
 
 // compared are the targets of the curves that others have too.
 func (b *bench) compared() []*target {
 	var out []*target
 	for _, t := range b.targets {
-		if t.ours || t.name == pgbouncerName {
+		if t.name == driverName(drivers[0]) || t.name == pgbouncerName {
 			out = append(out, t)
 		}
 	}
 	return out
 }
 
+// growSessions measures how the cost of a transaction grows with sessions.
 func (b *bench) growSessions(ctx context.Context) error {
 	for _, n := range sessionSizes {
 		l := load{fmt.Sprintf("%d sessions", n), n, []string{"-S"}}
@@ -128,7 +118,7 @@ func (b *bench) point(ctx context.Context, of string, size int, t *target, l loa
 	}
 	p := &point{Of: of, Target: t.name, Size: float64(size)}
 	for range min(b.rounds, growthRounds) {
-		r, err := l.pgbench(ctx, t, inSeconds(b.seconds)...)
+		r, err := l.pgbench(ctx, t, inSeconds(b.seconds, connecting)...)
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (b *bench) halfLoad(ctx context.Context, targets []*target) (float64, error
 		if c := b.result.find("simple", t.name); c != nil {
 			tps = c.Metrics["tps"].Median
 		} else {
-			r, err := l.pgbench(ctx, t, inSeconds(1)...)
+			r, err := l.pgbench(ctx, t, inSeconds(latencySeconds/2, report{})...)
 			if err != nil {
 				return 0, err
 			}
@@ -73,7 +73,7 @@ func (b *bench) latencies(ctx context.Context, t *target, rate float64) error {
 	}
 	defer os.RemoveAll(dir)
 	l := load{"latency", 8, []string{"-S", "-R", fmt.Sprint(rate), "-l", "--log-prefix", filepath.Join(dir, "log")}}
-	if _, err := l.pgbench(ctx, t, inSeconds(latencySeconds)...); err != nil {
+	if _, err := l.pgbench(ctx, t, inSeconds(latencySeconds, report{})...); err != nil {
 		return err
 	}
 	times, err := readLogs(dir)

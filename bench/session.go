@@ -8,14 +8,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// loginRounds are fewer than the others': a log-in is long, and its cost steady.
+const loginRounds = 3
+
 // logins measures new sessions: TLS, authentication, the log-in at the backend,
 // one statement, goodbye. PgBouncer takes a pooled session at the backend.
 func (b *bench) logins(ctx context.Context) error {
 	l := load{"log-in", 8, []string{"-S", "-C"}}
-	for round := range b.rounds {
+	for round := range min(b.rounds, loginRounds) {
 		for i := range b.targets {
 			t := b.targets[(i+round)%len(b.targets)]
-			r, err := l.pgbench(ctx, t, inSeconds(b.seconds)...)
+			r, err := l.pgbench(ctx, t, inSeconds(b.seconds, report{})...)
 			if err != nil {
 				return err
 			}
@@ -29,7 +32,7 @@ func (b *bench) logins(ctx context.Context) error {
 const (
 	idleWarm    = 50
 	idleCounted = 400
-	idleSettle  = 3 * time.Second
+	idleSettle  = 2 * time.Second
 )
 
 // idle measures the memory that a session takes which does nothing.

@@ -95,61 +95,6 @@ func (c *Controller) CreateGroup(ctx context.Context, name string) error {
 		"objectClass", "group", "sAMAccountName", name))
 }
 
-// CreateGroups makes n groups whose names begin with prefix, and one account a
-// member of each, all in one go.
-func (c *Controller) CreateGroups(ctx context.Context, member, prefix string, n int) error {
-	memberDN, err := c.DN(ctx, member)
-	if err != nil {
-		return err
-	}
-	var records strings.Builder
-	for i := range n {
-		name := fmt.Sprintf("%s-%d", prefix, i)
-		records.WriteString(ldif(
-			"dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+BaseDN, "changetype", "add",
-			"objectClass", "group", "sAMAccountName", name, "member", memberDN) + "\n")
-	}
-	return c.modify(ctx, records.String())
-}
-
-// Move puts an account into another organisational unit.
-func (c *Controller) Move(ctx context.Context, account, ou string) error {
-	dn, err := c.DN(ctx, account)
-	if err != nil {
-		return err
-	}
-	return c.modify(ctx, ldif("dn", dn, "changetype", "modrdn", "newrdn", "CN="+escapeDN(account), "deleteoldrdn", "1",
-		"newsuperior", "OU="+ou+","+BaseDN))
-}
-
-// LockOut sends wrong passwords until the domain locks the account.
-func (c *Controller) LockOut(ctx context.Context, account string) error {
-	dn, err := c.DN(ctx, account)
-	if err != nil {
-		return err
-	}
-	for range LockoutThreshold + 1 {
-		cmd, err := c.tool(ctx, "ldapsearch", "-b", "", "-s", "base")
-		if err != nil {
-			return err
-		}
-		for i, arg := range cmd.Args {
-			switch arg {
-			case administrator:
-				cmd.Args[i] = dn
-			case AdministratorPassword:
-				cmd.Args[i] = "Wr0ng-" + AdministratorPassword
-			}
-		}
-		_ = cmd.Run() // it fails: that is what it is for
-	}
-	locked, err := c.Attributes(ctx, account, "lockoutTime")
-	if err == nil && (locked["lockoutTime"] == "" || locked["lockoutTime"] == "0") {
-		err = fmt.Errorf("%s is not locked out", account)
-	}
-	return err
-}
-
 // Rename gives an account another name: RDN, sAMAccountName and UPN.
 func (c *Controller) Rename(ctx context.Context, account, name string) error {
 	dn, err := c.DN(ctx, account)

@@ -133,3 +133,14 @@ func greet(ctx context.Context, c *Controller, patience time.Duration) error {
 	}
 	return conn.Close()
 }
+
+func TestCreateGroups(t *testing.T) {
+	c := NewController(t, Options{})
+	if err := c.CreateGroups(t.Context(), "carol", "Many", 50); err != nil {
+		t.Fatal(err)
+	}
+	groups, err := c.search(t.Context(), BaseDN, "sub", "(&(sAMAccountName=Many-*)(member=CN=Carol Clark,OU=People,"+BaseDN+"))")
+	if err != nil || len(groups) != 50 {
+		t.Errorf("%d groups, %v", len(groups), err)
+	}
+}
