@@ -15,6 +15,9 @@ const (
 // readDriver reads what moves the bytes of sessions.
 func (c *Config) readDriver(o *object) {
 	otherwise := driverGoroutine
+	if runtime.GOOS == "linux" {
+		otherwise = driverEpoll
+	}
 	c.Listen.Driver = o.oneOf("driver", otherwise, driverEpoll, driverGoroutine)
 	if v, ok := o.fields["driver"]; ok && c.Listen.Driver == driverEpoll && runtime.GOOS != "linux" {
 		v.errorf("epoll is Linux's alone: write goroutine")

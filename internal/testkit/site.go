@@ -57,7 +57,7 @@ type SiteConfig struct {
 	MaxMessage, PreAuth                    string
 	ProxyProtocolFrom, Journal             string
 	Parser, Grace, ShutdownTimeout         string
-	Driver                                 string // epoll or goroutine
+	Driver                                 string // epoll, or what PGCUSTOS_TEST_DRIVER says
 	Recheck                                string
 	Roles                                  []string
 	Limits                                 string // of the readers
@@ -177,7 +177,7 @@ func (s *Site) configure(context.Context) error {
 		BackendHost: s.Postgres.Host, BackendPort: s.Postgres.Port, Audit: s.options.Audit,
 		SegmentSize: "16MiB", Compression: "zstd", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
-		Driver: cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "goroutine"),
+		Driver: cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "epoll"),
 		Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),
 	}
