@@ -10,6 +10,9 @@ AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
 ORACLE_STATEMENTS ?= 50000
 CORPORA       ?=
+CONFORMANCE   ?= /tmp/pgcustos-conformance
+comma         := ,
+space         := $(subst ,, )
 export CGO_ENABLED = 1
 
 .DEFAULT_GOAL := help
@@ -37,6 +40,11 @@ race: test ## the same: make test always runs with the race detector
 crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300) times each
 	$(GO) test -count=1 -timeout 60m ./audit/journal -run '^TestPowerLoss$$' -losses $(CRASHES)
 	$(GO) test -count=1 -timeout 60m ./test/crash -v -kills $(CRASHES)
+
+.PHONY: conformance
+conformance: tools ## run PostgreSQL's suites, its tools and nine drivers directly and through the proxy, and compare (CONFORMANCE is kept between runs)
+	test/conformance/suites/fetch.sh $(CONFORMANCE)
+	$(GO) run ./test/conformance -work $(CONFORMANCE) -postgres 15=/usr/lib/postgresql/15/bin,$(subst $(space),$(comma),$(foreach v,16 17 18,$(v)=$(abspath $(CONFORMANCE))/pg$(v)/package/native/bin))
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

@@ -56,6 +56,9 @@ func (g *Grant) DecideStatement(s *statement.Statement, path Path) Decision {
 	if missing := s.Tags & Guarded &^ g.Tags; missing != 0 {
 		return Decision{What: describe(s), Missing: "tag " + missing.String()}
 	}
+	if statement.OfCluster(s.Command) && !g.Replicates(true) {
+		return Decision{What: describe(s), Missing: "replication: physical"}
+	}
 	if missing := g.missingCommand(s); missing != "" {
 		return Decision{What: describe(s), Missing: missing}
 	}

@@ -36,8 +36,10 @@ type Grant struct {
 	// although Objects may name it.
 	Objects       []Pattern
 	DeniedObjects []Pattern
-	Limits        Limits
-	Mode          Mode
+	// Replication is which replication connections the session may be.
+	Replication Replication
+	Limits      Limits
+	Mode        Mode
 	// Durability is what a record waits for before its statement is forwarded.
 	Durability Durability
 	Record     Record
@@ -59,6 +61,21 @@ const (
 	RecordDigest Recording = "digest" // under a key: whoever does not hold it cannot guess
 	RecordFull   Recording = "full"
 )
+
+// Replication is how far replication connections go. The zero value is none, too.
+type Replication string
+
+// The replications. Each includes the one before it.
+const (
+	ReplicationNone     Replication = "none"
+	ReplicationDatabase Replication = "database" // logical, of one database
+	ReplicationPhysical Replication = "physical" // the whole cluster: base backups and WAL
+)
+
+// Replicates reports whether the grant lets a session be a replication connection.
+func (g *Grant) Replicates(physical bool) bool {
+	return g.Replication == ReplicationPhysical || !physical && g.Replication == ReplicationDatabase
+}
 
 // Mode tells whether a grant's denials are enforced.
 type Mode string

@@ -11,6 +11,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
 // connect logs in at the backend as the scoped role (invariant 4).
@@ -83,8 +84,13 @@ func (c *session) settings() map[string]string {
 			settings[s.Name], spelling[lower] = s.Value, s.Name
 		}
 	}
+	replication := c.hello.Request.Replication
+	if replication != startup.NoReplication {
+		settings["replication"] = string(replication)
+	}
 	name := c.context.ApplicationName
-	if !c.policy.Backends[c.grant.Load().Backend].Options().OwnNames {
+	// Of a standby or subscriber the name is what synchronous_standby_names knows.
+	if replication == startup.NoReplication && !c.policy.Backends[c.grant.Load().Backend].Options().OwnNames {
 		name = c.applicationName(name)
 	}
 	if name != "" {
@@ -177,6 +183,9 @@ func (c *session) unrecorded(err error) {
 // settingsText lists the start-up parameters for the record.
 func (c *session) settingsText() string {
 	var parts []string
+	if kind := c.hello.Request.Replication; kind != startup.NoReplication {
+		parts = append(parts, "replication="+string(kind))
+	}
 	for _, s := range c.hello.Request.Settings {
 		parts = append(parts, fmt.Sprintf("%s=%s", s.Name, s.Value))
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
 // choose finds the rule that gives the session. Without one there is none
@@ -33,8 +35,26 @@ func (c *session) choose(ctx context.Context) bool {
 		})
 		return false
 	}
+	if !c.replicationAllowed(grant) {
+		c.refuseSession("replication_not_allowed", &pgwire.Error{
+			Severity: pgwire.SeverityFatal,
+			Code:     pgwire.InsufficientPrivilege,
+			Message:  "permission denied for a replication connection",
+			Detail:   fmt.Sprintf("Rule %q gives role %q replication: %s.", grant.Rule, grant.Role, cmp.Or(grant.Replication, auth.ReplicationNone)),
+			Hint:     "Ask for a rule that gives replication: database for logical replication, or physical for backups and WAL.",
+		})
+		return false
+	}
 	c.server.metrics.Authorizations.WithLabelValues("allowed").Inc()
 	return true
+}
+
+// replicationAllowed tells whether the grant gives the kind of connection that is
+// asked for. Observing does not: a base backup cannot be judged statement by
+// statement.
+func (c *session) replicationAllowed(g *auth.Grant) bool {
+	kind := c.hello.Request.Replication
+	return kind == startup.NoReplication || g.Replicates(kind == startup.Physical)
 }
 
 // settingsAlways lists the parameters that every client may set at start-up:

@@ -67,7 +67,7 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 	judged.State = was.Changes.Overlook(id.State)
 	grant, err := p.Rules.Choose(judged, c.request)
 	switch {
-	case err == nil && grant.Role == was.Role && grant.Backend == was.Backend:
+	case err == nil && grant.Role == was.Role && grant.Backend == was.Backend && c.replicationAllowed(grant):
 		c.setIdentity(id)
 		c.renamed(&before, &id)
 		c.grant.Store(grant)

@@ -13,6 +13,7 @@ import (
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/parameters"
 	"github.com/pgcustos/pgcustos/proxy/relay"
+	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
 // relayBytes hands both connections to a driver, which sees to it that the session's
@@ -22,6 +23,9 @@ func (c *session) relayBytes() {
 	g := c.grant.Load()
 	_ = c.conn.SetDeadline(time.Time{})
 	judge := statement.For(s.judge, c.currentIdentity().GUID)
+	if c.hello.Request.Replication != startup.NoReplication {
+		judge = statement.Walsender(judge)
+	}
 	c.machine = relay.New(relay.Options{
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(),

@@ -172,6 +172,9 @@ func (e Explanation) writeGrant(b *strings.Builder) {
 	line(b, "mode", string(g.Mode))
 	line(b, "durability", string(g.Durability))
 	line(b, "changes", changes(&g.Changes, e.Identity.Kind))
+	if g.Replicates(false) {
+		line(b, "replication", string(g.Replication))
+	}
 	line(b, "records", fmt.Sprintf("parameters %s, copy %s", or(string(g.Record.Parameters), "none"), or(string(g.Record.Copy), "none")))
 }
 

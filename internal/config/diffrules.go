@@ -77,6 +77,7 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": limits.connections", b.Grant.Limits.Connections, a.Grant.Limits.Connections)
 	of(d, what+": mode", b.Grant.Mode, a.Grant.Mode)
 	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
+	of(d, what+": replication", b.Grant.Replication, a.Grant.Replication)
 	of(d, what+": record.parameters", b.Grant.Record.Parameters, a.Grant.Record.Parameters)
 	of(d, what+": record.copy", b.Grant.Record.Copy, a.Grant.Record.Copy)
 	of(d, what+": changes.another_grant", b.Grant.Changes.AnotherGrant, a.Grant.Changes.AnotherGrant)

@@ -26,6 +26,8 @@ func (c *Config) readGrant(o *object) auth.Grant {
 		Mode:           auth.Mode(o.oneOf("mode", string(auth.Enforce), string(auth.Enforce), string(auth.Observe))),
 		Durability:     auth.Durability(o.oneOf("durability", string(tierDurability(b.Tier)), string(auth.DurableProcess), string(auth.DurableDisk))),
 	}
+	const none, database, physical = string(auth.ReplicationNone), string(auth.ReplicationDatabase), string(auth.ReplicationPhysical)
+	g.Replication = auth.Replication(o.oneOf("replication", none, none, database, physical))
 	g.Record = o.record()
 	g.Changes = o.changes(b.Tier)
 	o.done()

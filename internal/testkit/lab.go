@@ -26,7 +26,7 @@ func WithLab(c *SiteConfig) {
 	c.ExtraRules += fmt.Sprintf(`
   - name: lab
     groups: [%s]
-    databases: [%s]
+    databases: [%s, replication]
     sources: [127.0.0.0/8]
     justification: everybody on this machine
     grant:
@@ -34,6 +34,7 @@ func WithLab(c *SiteConfig) {
       role: %s
       classes: [%s]
       tags: [%s]
+      replication: physical
 `, GroupServices, LabDatabase, LabRole, strings.Join(statement.ClassNames(), ", "), strings.Join(statement.TagNames(), ", "))
 	if err := os.WriteFile(filepath.Join(c.Dir, LabRole+".password"), []byte(labPassword), 0o600); err != nil {
 		panic(err) // the directory is the site's own
@@ -43,7 +44,7 @@ func WithLab(c *SiteConfig) {
 // SetupLab makes the lab's role and database.
 func (s *Site) SetupLab(ctx context.Context) error {
 	for _, sql := range []string{
-		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'", LabRole, labPassword),
+		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEDB REPLICATION PASSWORD '%s'", LabRole, labPassword),
 		fmt.Sprintf("CREATE DATABASE %s OWNER %s", LabDatabase, LabRole),
 	} {
 		if err := s.Postgres.Exec(ctx, "postgres", sql); err != nil {

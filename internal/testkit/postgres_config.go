@@ -43,7 +43,7 @@ const hbaSocket = `local   all postgres              trust
 local   all all                   scram-sha-256
 `
 
-const hba = "# Over TCP only with TLS and SCRAM.\n" + hbaSocket + "hostssl all all      127.0.0.1/32 scram-sha-256\n"
+const hba = "# Over TCP only with TLS and SCRAM.\n" + hbaSocket + "hostssl all,replication all 127.0.0.1/32 scram-sha-256\n"
 
 func (p *Postgres) writeConfig() error {
 	var err error
@@ -59,6 +59,7 @@ ssl_key_file = '%[3]s/server.key'
 ssl_ca_file = '%[3]s/ca.crt'
 password_encryption = 'scram-sha-256'
 max_connections = 200
+wal_level = logical
 shared_buffers = '32MB'
 fsync = off
 full_page_writes = off

@@ -120,6 +120,8 @@ func (r *refusal) answers(f pgwire.Fields) bool {
 	switch string(f.Code) {
 	case "42601": // syntax_error
 		return bytes.Contains(f.Message, []byte(r.err.Incident))
+	case "0A000": // a walsender without a database takes no SQL
+		return true
 	case "42883", "25P02": // undefined_function; in_failed_sql_transaction, for a FunctionCall
 		return true
 	default:

@@ -26,8 +26,9 @@ type Request struct {
 	// Settings are the run-time parameters that the client asks for, those in
 	// options included, in the order in which the server would set them.
 	Settings []Setting
-	// Replication is the value of that parameter, "" where there is none.
-	Replication string
+	// Replication is what kind of replication connection is asked for. A physical
+	// one has no database; rules know it by pg_hba.conf's word, "replication".
+	Replication Replication
 	// Role, Reason and Auth are the proxy's own parameters: pgcustos.role,
 	// pgcustos.reason, pgcustos.auth.
 	Role, Reason, Auth string
@@ -64,7 +65,7 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 	r := &Request{}
 	var unknown []string
 	var settings []Setting
-	options := ""
+	options, replication := "", ""
 	for {
 		name, rest, ok := pgwire.CString(body)
 		if ok && len(name) == 0 {
@@ -90,7 +91,7 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 		case name == "database":
 			r.Database = value
 		case name == "replication":
-			r.Replication = value
+			replication = value
 		case name == "options":
 			options = value
 		default:
@@ -99,6 +100,9 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 	}
 	r.version(uint16(code), unknown)
 	if err := r.settings(options, settings); err != nil {
+		return nil, err
+	}
+	if err := r.replicate(replication); err != nil {
 		return nil, err
 	}
 	return r, r.complete()
@@ -190,21 +194,38 @@ func (r *Request) complete() error {
 		r.Database = r.User
 	}
 	r.Database = r.Database[:min(len(r.Database), nameSize)]
-	if walsender(r.Replication) {
-		return fatal(pgwire.FeatureNotSupported, "replication connections are not allowed through this proxy")
+	if r.Replication == Physical {
+		r.Database = "replication"
 	}
 	return nil
 }
 
-// walsender tells whether a value of the replication parameter asks for a
-// replication connection. What is no boolean does too: it is refused either way.
-func walsender(value string) bool {
-	switch strings.ToLower(value) {
-	case "", "f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0":
-		return false
+// Replication is a kind of replication connection, by its value of the parameter.
+type Replication string
+
+// The kinds.
+const (
+	NoReplication Replication = ""
+	Logical       Replication = "database"
+	Physical      Replication = "true"
+)
+
+// replicate reads the replication parameter: "database", or a boolean by any of its
+// unambiguous beginnings (ProcessStartupPacket, parse_bool).
+func (r *Request) replicate(value string) error {
+	lower := strings.ToLower(value)
+	switch {
+	case value == string(Logical):
+		r.Replication = Logical
+	case value == "", lower == "of", lower == "off", lower == "0", strings.HasPrefix("false", lower), strings.HasPrefix("no", lower):
+	case lower == "on", lower == "1", strings.HasPrefix("true", lower), strings.HasPrefix("yes", lower):
+		r.Replication = Physical
 	default:
-		return true
+		e := fatal("22023", fmt.Sprintf("invalid value for parameter \"replication\": %s", printable(value)))
+		e.Hint = `Valid values are: "false", 0, "true", 1, "database".`
+		return e
 	}
+	return nil
 }
 
 // Get returns the last value that the client asks for of a parameter.

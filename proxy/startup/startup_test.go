@@ -63,10 +63,9 @@ func TestRoleIsRefusedInEverySpelling(t *testing.T) {
 		{"options", "--session-authorization=dba"},
 		{"options", "-c jit=off -c session_authorization=dba"},
 		{"options", `-c r\ole=dba`},
-		{"replication", "true"},
-		{"replication", "database"},
-		{"replication", "on"},
 		{"replication", "bogus"},
+		{"replication", "o"},
+		{"replication", "Database"},
 	} {
 		_, err := readRequest(3<<16, startupBody(append([]string{"user", "alice"}, pairs...)...))
 		var told *pgwire.Error
@@ -89,6 +88,14 @@ func TestReadRequest(t *testing.T) {
 	want := []Setting{{"timezone", "b"}, {"jit", "off"}, {"TimeZone", "a"}, {"timezone", "c"}}
 	if err != nil || !slices.Equal(r.Settings, want) {
 		t.Errorf("read %+v, %v", r, err)
+	}
+	for value, want := range map[string]Replication{
+		"": NoReplication, "off": NoReplication, "F": NoReplication, "0": NoReplication, "n": NoReplication,
+		"database": Logical, "true": Physical, "T": Physical, "on": Physical, "1": Physical, "ye": Physical,
+	} {
+		if r, err := readRequest(3<<16, startupBody("user", "u", "database", "d", "replication", value)); err != nil || r.Replication != want {
+			t.Errorf("replication=%s: %+v, %v", value, r, err)
+		}
 	}
 	long := strings.Repeat("d", 100)
 	if r, err := readRequest(3<<16, startupBody("user", "u", "database", long)); err != nil || r.Database != long[:63] || r.KeyLength() != 4 {
@@ -142,7 +149,7 @@ func FuzzRequest(f *testing.F) {
 			}
 			return
 		}
-		if r.User == "" || r.Database == "" || len(r.Database) > 63 || walsender(r.Replication) {
+		if r.User == "" || r.Database == "" || len(r.Database) > 63 || r.Replication == Physical && r.Database != "replication" {
 			t.Fatalf("read %+v", r)
 		}
 		for _, s := range r.Settings {
