@@ -75,7 +75,7 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 		c.recount(was.Rule, grant.Rule)
 		c.narrowed.Store(nil)
 		return false
-	case err == nil && was.Changes.AnotherGrant == auth.Narrow:
+	case err == nil && was.Changes.AnotherGrant == auth.Narrow && c.replicationAllowed(grant):
 		c.setIdentity(id)
 		c.narrow(&revocation{cause: auth.CauseAnotherGrant, detail: another(was, grant), change: change, since: since})
 		return false
