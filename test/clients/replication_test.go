@@ -70,6 +70,7 @@ func TestReplication(t *testing.T) {
 // testSubscription has another database of the same cluster subscribe to the lab's
 // table by way of the proxy.
 func testSubscription(t *testing.T, s *testkit.Site) {
+	t.Helper()
 	const other = "subscriber"
 	exec := func(database, sql string) {
 		t.Helper()
