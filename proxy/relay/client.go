@@ -314,11 +314,11 @@ const maxNames = 8 << 10
 // onBind binds a portal to the statement. At the parameters it looks where the rule
 // asks for it, as they pass.
 func (m *Machine) onBind(now int64, b []byte, size int, out *Output) (act action, need int) {
-	body := b[pgwire.HeaderSize:]
-	portal, rest, ok := pgwire.CString(body)
+	// However much has come: what is decided must not depend on that.
+	portal, rest, ok := pgwire.CString(b[pgwire.HeaderSize:max(pgwire.HeaderSize, min(len(b), maxNames))])
 	var name []byte
 	if ok {
-		name, rest, ok = pgwire.CString(rest)
+		name, _, ok = pgwire.CString(rest)
 	}
 	if !ok && len(b) < min(size, maxNames) {
 		return pass, min(size, maxNames)
@@ -333,6 +333,7 @@ func (m *Machine) onBind(now int64, b []byte, size int, out *Output) (act action
 	if m.ruling.Record.Parameters == auth.RecordFull && size > m.opt.MaxMessage {
 		return m.tooLargeToRecord(now, kindBind, size, out), 0
 	}
+	rest = b[pgwire.HeaderSize+len(portal)+1+len(name)+1:]
 	c := m.statements.lookup(name, m.segment)
 	e := entry{kind: kindBind, id: m.id()}
 	bound := c.bound()

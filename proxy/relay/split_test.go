@@ -119,3 +119,23 @@ func TestJudgingOutsideTheMachineChangesNothing(t *testing.T) {
 		`2 statement.prepare allowed READ "SELECT 2"`,
 		`3 statement allowed READ "SELECT 2"`)
 }
+
+// TestLongNamesOfABind: names that are longer than what is looked at are refused,
+// however much of the message has come.
+func TestLongNamesOfABind(t *testing.T) {
+	in := bytes.Join([][]byte{parse("", "SELECT 1"), bind(strings.Repeat("x", 20_000), ""), syncMsg}, nil)
+	want := bytes.Join([][]byte{parse("", "SELECT 1"), msg('B'), syncMsg}, nil)
+	for _, size := range []int{7, 4 << 10, maxNames, len(in)} {
+		h := newHarness(t)
+		var got []byte
+		feed(in, size, func(held []byte) int {
+			h.out.Reset()
+			n, _ := h.m.Client(1, held, &h.out)
+			got = append(got, bytes.Join(h.out.Chunks, nil)...)
+			return n
+		})
+		if !bytes.Equal(got, want) {
+			t.Errorf("in pieces of %d bytes the backend got %d bytes, %.60q", size, len(got), got)
+		}
+	}
+}
