@@ -23,6 +23,7 @@ const (
 	Transaction    Type = "transaction"       // its fate, where the outcomes could not say it
 	Cancel         Type = "cancel"            // a CancelRequest, or a cancel of the proxy's own
 	Revocation     Type = "revocation"        // a live session lost its grant
+	Operation      Type = "operation"         // somebody ended, locked or unlocked sessions with a command of this program
 	Account        Type = "account"           // the directory changed an account of a live session, or of a service
 	Configuration  Type = "configuration"     // start, reload, refused reload, stop
 	Issued         Type = "certificate"       // a client certificate for a backend, recorded before it is signed

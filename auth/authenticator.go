@@ -56,6 +56,8 @@ const (
 	CauseMethod    Cause = "method_not_allowed" // the way in that the client asks for
 
 	// Of live sessions.
+	CauseKilled        Cause = "killed" // by an operator
+	CauseLocked        Cause = "locked" // by an operator: log-ins, too
 	CauseDeleted       Cause = "deleted"
 	CausePasswordReset Cause = "password_reset"
 	CauseAnotherGrant  Cause = "another_grant" // the rules give another role or backend now

@@ -174,4 +174,5 @@ func (c *session) leave() {
 		c.allowance.leave()
 	}
 	delete(s.sessions, c)
+	s.bury(c)
 }

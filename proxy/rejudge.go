@@ -12,6 +12,7 @@ const (
 	byConfiguration = "configuration"
 	byDirectory     = "directory"
 	byTime          = "time"
+	byOperator      = "operator"
 )
 
 // Apply replaces the policy: for new sessions at once, for live ones by judging
@@ -29,8 +30,11 @@ func (s *Server) Apply(p Policy) (ended int) {
 }
 
 // catchUp judges a session again whose log-in took longer than its policy lasted:
-// Apply found it not live yet.
+// Apply, or who locked its account, found it not live yet.
 func (c *session) catchUp() {
+	if l := c.lock(); l != nil {
+		c.revoke(lockedOut(l, time.Now()))
+	}
 	if p := c.server.policy.Load(); p != c.policy {
 		c.rejudge(p, c.currentIdentity(), byConfiguration, time.Now())
 	}

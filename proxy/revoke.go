@@ -53,6 +53,10 @@ func (r *revocation) told() string {
 		return "The rules give this account another role here now."
 	case auth.CauseNoMatchingRule:
 		return "No rule gives this account a session here any more."
+	case auth.CauseKilled:
+		return "An operator ended the session."
+	case auth.CauseLocked:
+		return "An operator has locked this access."
 	case auth.CauseDirectoryDown:
 		return "The directory has not answered for longer than the rule lets a session go on without it."
 	default:

@@ -67,6 +67,7 @@ type Server struct {
 	tracer   *tracing.Tracer
 	policy   atomic.Pointer[Policy]
 	limiter  atomic.Pointer[startup.Limiter]
+	locks    atomic.Pointer[[]auth.Lock]
 	started  time.Time
 	spoolDir string
 

@@ -94,7 +94,7 @@ func (c *session) run() {
 
 // begin takes a client that has said what it wants to its first ReadyForQuery.
 func (c *session) begin(ctx context.Context) bool {
-	if !c.authenticate(ctx) || !c.choose(ctx) || !c.occupy() {
+	if !c.authenticate(ctx) || !c.choose(ctx) || !c.unlocked() || !c.occupy() {
 		return false
 	}
 	c.hello.Release()

@@ -34,6 +34,11 @@ func (s *Server) enliven(c *session) {
 func (s *Server) deaden(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.bury(c)
+}
+
+// bury takes a session from those that are live. mu is held.
+func (s *Server) bury(c *session) {
 	c.live = false
 	guid := c.context.Principal.GUID
 	if delete(s.byAccount[guid], c); len(s.byAccount[guid]) == 0 {

@@ -134,6 +134,8 @@ func typeNumber(t audit.Type) uint16 {
 		return 24
 	case audit.Removed:
 		return 25
+	case audit.Operation:
+		return 27
 	case audit.Checkpoint:
 		return checkpointType
 	}

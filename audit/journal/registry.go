@@ -151,6 +151,7 @@ var knownTypes = map[uint16]string{
 	23: "audit.release",
 	24: "account",
 	25: "audit.removed",
+	27: "operation",
 }
 
 // typeTable is knownTypes by number, without hashing.

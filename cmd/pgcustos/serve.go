@@ -18,6 +18,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/audit/reading"
 	"github.com/pgcustos/pgcustos/audit/sink"
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/config"
@@ -25,6 +26,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/control"
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 )
@@ -62,6 +64,7 @@ type daemon struct {
 	sinks    []*sink.Runner
 	tracer   *tracing.Tracer // nil for none
 	readings *reading.Server // nil where it cannot listen
+	control  *control.Server
 	health   health
 	memory   memory
 
@@ -135,6 +138,9 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	})
 	d.published(c)
 	d.listenForReaders()
+	if err := d.listenForOperators(c); err != nil {
+		return d, err
+	}
 	return d, d.startSinks(c)
 }
 
@@ -172,6 +178,17 @@ func (d *daemon) listenForReaders() {
 	}
 }
 
+// listenForOperators puts the locks in force, without which nobody is let in.
+func (d *daemon) listenForOperators(c *config.Config) (err error) {
+	d.control, err = control.Listen(control.Options{
+		Directory: c.Control.Directory, Group: c.Control.Group, Target: d.server, Recorder: d.recorder, Log: d.log,
+		Find: func(ctx context.Context, name string) (auth.Identity, error) {
+			return d.server.Resolver().Lookup(ctx, name)
+		},
+	})
+	return err
+}
+
 // close ends what newDaemon made, in the reverse order. The journal comes last:
 // what ends may have something to say.
 func (d *daemon) close() error {
@@ -184,6 +201,9 @@ func (d *daemon) close() error {
 	}
 	if d.reader != nil {
 		d.reader.Close()
+	}
+	if d.control != nil {
+		errs = append(errs, d.control.Close())
 	}
 	if d.readings != nil {
 		errs = append(errs, d.readings.Close())

@@ -32,6 +32,7 @@ type Config struct {
 
 	Listen    Listen
 	Admin     Admin
+	Control   Control
 	Log       Log
 	Directory directory.Options
 	Kerberos  Kerberos
@@ -189,6 +190,7 @@ func (c *Config) read(root *object) {
 	c.readClientCertificates(root)
 	c.readThrottle(root)
 	c.readJournal(root)
+	c.readControl(root)
 	c.readSpool(root)
 	c.readParser(root)
 	c.readSinks(root)

@@ -89,6 +89,30 @@ func (c *Controller) CreateUser(ctx context.Context, account, password string, g
 	return err
 }
 
+// CreateUsers makes people in good order, all in one go.
+func (c *Controller) CreateUsers(ctx context.Context, password string, accounts []string) error {
+	var records strings.Builder
+	for _, account := range accounts {
+		records.WriteString(ldif("dn", "CN="+escapeDN(account)+",OU="+ouPeople+","+BaseDN, "changetype", "add",
+			"objectClass", "user", "sAMAccountName", account, "userPrincipalName", account+"@"+Domain,
+			"unicodePwd", unicodePassword(password), "userAccountControl", strconv.Itoa(normalAccount)) + "\n")
+	}
+	return c.modify(ctx, records.String())
+}
+
+// AddAllToGroup makes people that CreateUsers made members of a group.
+func (c *Controller) AddAllToGroup(ctx context.Context, accounts []string, group string) error {
+	groupDN, err := c.DN(ctx, group)
+	if err != nil {
+		return err
+	}
+	record := ldif("dn", groupDN, "changetype", "modify", "add", "member")
+	for _, account := range accounts {
+		record += ldif("member", "CN="+escapeDN(account)+",OU="+ouPeople+","+BaseDN)
+	}
+	return c.modify(ctx, record)
+}
+
 // CreateGroup makes a global security group.
 func (c *Controller) CreateGroup(ctx context.Context, name string) error {
 	return c.modify(ctx, ldif("dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+BaseDN, "changetype", "add",

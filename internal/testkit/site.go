@@ -60,6 +60,7 @@ type SiteConfig struct {
 	Driver                                 string // epoll, or what PGCUSTOS_TEST_DRIVER says
 	Recheck                                string
 	Roles                                  []string
+	Connections                            int    // of the backend, and of PostgreSQL with some to spare, at the start
 	Limits                                 string // of the readers
 	ReaderMode, Durability, Budget         string
 	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
@@ -177,8 +178,8 @@ func (s *Site) configure(context.Context) error {
 		BackendHost: s.Postgres.Host, BackendPort: s.Postgres.Port, Audit: s.options.Audit,
 		SegmentSize: "16MiB", Compression: "zstd", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
-		Driver: cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "epoll"),
-		Limits: "{}", ReaderMode: "enforce", Durability: "process",
+		Driver:      cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "epoll"),
+		Connections: 150, Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),
 	}
 	if s.options.Kerberos {

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Selector chooses sessions. All conditions that are given have to hold; without
+// any it chooses none, unless it says All.
+type Selector struct {
+	All      bool   `json:"all,omitempty"`
+	User     string `json:"user,omitempty"` // sAMAccountName, UPN, SID or GUID
+	Role     string `json:"role,omitempty"` // at the backend
+	Database string `json:"database,omitempty"`
+	Source   string `json:"source,omitempty"` // an address or a network
+	Session  string `json:"session,omitempty"`
+	// SID is the account's that User named, where the directory could tell: a lock
+	// holds on when it is renamed.
+	SID string `json:"sid,omitempty"`
+}
+
+// Subject is what a Selector is asked about.
+type Subject struct {
+	Identity       *Identity
+	Role, Database string
+	Session        string
+	Source         netip.Addr
+}
+
+// Check tells what is wrong with a selector.
+func (s *Selector) Check() error {
+	given := s.User != "" || s.Role != "" || s.Database != "" || s.Source != "" || s.Session != ""
+	if given == s.All {
+		return errors.New("name what is meant: a user, role, database, source or session, or all of them and nothing else")
+	}
+	if s.Source != "" {
+		if _, err := s.network(); err != nil {
+			return fmt.Errorf("%q is neither an address nor a network", s.Source)
+		}
+	}
+	return nil
+}
+
+func (s *Selector) network() (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s.Source); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s.Source)
+}
+
+// Matches reports whether the selector chooses the subject.
+func (s *Selector) Matches(x *Subject) bool {
+	if s.Check() != nil {
+		return false
+	}
+	if s.Source != "" {
+		if network, err := s.network(); err != nil || !network.Contains(x.Source.Unmap()) {
+			return false
+		}
+	}
+	return (s.User == "" || s.names(x.Identity)) && is(s.Role, x.Role) && is(s.Database, x.Database) && is(s.Session, x.Session)
+}
+
+func is(want, got string) bool { return want == "" || want == got }
+
+func (s *Selector) names(id *Identity) bool {
+	for _, name := range []string{id.Account, id.UPN, id.SID, id.GUID} {
+		if name != "" && strings.EqualFold(name, s.User) {
+			return true
+		}
+	}
+	return s.SID != "" && s.SID == id.SID
+}
+
+// String writes the selector as the command line has it.
+func (s *Selector) String() string {
+	var parts []string
+	if s.All {
+		parts = append(parts, "--all")
+	}
+	for _, p := range []struct{ flag, value string }{
+		{"user", s.User}, {"role", s.Role}, {"database", s.Database}, {"source", s.Source}, {"session", s.Session},
+	} {
+		if p.value != "" {
+			parts = append(parts, "--"+p.flag+"="+p.value)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// Lock keeps what it chooses out until it is taken away.
+type Lock struct {
+	Selector
+	Reason string    `json:"reason"`
+	By     string    `json:"by"` // who locked, as the operating system knows them
+	At     time.Time `json:"at"`
+}

@@ -1,0 +1,41 @@
+package auth
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestSelector(t *testing.T) {
+	x := &Subject{
+		Identity: &Identity{Account: "alice", UPN: "alice@corp.example.com", SID: "S-1-5-21-1", GUID: "0102"},
+		Role:     "app_ro", Database: "orders", Session: "abc", Source: netip.MustParseAddr("::ffff:10.1.2.3"),
+	}
+	for _, c := range []struct {
+		selector Selector
+		matches  bool
+	}{
+		{Selector{}, false},
+		{Selector{All: true}, true},
+		{Selector{All: true, User: "alice"}, false}, // which of them?
+		{Selector{User: "ALICE"}, true},
+		{Selector{User: "alice@CORP.example.com"}, true},
+		{Selector{User: "S-1-5-21-1"}, true},
+		{Selector{User: "renamed", SID: "S-1-5-21-1"}, true},
+		{Selector{User: "bob", SID: "S-1-5-21-2"}, false},
+		{Selector{Role: "app_ro", Database: "orders"}, true},
+		{Selector{Role: "app_ro", Database: "other"}, false},
+		{Selector{Source: "10.1.2.3"}, true},
+		{Selector{Source: "10.1.0.0/16"}, true},
+		{Selector{Source: "10.2.0.0/16"}, false},
+		{Selector{Source: "10.1.2"}, false},
+		{Selector{Session: "abc"}, true},
+		{Selector{Session: "ab"}, false},
+	} {
+		if got := c.selector.Matches(x); got != c.matches {
+			t.Errorf("%+v: %v", c.selector, got)
+		}
+	}
+	if (&Selector{Source: "nowhere", User: "alice"}).Check() == nil || (&Selector{}).Check() == nil {
+		t.Error("a selector that is none is let through")
+	}
+}

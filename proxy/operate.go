@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/relay"
+)
+
+// Status is a live session as operators see it.
+type Status struct {
+	Session     string        `json:"session"`
+	Account     string        `json:"account"`
+	UPN         string        `json:"upn,omitempty"`
+	SID         string        `json:"sid"`
+	Kind        string        `json:"kind"`
+	Method      string        `json:"method"`
+	Source      string        `json:"source"`
+	Application string        `json:"application_name,omitempty"` // claimed
+	Rule        string        `json:"rule"`
+	Backend     string        `json:"backend"`
+	Database    string        `json:"database"`
+	Role        string        `json:"role"`
+	BackendPID  uint32        `json:"backend_pid"`
+	Since       time.Time     `json:"since"`
+	Phase       string        `json:"phase"` // idle, idle in transaction, active
+	PhaseFor    time.Duration `json:"phase_ns"`
+	Statements  uint64        `json:"statements"`
+	Denied      uint64        `json:"denied"`
+	Confirmed   time.Duration `json:"confirmed_ns"` // how long ago the directory did
+	Ends        string        `json:"ends,omitempty"`
+}
+
+var phases = map[relay.Phase]string{relay.PhaseIdle: "idle", relay.PhaseIdleInTransaction: "idle in transaction", relay.PhaseActive: "active"}
+
+// Resolver is that of the policy in force.
+func (s *Server) Resolver() auth.Resolver { return s.policy.Load().Resolver }
+
+// Live returns the live sessions that a selector chooses; nil: all.
+func (s *Server) Live(chosen *auth.Selector) []Status {
+	now := s.now()
+	var list []Status
+	for _, c := range s.live() {
+		if chosen == nil || chosen.Matches(c.subject()) {
+			list = append(list, c.status(now))
+		}
+	}
+	return list
+}
+
+func (c *session) status(now int64) Status {
+	id, grant := c.currentIdentity(), c.grant.Load()
+	phase, since := c.machine.Activity()
+	totals := c.machine.Totals()
+	st := Status{
+		Session: c.id, Account: id.Account, UPN: id.UPN, SID: id.SID, Kind: string(id.Kind), Method: c.context.Method,
+		Source: c.context.Source.Address.String(), Application: c.context.ApplicationName,
+		Rule: grant.Rule, Backend: grant.Backend, Database: c.context.Database, Role: grant.Role, BackendPID: c.context.BackendPID,
+		Since: c.started, Phase: phases[phase], PhaseFor: time.Duration(now - since),
+		Statements: totals.Statements, Denied: totals.Denied, Confirmed: time.Duration(now - c.confirmed.Load()),
+	}
+	if r := c.narrowed.Load(); r != nil {
+		st.Ends = "at the next idle point: " + r.detail
+	}
+	return st
+}
+
+func (c *session) subject() *auth.Subject {
+	id := c.currentIdentity()
+	return &auth.Subject{
+		Identity: &id, Role: c.context.Role, Database: c.context.Database, Session: c.id, Source: c.context.Source.Address.Addr(),
+	}
+}
+
+// Kill ends the sessions that a selector chooses, and returns how many.
+func (s *Server) Kill(chosen *auth.Selector, detail string, since time.Time) (ended int) {
+	return s.endThose(chosen, &revocation{cause: auth.CauseKilled, change: byOperator, detail: detail, since: since})
+}
+
+func (s *Server) endThose(chosen *auth.Selector, r *revocation) (ended int) {
+	for _, c := range s.live() {
+		if chosen.Matches(c.subject()) && c.revoke(r) {
+			ended++
+		}
+	}
+	return ended
+}
+
+// SetLocks keeps out from now on what these locks choose, and ends those who are in.
+func (s *Server) SetLocks(locks []auth.Lock, since time.Time) (ended int) {
+	s.locks.Store(&locks)
+	for i := range locks {
+		ended += s.endThose(&locks[i].Selector, lockedOut(&locks[i], since))
+	}
+	return ended
+}
+
+func lockedOut(l *auth.Lock, since time.Time) *revocation {
+	return &revocation{
+		cause: auth.CauseLocked, change: byOperator, since: since,
+		detail: fmt.Sprintf("%s, by %s at %s: %s", l.String(), l.By, l.At.UTC().Format(time.RFC3339), l.Reason),
+	}
+}
+
+// lock returns what locks the session, nil where nothing does.
+func (c *session) lock() *auth.Lock {
+	locks := c.server.locks.Load()
+	if locks == nil || len(*locks) == 0 {
+		return nil
+	}
+	x := c.subject()
+	for i := range *locks {
+		if l := &(*locks)[i]; l.Matches(x) {
+			return l
+		}
+	}
+	return nil
+}
+
+// unlocked refuses a client that is locked.
+func (c *session) unlocked() bool {
+	l := c.lock()
+	if l == nil {
+		return true
+	}
+	c.refuseSession(string(auth.CauseLocked), &pgwire.Error{
+		Severity: pgwire.SeverityFatal, Code: pgwire.InvalidAuthorization,
+		Message: "access is locked by an operator",
+		Hint:    "Ask the security desk, and give the incident's id.",
+	})
+	return false
+}
