@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,11 +33,7 @@ const anyDatabase = "postgres"
 // database that they name.
 func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Options) {
 	uses := roleDatabases(c, b.Name)
-	roles := make([]string, 0, len(uses))
-	for role := range uses {
-		roles = append(roles, role)
-	}
-	slices.Sort(roles)
+	roles := sortedRoles(uses)
 	if b.Authority != nil {
 		r.validity("backend "+b.Name+" authority", b.Authority.Certificate)
 	}
@@ -53,6 +50,8 @@ func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Optio
 		p.close()
 	}
 }
+
+func sortedRoles(uses map[string][]string) []string { return slices.Sorted(maps.Keys(uses)) }
 
 // roleDatabases lists the databases that rules let each role of a backend into.
 func roleDatabases(c *config.Config, backend string) map[string][]string {
@@ -239,12 +238,13 @@ WITH RECURSIVE reach(oid) AS (
   SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user
   UNION
   SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN reach ON m.member = reach.oid)
-SELECT rolname::text, rolname = current_user, rolsuper, rolcreaterole, rolbypassrls, rolreplication
+SELECT rolname::text, rolname = current_user, rolsuper, rolcreaterole, rolbypassrls, rolreplication, rolvaliduntil IS NULL OR rolvaliduntil = 'infinity'
 FROM pg_catalog.pg_roles JOIN reach USING (oid) ORDER BY 2 DESC, 1`
 
 type power struct {
 	Name                                           string
 	Self, Super, CreateRole, BypassRLS, Replicates bool
+	Endless                                        bool // its password has no end
 }
 
 // grave are PostgreSQL's own roles whose members reach the server's files and
@@ -279,6 +279,9 @@ func (p *probe) powers(ctx context.Context, role, database string, conn *pgx.Con
 		case r.CreateRole || r.BypassRLS || r.Replicates:
 			p.warn("%s: %shas %s", p.name(role), how, strings.Join(attributes(r), ", "))
 		}
+	}
+	if list[0].Endless && p.options.Authority == nil {
+		p.warn("%s: its password never expires: ALTER ROLE %s VALID UNTIL 'a date', or auth: certificate, which needs none", p.name(role), role)
 	}
 	if len(members) > 0 {
 		p.warn("%s: can become %s (SET ROLE, with or without INHERIT): only the tag role_change holds it back", p.name(role), strings.Join(members, ", "))

@@ -48,6 +48,7 @@ func TestBackendCertificates(t *testing.T) {
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, s) })
 	t.Run("on record", func(t *testing.T) { onRecord(t, s) })
 	t.Run("no password", func(t *testing.T) { noPassword(t, s) })
+	t.Run("reconciled", func(t *testing.T) { reconciled(t, s) })
 	t.Run("replaced", func(t *testing.T) { replaced(t, s) })
 }
 
