@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ type health struct {
 	directory *directory.Directory
 	timeout   time.Duration
 	down      error
+	ends      map[string]time.Time // of certificates, by what they are for
 
 	wake chan struct{}
 	once sync.Once
@@ -109,5 +112,28 @@ func (h *health) ready() error {
 	if h.down != nil {
 		return fmt.Errorf("directory: %w", h.down)
 	}
-	return nil
+	return h.ending(time.Now())
+}
+
+// setCertificates changes which certificates are looked at.
+func (h *health) setCertificates(ends map[string]time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ends = ends
+}
+
+// ending is a warning of the certificates that end soon, or have ended; nil for
+// none. mu is held.
+func (h *health) ending(now time.Time) error {
+	var soon []string
+	for what, end := range h.ends {
+		if now.Add(expiryWarning).After(end) {
+			soon = append(soon, fmt.Sprintf("the certificate of %s ends on %s", what, end.UTC().Format(time.DateOnly)))
+		}
+	}
+	if len(soon) == 0 {
+		return nil
+	}
+	slices.Sort(soon)
+	return telemetry.Warning(strings.Join(soon, "; "))
 }

@@ -186,20 +186,32 @@ func atRestart(before, after *config.Config) string {
 // published tells the metrics of a configuration that is in force.
 func (d *daemon) published(c *config.Config) {
 	d.metrics.SetConfig(c.Digest)
-	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
-		d.metrics.CertificateExpires.WithLabelValues("listen").Set(float64(leaf.NotAfter.Unix()))
+	ends := certificateEnds(c)
+	d.metrics.CertificateExpires.Reset()
+	for what, end := range ends {
+		d.metrics.CertificateExpires.WithLabelValues(what).Set(float64(end.Unix()))
 	}
-	for i := range c.Backends {
-		if a := c.Backends[i].Authority; a != nil {
-			d.metrics.CertificateExpires.WithLabelValues("backend " + c.Backends[i].Name).Set(float64(a.Certificate.NotAfter.Unix()))
-		}
-	}
-	for _, a := range c.ClientCertificates.Authorities {
-		d.metrics.CertificateExpires.WithLabelValues("clients " + a.Subject.String()).Set(float64(a.NotAfter.Unix()))
-	}
+	d.health.setCertificates(ends)
 	for _, w := range c.Warnings {
 		d.log.Warn("configuration", "warning", w)
 	}
+}
+
+// certificateEnds tells when each certificate that the proxy rests on ends.
+func certificateEnds(c *config.Config) map[string]time.Time {
+	ends := map[string]time.Time{}
+	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
+		ends["listen"] = leaf.NotAfter
+	}
+	for i := range c.Backends {
+		if a := c.Backends[i].Authority; a != nil {
+			ends["backend "+c.Backends[i].Name] = a.Certificate.NotAfter
+		}
+	}
+	for _, a := range c.ClientCertificates.Authorities {
+		ends["clients "+a.Subject.String()] = a.NotAfter
+	}
+	return ends
 }
 
 func (d *daemon) parserDied(death statement.Death) {

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -179,6 +181,7 @@ func TestServe(t *testing.T) {
 	}
 	t.Run("reload", func(t *testing.T) { testReload(t, site, s, conn) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, admin) })
+	t.Run("certificate", func(t *testing.T) { testCertificate(t, site, s, admin, address.(string)) })
 	t.Run("hardened", func(t *testing.T) { testHardened(t, s.cmd.Process.Pid) })
 
 	s.signal(t, syscall.SIGTERM)
@@ -217,6 +220,49 @@ func testReload(t *testing.T, site *site, s *server, conn *pgx.Conn) {
 		return nil
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// testCertificate: a new certificate is shown to new connections after a reload, and
+// its end is told long before.
+func testCertificate(t *testing.T, site *site, s *server, admin, address string) {
+	t.Helper()
+	ca, err := testkit.NewCA("another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := ca.Issue(testkit.Leaf{CommonName: "proxy", Names: []string{"localhost"}, NotAfter: time.Now().AddDate(0, 0, 7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := leaf.Write(site.dir, "server"); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := status(t, admin+"/readyz"); body != "ready\n" {
+		t.Errorf("before: %q", body)
+	}
+	s.signal(t, syscall.SIGHUP)
+	if line := s.waitFor(t, "configuration reloaded"); !strings.Contains(fmt.Sprint(line["change"]), "listen: certificate: ") {
+		t.Errorf("logged %v", line)
+	}
+	want := "ready\nwarning: the certificate of listen ends on " + leaf.TLS.Leaf.NotAfter.UTC().Format(time.DateOnly) + "\n"
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != want {
+		t.Errorf("after: %d %q", code, body)
+	}
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()                                                        //nolint:errcheck // nothing was said
+	if _, err := conn.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil { // SSLRequest
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	client := tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", MinVersion: tls.VersionTLS12})
+	if err := client.HandshakeContext(t.Context()); err != nil {
+		t.Errorf("another certificate is shown: %v", err)
 	}
 }
 

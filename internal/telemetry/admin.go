@@ -21,9 +21,16 @@ const (
 	adminScrapes       = 4 // at once
 )
 
+// Warning is an error that keeps nobody from being served: /readyz answers 200, and
+// tells it.
+type Warning string
+
+// Error implements error.
+func (w Warning) Error() string { return string(w) }
+
 // Handler serves /metrics, /healthz, which answers as long as the process
-// lives, and /readyz, which answers 503 while ready returns an error. The
-// error's text is logged, not served: it may name hosts.
+// lives, and /readyz, which answers 503 while ready returns an error that is no
+// Warning. That error's text is logged, not served: it may name hosts.
 func (m *Metrics) Handler(ready func() error, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -32,7 +39,13 @@ func (m *Metrics) Handler(ready func() error, log *slog.Logger) http.Handler {
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
+		err := ready()
+		var warning Warning
+		if errors.As(err, &warning) {
+			answer(w, http.StatusOK, "ready\nwarning: "+string(warning))
+			return
+		}
+		if err != nil {
 			log.Debug("not ready", "error", err)
 			answer(w, http.StatusServiceUnavailable, "not ready")
 			return
