@@ -10,7 +10,9 @@ import (
 	"hash"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -335,6 +337,12 @@ func TestSpoolFails(t *testing.T) {
 		if closed != 1 {
 			t.Errorf("closed %d times", closed)
 		}
+	}
+	full := New(Options{Store: &shelf{}, Spool: func() (Spool, error) { return nil, &os.PathError{Op: "write", Err: syscall.ENOSPC} }})
+	full.Begin(false, true, nil)
+	full.Write(tail(value{25, 0, bytes.Repeat([]byte("x"), 100000)}))
+	if _, err := full.End(false, true); !errors.Is(err, audit.ErrFull) || errors.Is(err, audit.ErrBroken) {
+		t.Errorf("a full disk: %v", err)
 	}
 	r := New(Options{Store: &shelf{}, Spool: func() (Spool, error) { return nil, errors.New("no") }})
 	r.Begin(false, true, nil)

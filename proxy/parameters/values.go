@@ -3,9 +3,11 @@ package parameters
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -159,8 +161,17 @@ func (v *values) spooled(b []byte) {
 		_, v.err = v.spool.Write(b)
 	}
 	if v.err != nil {
-		v.err = fmt.Errorf("%w: the parameters: %w", audit.ErrBroken, v.err)
+		v.err = spoolError(v.err)
 	}
+}
+
+// spoolError tells a full disk from a broken one: the first passes.
+func spoolError(err error) error {
+	kind := audit.ErrBroken
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		kind = audit.ErrFull
+	}
+	return fmt.Errorf("%w: the parameters: %w", kind, err)
 }
 
 // settle hands what was put down to p.
@@ -193,7 +204,7 @@ func (v *values) copy(w io.Writer) error {
 		return err
 	}
 	if _, err := v.spool.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("%w: the parameters: %w", audit.ErrBroken, err)
+		return spoolError(err)
 	}
 	_, err := io.Copy(w, v.spool)
 	return err
