@@ -39,7 +39,8 @@ func TestReplication(t *testing.T) {
 			{"--slot", "through", "--drop-slot"},
 		} {
 			out := run(t, "", "pg_receivewal", append([]string{"-d", s.LabProxied()}, args...)...)
-			if out != "" {
+			// It says so where the end stands inside a segment, directly too.
+			if out != "" && !strings.Contains(out, "segment is not complete") {
 				t.Error(out)
 			}
 		}
