@@ -47,6 +47,7 @@ crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300
 conformance: tools ## run PostgreSQL's suites, its tools and nine drivers directly and through the proxy, and compare (CONFORMANCE is kept between runs)
 	test/conformance/suites/fetch.sh $(CONFORMANCE)
 	$(GO) run ./test/conformance -work $(CONFORMANCE) -postgres 15=/usr/lib/postgresql/15/bin,$(subst $(space),$(comma),$(foreach v,16 17 18,$(v)=$(abspath $(CONFORMANCE))/pg$(v)/package/native/bin))
+
 .PHONY: lifecycle
 lifecycle: tools ## measure the time from a change in the directory to the end of SESSIONS (1000) sessions of PRINCIPALS (200)
 	$(GO) test -count=1 -timeout 30m ./test/lifecycle -v -run '^TestMany$$' -sessions $(SESSIONS) -principals $(PRINCIPALS)
