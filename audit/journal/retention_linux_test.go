@@ -371,12 +371,13 @@ func TestRetentionFails(t *testing.T) {
 
 // What a forger makes of tombstones, indexes and what is behind them.
 func TestForgedRemoval(t *testing.T) {
-	whole := journalOfDays(t, 2, 300)
-	archiveAll(t, whole)
-	streams, err := filepath.Glob(filepath.Join(whole, "*-*-*"))
+	whole := journalOfDays(t, 1, 300)
+	streams, err := filepath.Glob(filepath.Join(whole, "*-*-*")) // the elder one
 	if err != nil {
 		t.Fatal(err)
 	}
+	people(t, signedOptions(t, whole), 300)
+	archiveAll(t, whole)
 	stream := filepath.Base(streams[0])
 	shortened := copyTree(t, whole)
 	r := &retaining{path: shortened, policy: Retention{Age: day}, after: 2 * day}
@@ -508,15 +509,7 @@ func TestSweepLeavesWhatIsUsed(t *testing.T) {
 	o := signedOptions(t, t.TempDir())
 	j := open(t, o)
 	text := longText(50_000, 1)
-	w, err := j.Blob()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = w.Write([]byte(text))
-	ref, err := w.Commit()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ref := keepBlob(t, j, text)
 	r := &retaining{path: o.Path, policy: Retention{Age: day}}
 	sweep := func(after time.Duration) {
 		t.Helper()
@@ -541,7 +534,7 @@ func TestSweepLeavesWhatIsUsed(t *testing.T) {
 	r.step = nil
 	// The time was read before: what is gone is refused, and not named.
 	j.blobs.forget(ref.Digest)
-	_, err = j.Record(&audit.Event{Type: audit.Statement, Decision: audit.Denied, TextBlob: ref})
+	_, err := j.Record(&audit.Event{Type: audit.Statement, Decision: audit.Denied, TextBlob: ref})
 	if there := len(blobFiles(t, o.Path)) == 1; there != (err == nil) {
 		t.Errorf("there %v, %v", there, err)
 	}

@@ -28,6 +28,23 @@ func fill(v reflect.Value, n *int) {
 	}
 }
 
+// keepBlob puts a blob beside the records.
+func keepBlob(t *testing.T, j *Journal, content string) audit.BlobRef {
+	t.Helper()
+	w, err := j.Blob()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := w.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
 func TestEveryFieldComesBack(t *testing.T) {
 	checkLeaks(t)
 	j := open(t, small(t))
@@ -46,8 +63,9 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{Name: "b", Kind: "index", Use: statement.UseDrop},
 		{},
 	}
+	blob := keepBlob(t, j, "what is long")
 	ev.Parameters = &audit.Parameters{
-		Form: audit.ParametersFull, Count: 4, Digest: [32]byte{0: 1}, Blob: audit.BlobRef{Length: 9},
+		Form: audit.ParametersFull, Count: 4, Digest: [32]byte{0: 1}, Blob: blob,
 		Values: []byte("\x00\x17\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x0042" + "\x02\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
 			"\x01\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\\x00" + "\x03\x19\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
 	}
@@ -77,7 +95,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		Index: uint64(ev.Index), Of: uint64(ev.Of), Transaction: ev.Tx, Protocol: ev.Protocol,
 		CopyDigest: strings.Repeat("cd", 32),
 		Parameters: &Parameters{
-			Form: "full", Count: 4, Digest: "01" + strings.Repeat("00", 31), Blob: &audit.BlobRef{Length: 9},
+			Form: "full", Count: 4, Digest: "01" + strings.Repeat("00", 31), Blob: &blob,
 			Values: []Parameter{{23, audit.ParameterText, "42"}, {25, audit.ParameterNull, ""}, {0, audit.ParameterUndecoded, `\x00`}, {25, audit.ParameterRedacted, ""}},
 		},
 		TraceID: "ab000000000000000000000000000001", SpanID: "0000000000000002",

@@ -285,8 +285,9 @@ func TestWorkerKilledWhileBusy(t *testing.T) {
 	pid := workers(t)[0]
 	heavy := "SELECT 1" + strings.Repeat(", 'abc'", 1<<20)
 	answer := make(chan *statement.Judgement)
+	used := ticks(t, pid)
 	go func() { answer <- r.Judge(context.Background(), []byte(heavy), statement.UTF8) }()
-	until(t, func() bool { return busy(t, pid) })
+	untilBusy(t, pid, used)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -312,19 +313,26 @@ func until(t testing.TB, met func() bool) {
 	}
 }
 
-// busy tells if a process has used a tenth of a second since it started.
-func busy(t testing.TB, pid int) bool {
+// untilBusy waits until a process has used a tenth of a second more than used, in
+// clock ticks: what it took to start does not count.
+func untilBusy(t testing.TB, pid, used int) {
+	t.Helper()
+	until(t, func() bool { return ticks(t, pid) >= used+10 })
+}
+
+// ticks is the processor time of a process in user mode.
+func ticks(t testing.TB, pid int) int {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int
-	if _, err := fmt.Sscan(fields[11], &ticks); err != nil {
+	var n int
+	if _, err := fmt.Sscan(fields[11], &n); err != nil {
 		t.Fatal(err)
 	}
-	return ticks >= 10
+	return n
 }
 
 func TestTimeout(t *testing.T) {
@@ -425,10 +433,11 @@ func TestCloseWhileWaiting(t *testing.T) {
 	pid := workers(t)[0]
 	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<20))
 	answers := make(chan *statement.Judgement, 2)
+	used := ticks(t, pid)
 	for range 2 {
 		go func() { answers <- r.Judge(context.Background(), heavy, statement.UTF8) }()
 	}
-	until(t, func() bool { return busy(t, pid) })
+	untilBusy(t, pid, used)
 	r.Close()
 	for range 2 {
 		if j := <-answers; j.Class != statement.Unknown {
