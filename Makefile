@@ -33,7 +33,7 @@ tools: ## install what the tests need (PostgreSQL, Samba), with apt
 
 .PHONY: test
 test: tools ## install what is needed and run every test, with the race detector
-	$(GO) test -race -count=1 -timeout 20m -p 2 $(TESTFLAGS) ./...
+	$(GO) test -race -count=1 -timeout 45m -p 2 $(TESTFLAGS) ./...
 
 .PHONY: race
 race: test ## the same: make test always runs with the race detector
