@@ -28,7 +28,7 @@ func (c *session) relayBytes() {
 	}
 	c.machine = relay.New(relay.Options{
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
-		Incident: newIncident, MaxMessage: c.policy.MaxMessage, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(),
+		Incident: newIncident, MaxMessage: c.policy.MaxMessage, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(), Began: s.now(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,

@@ -32,6 +32,9 @@ type Options struct {
 	SpoolOver int
 	// Path is what the start-up parameters made of search_path.
 	Path auth.Path
+	// Began is when the session began, and has been idle since: in nanoseconds of the
+	// driver's clock.
+	Began int64
 	// Parameters are those that the backend reported at log-in.
 	Parameters map[string]string
 	// OnParameter hears of later changes. It is called under the machine's lock
@@ -144,6 +147,7 @@ func New(opt Options) *Machine {
 	m := &Machine{opt: opt, encoding: statement.Other, path: opt.Path}
 	m.grant.Store(opt.Grant)
 	m.tx = transaction{number: 1, status: txIdle}
+	m.activity.enter(PhaseIdle, opt.Began)
 	for name, value := range opt.Parameters {
 		m.follow(name, value)
 	}
