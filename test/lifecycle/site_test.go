@@ -133,6 +133,7 @@ type session struct {
 	conn *pgconn.PgConn
 	from string // its address, as records have it
 	busy chan error
+	over chan struct{} // closed when nothing reads the connection any more
 }
 
 func enter(t *testing.T, s *testkit.Site, account, database string) *session {
@@ -140,7 +141,10 @@ func enter(t *testing.T, s *testkit.Site, account, database string) *session {
 	conn, err := pgconn.Connect(t.Context(), s.DSN(account, password, database))
 	must(t, err)
 	x := &session{t: t, site: s, conn: conn, from: conn.Conn().LocalAddr().String()}
-	t.Cleanup(func() {
+	t.Cleanup(func() { // with the test's context done, which ends its statements
+		if x.over != nil {
+			<-x.over
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = conn.Close(ctx)
@@ -160,8 +164,9 @@ func (x *session) begin(table string) *session {
 	x.t.Helper()
 	x.do("CREATE TABLE " + table + " (n int)")
 	x.do("BEGIN; INSERT INTO " + table + " VALUES (1)")
-	x.busy = make(chan error, 1)
+	x.busy, x.over = make(chan error, 1), make(chan struct{})
 	go func() {
+		defer close(x.over)
 		_, err := x.conn.Exec(x.t.Context(), "SELECT pg_sleep(600) /* "+table+" */").ReadAll()
 		x.busy <- err
 	}()
