@@ -16,6 +16,7 @@ type Identity struct {
 	GUID    string // objectGUID, in the form 8-4-4-4-12
 	Kind    Kind
 	Owner   string // the human who answers for a service
+	Terms   *Terms // of a declared service; nil for everybody else
 	Groups  []Group
 	State   State
 	// Expires is when accountExpires ends the account; zero for never.
@@ -79,6 +80,8 @@ const (
 	PasswordExpired                   // msDS-User-Account-Control-Computed PASSWORD_EXPIRED
 	AccountExpired                    // accountExpires has passed
 	MustChange                        // pwdLastSet is 0
+	ServiceExpired                    // its declaration has
+	PasswordTooOld                    // for its declaration
 )
 
 // Barred returns the cause that keeps an account in this state out, or
@@ -95,6 +98,10 @@ func (s State) Barred() Cause {
 		return CauseMustChange
 	case s&PasswordExpired != 0:
 		return CausePasswordExpired
+	case s&ServiceExpired != 0:
+		return CauseServiceExpired
+	case s&PasswordTooOld != 0:
+		return CauseServicePassword
 	default:
 		return CauseNone
 	}

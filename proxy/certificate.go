@@ -41,7 +41,7 @@ func (c *session) byCertificate(ctx context.Context) (detail string, ok bool) {
 		return "", false
 	}
 	c.certificates = c.hello.TLS.PeerCertificates
-	c.proofEnds, c.proofCause = &shown.Ends, auth.CauseCertificateExpired
+	c.proof = ending{shown.Ends, auth.CauseCertificateExpired}
 	c.identify(identity)
 	return fmt.Sprintf("certificate %s of %s, %s, until %s", shown.Serial, shown.Name, shown.Subject, shown.Ends.UTC().Format(time.RFC3339)), true
 }

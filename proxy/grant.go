@@ -17,6 +17,9 @@ import (
 // (invariant 1), and the client hears what it would hear for a wrong password.
 func (c *session) choose(ctx context.Context) bool {
 	grant, err := c.policy.Rules.Choose(c.identity, c.request)
+	if why := c.quarantine(); err == nil && why != "" {
+		err = &auth.Failure{Cause: auth.CauseServiceQuarantined, Detail: why}
+	}
 	if err != nil {
 		c.hold(ctx)
 		c.refuseLogin(audit.Authorization, err)

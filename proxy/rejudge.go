@@ -35,6 +35,9 @@ func (c *session) catchUp() {
 	if l := c.lock(); l != nil {
 		c.revoke(lockedOut(l, time.Now()))
 	}
+	if why := c.quarantine(); why != "" {
+		c.revoke(quarantined(why, time.Now()))
+	}
 	if p := c.server.policy.Load(); p != c.policy {
 		c.rejudge(p, c.currentIdentity(), byConfiguration, time.Now())
 	}
@@ -50,7 +53,8 @@ func (c *session) setIdentity(id auth.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.identity = id
-	c.expires.Store(&id.Expires)
+	at, cause := id.Ends()
+	c.expires.Store(&ending{at, cause})
 }
 
 // rejudge asks the rules again. A session goes on under what they give now if

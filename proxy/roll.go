@@ -108,12 +108,9 @@ func (s *Server) Confirmed(guids []string) {
 // does not answer.
 func (c *session) keepAccount(now int64) {
 	wall := time.Now()
-	for _, end := range []struct {
-		at    *time.Time
-		cause auth.Cause
-	}{{c.expires.Load(), auth.CauseAccountExpired}, {c.proofEnds, c.proofCause}} {
-		if end.at != nil && !end.at.IsZero() && !wall.Before(*end.at) {
-			c.revoke(&revocation{cause: end.cause, change: byTime, since: *end.at, detail: "since " + end.at.UTC().Format(time.RFC3339)})
+	for _, end := range [...]ending{*c.expires.Load(), c.proof} {
+		if !end.at.IsZero() && !wall.Before(end.at) {
+			c.revoke(&revocation{cause: end.cause, change: byTime, since: end.at, detail: "since " + end.at.UTC().Format(time.RFC3339)})
 			return
 		}
 	}

@@ -68,8 +68,10 @@ type Server struct {
 	policy   atomic.Pointer[Policy]
 	limiter  atomic.Pointer[startup.Limiter]
 	locks    atomic.Pointer[[]auth.Lock]
-	started  time.Time
-	spoolDir string
+	// quarantined are the services that are kept out, by SID, with the reason.
+	quarantined atomic.Pointer[map[string]string]
+	started     time.Time
+	spoolDir    string
 
 	strangers *strangers
 	replaced  chan struct{}  // a token when there is another policy
@@ -82,6 +84,8 @@ type Server struct {
 	usage    map[usageKey]int
 	// byAccount are the live sessions of each account, by GUID.
 	byAccount map[string]map[*session]struct{}
+	// used is when each service last began a session, by SID.
+	used map[string]time.Time
 	// allowances are the accounts' shares of the journal, by SID.
 	allowances map[string]*allowance
 }
@@ -108,6 +112,7 @@ func New(opt Options) *Server {
 		replaced: make(chan struct{}, 1),
 
 		byAccount:  make(map[string]map[*session]struct{}),
+		used:       make(map[string]time.Time),
 		allowances: make(map[string]*allowance),
 	}
 	s.strangers = newStrangers(s)

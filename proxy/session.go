@@ -46,10 +46,8 @@ type session struct {
 
 	allowance *allowance
 
-	// proofEnds is when what proved the account ends, nil for never; it then ends the
-	// session for proofCause.
-	proofEnds  *time.Time
-	proofCause auth.Cause
+	// proof is when what proved the account ends.
+	proof ending
 	// certificates are what the client has shown, where that proved the account.
 	certificates []*x509.Certificate
 
@@ -63,9 +61,16 @@ type session struct {
 	// confirmed is when the directory last told that the account is in order, on the
 	// server's clock; expires when the account ends.
 	confirmed atomic.Int64
-	expires   atomic.Pointer[time.Time]
+	expires   atomic.Pointer[ending]
 	watched   watched // owned by Server.watch
 	live      bool    // guarded by server.mu: it is relayed
+}
+
+// ending is when something ends that a session rests on, the zero time for never,
+// and the cause for which the session then ends.
+type ending struct {
+	at    time.Time
+	cause auth.Cause
 }
 
 // run is the life of a session, up to where a driver has it.

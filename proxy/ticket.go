@@ -38,7 +38,7 @@ func (c *session) byTicket(ctx context.Context) (detail string, ok bool) {
 		}
 	}
 	c.request.Assurance = ticket.SIDs
-	c.proofEnds, c.proofCause = &ticket.Ends, auth.CauseTicketExpired
+	c.proof = ending{ticket.Ends, auth.CauseTicketExpired}
 	c.identify(identity)
 	return fmt.Sprintf("ticket of %s until %s", ticket.Client, ticket.Ends.UTC().Format(time.RFC3339)), true
 }

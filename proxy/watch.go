@@ -28,6 +28,7 @@ func (s *Server) enliven(c *session) {
 		s.byAccount[guid] = make(map[*session]struct{})
 	}
 	s.byAccount[guid][c] = struct{}{}
+	s.use(c)
 	s.mu.Unlock()
 }
 

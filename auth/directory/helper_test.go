@@ -29,7 +29,7 @@ func testOptions(ca *x509.CertPool, controllers ...string) Options {
 			return auth.NewSecret([]byte(testkit.ReaderPassword)), nil
 		},
 		Timeout:  testTimeout,
-		Services: map[string]Service{"svc-orders": {Owner: "alice@" + testkit.Domain, Purpose: "the order desk"}},
+		Services: map[string]auth.Terms{"svc-orders": {Owner: "alice@" + testkit.Domain, Purpose: "the order desk"}},
 	}
 }
 

@@ -41,7 +41,8 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 	id.PasswordSet = ntTime(f.number("pwdLastSet"))
 	id.State = f.state(id.Expires, d.now())
 	if service, declared := d.options.Services[strings.ToLower(id.Account)]; declared {
-		id.Kind, id.Owner = auth.Service, service.Owner
+		id.Kind, id.Owner, id.Terms = auth.Service, service.Owner, &service
+		id.State |= service.State(id.PasswordSet, d.now())
 	}
 	if f.err != nil {
 		return id, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": " + f.err.Error()), Err: f.err, Identity: id}

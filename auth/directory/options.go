@@ -35,11 +35,5 @@ type Options struct {
 	// for fine-grained password policies. 0 for nothing.
 	Guesses throttle.Policy
 	// Services are the accounts declared as services: by sAMAccountName, lower case.
-	Services map[string]Service
-}
-
-// Service is what the configuration declares of a service account.
-type Service struct {
-	Owner   string // the human who answers for it
-	Purpose string
+	Services map[string]auth.Terms
 }

@@ -19,6 +19,7 @@ const (
 	ConditionMethod   Condition = "methods"
 	ConditionAssured  Condition = "assurance"
 	ConditionKind     Condition = "kinds"
+	ConditionService  Condition = "services" // what the declaration of a service names
 	ConditionReason   Condition = "reason"
 	ConditionRole     Condition = "role" // that the client asked for
 )
@@ -50,7 +51,7 @@ func label(g *auth.Group) string {
 
 // meets reports whether the conditions beyond the identity hold.
 func (r *Rule) meets(id *auth.Identity, req *auth.Request) bool {
-	return r.hasDatabase(req) && r.hasSource(req) && r.hasMethod(req) && r.hasAssurance(req) && r.hasKind(id) && r.hasReason(req) && r.hasRole(req)
+	return r.hasDatabase(req) && r.hasSource(req) && r.hasMethod(req) && r.hasAssurance(req) && r.hasKind(id) && id.Terms.Allows(r.Name) && r.hasReason(req) && r.hasRole(req)
 }
 
 func (r *Rule) hasDatabase(req *auth.Request) bool {
@@ -126,6 +127,9 @@ func (r *Rule) judge(id *auth.Identity, req *auth.Request) Verdict {
 	if !r.hasKind(id) {
 		fail(ConditionKind, "kind %s is not among %s", or(string(id.Kind), "(none)"), listing(r.Kinds))
 	}
+	if !id.Terms.Allows(r.Name) {
+		fail(ConditionService, "the service is declared for %s alone", listing(id.Terms.Rules))
+	}
 	switch {
 	case r.hasReason(req):
 	case req.Reason == "":
@@ -151,9 +155,13 @@ func listing[T any](list []T) string {
 	if len(list) == 0 {
 		return "an empty list"
 	}
+	return strings.Join(texts(list), ", ")
+}
+
+func texts[T any](list []T) []string {
 	out := make([]string, len(list))
 	for i, v := range list {
 		out[i] = fmt.Sprint(v)
 	}
-	return strings.Join(out, ", ")
+	return out
 }

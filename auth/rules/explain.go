@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -13,8 +14,10 @@ import (
 type Explanation struct {
 	Identity auth.Identity
 	Request  auth.Request
-	// Barred is the cause that keeps the account out before any rule is asked.
+	// Barred is the cause that keeps the account out before any rule is asked, Why
+	// says more of it where there is more to say.
 	Barred auth.Cause
+	Why    string
 	Rules  []Verdict // every rule, in order
 	// Grant is what Choose gives, nil where that is nothing.
 	Grant *auth.Grant
@@ -40,6 +43,9 @@ type Failed struct {
 func (s *Set) Explain(id auth.Identity, req auth.Request) Explanation {
 	req.Source = req.Source.Unmap()
 	e := Explanation{Identity: id, Request: req, Barred: id.State.Barred()}
+	if e.Barred == auth.CauseNone {
+		e.Barred, e.Why = id.Terms.Refuses(&req)
+	}
 	grant, err := s.Choose(id, req)
 	if err == nil {
 		e.Grant = grant
@@ -74,7 +80,7 @@ func (e Explanation) String() string {
 	e.writeIdentity(&b)
 	e.writeRequest(&b)
 	if e.Barred != auth.CauseNone {
-		fmt.Fprintf(&b, "denied     the account is kept out (%s); no rule is asked\n", e.Barred)
+		fmt.Fprintf(&b, "denied     the account is kept out (%s); no rule is asked\n", or(e.Why, string(e.Barred)))
 	}
 	for _, v := range e.Rules {
 		e.writeVerdict(&b, v)
@@ -90,10 +96,10 @@ func (e Explanation) writeIdentity(b *strings.Builder) {
 	line(b, "dn", id.DN)
 	line(b, "sid", id.SID)
 	line(b, "guid", id.GUID)
-	line(b, "owner", id.Owner)
+	writeTerms(b, id.Terms)
 	state := "in good order"
-	if e.Barred != auth.CauseNone {
-		state = string(e.Barred)
+	if barred := id.State.Barred(); barred != auth.CauseNone {
+		state = string(barred)
 	}
 	line(b, "state", state)
 	for i := range id.Groups {
@@ -103,6 +109,26 @@ func (e Explanation) writeIdentity(b *strings.Builder) {
 			what = g.Name + "  " + g.SID
 		}
 		line(b, "group", what)
+	}
+}
+
+func writeTerms(b *strings.Builder, t *auth.Terms) {
+	if t == nil {
+		return
+	}
+	line(b, "owner", t.Owner)
+	line(b, "purpose", t.Purpose)
+	if !t.Ends.IsZero() {
+		line(b, "ends", t.Ends.UTC().Format(time.RFC3339))
+	}
+	if t.PasswordAge > 0 {
+		line(b, "password", "at most "+strconv.Itoa(int(t.PasswordAge/(24*time.Hour)))+" days old")
+	}
+	for _, only := range []struct {
+		key  string
+		list []string
+	}{{"only from", texts(t.Sources)}, {"only by", texts(t.Methods)}, {"only rules", t.Rules}} {
+		line(b, only.key, strings.Join(only.list, ", "))
 	}
 }
 

@@ -47,13 +47,17 @@ func (s *Set) Len() int { return len(s.rules) }
 // first rule whose conditions all hold, or, where the request names a role,
 // that of the first among those which gives this role.
 //
-// The error is an *auth.Failure: of the cause that bars the account, or with
+// The error is an *auth.Failure: of the cause that bars the account, or of what a
+// service is declared with, or with
 // CauseNoMatchingRule and, for the record, the nearest misses.
 func (s *Set) Choose(id auth.Identity, req auth.Request) (*auth.Grant, error) {
 	if cause := id.State.Barred(); cause != auth.CauseNone {
 		return nil, &auth.Failure{Cause: cause, Identity: id}
 	}
 	req.Source = req.Source.Unmap()
+	if cause, detail := id.Terms.Refuses(&req); cause != auth.CauseNone {
+		return nil, &auth.Failure{Cause: cause, Detail: detail, Identity: id}
+	}
 	candidates := s.candidates(&id)
 	for _, i := range candidates {
 		r := &s.rules[i]

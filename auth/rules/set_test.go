@@ -256,3 +256,36 @@ func BenchmarkChoose(b *testing.B) {
 		})
 	}
 }
+
+// TestTerms: a service gets no more than it is declared for.
+func TestTerms(t *testing.T) {
+	first, second := rule("first", "app_ro_orders"), rule("second", "app_rw_orders")
+	for _, c := range []struct {
+		name  string
+		terms *auth.Terms
+		want  string // the rule
+		cause auth.Cause
+	}{
+		{"nothing declared", nil, "first", auth.CauseNone},
+		{"any rule", &auth.Terms{}, "first", auth.CauseNone},
+		{"the second alone", &auth.Terms{Rules: []string{"second"}}, "second", auth.CauseNone},
+		{"a rule that is none of its", &auth.Terms{Rules: []string{"third"}}, "", auth.CauseNoMatchingRule},
+		{"from elsewhere", &auth.Terms{Sources: networks("10.9.0.0/16")}, "", auth.CauseServiceSource},
+		{"otherwise", &auth.Terms{Methods: []auth.Method{auth.Certificate}}, "", auth.CauseServiceMethod},
+	} {
+		id := alice()
+		id.Kind, id.Terms = auth.Service, c.terms
+		set := New([]Rule{first, second})
+		g, err := set.Choose(id, request())
+		got := ""
+		if g != nil {
+			got = g.Rule
+		}
+		if got != c.want || cause(err) != c.cause {
+			t.Errorf("%s: %q, %v", c.name, got, err)
+		}
+		if e := set.Explain(id, request()); (e.Grant == nil) != (c.want == "") || (e.Barred != auth.CauseNone) != (c.cause != auth.CauseNone && c.cause != auth.CauseNoMatchingRule) {
+			t.Errorf("%s: explained as %s", c.name, e)
+		}
+	}
+}

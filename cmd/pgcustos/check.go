@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/internal/config"
 )
@@ -153,9 +154,31 @@ func (r *report) directory(ctx context.Context, c *config.Config) {
 		r.controllerCertificate(ctx, o, controller)
 	}
 	for _, account := range slices.Sorted(maps.Keys(c.Directory.Services)) {
-		if _, err := lookup(ctx, c, account); err != nil {
-			r.warn("service %s: %v", account, err)
-		}
+		terms := c.Directory.Services[account]
+		r.service(ctx, c, account, &terms)
+	}
+}
+
+// service looks at a declared service, and at who answers for it.
+func (r *report) service(ctx context.Context, c *config.Config, account string, t *auth.Terms) {
+	id, err := lookup(ctx, c, account)
+	barred := id.State.Barred()
+	switch {
+	case err != nil:
+		r.warn("service %s: %v", account, err)
+	case barred != auth.CauseNone:
+		r.warn("service %s: it is kept out: %s", account, spaced(string(barred)))
+	case !t.Ends.IsZero() && time.Now().Add(expiryWarning).After(t.Ends):
+		r.warn("service %s: its declaration ends at %s", account, t.Ends.Format(time.RFC3339))
+	}
+	owner, err := lookup(ctx, c, t.Owner)
+	switch barred := owner.State.Barred(); {
+	case err != nil:
+		r.warn("service %s: its owner: %v", account, err)
+	case owner.Kind == auth.Service:
+		r.warn("service %s: its owner %s is a service, and no person", account, t.Owner)
+	case barred == auth.CauseDisabled || barred == auth.CauseAccountExpired:
+		r.warn("service %s: the account of its owner %s is in no order: %s", account, t.Owner, spaced(string(barred)))
 	}
 }
 

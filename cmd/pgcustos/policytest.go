@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -119,9 +120,7 @@ func identify(ctx context.Context, path string, rulesAlone *config.Config, cases
 	for i := range cases {
 		c := &cases[i]
 		if c.Lookup == "" {
-			if c.Identity.Kind == "" {
-				c.Identity.Kind = kindOf(rulesAlone, c.Identity.Account)
-			}
+			declare(rulesAlone, &c.Identity)
 			continue
 		}
 		if d == nil {
@@ -147,10 +146,13 @@ func identify(ctx context.Context, path string, rulesAlone *config.Config, cases
 	return nil
 }
 
-// kindOf tells a person from a declared service.
-func kindOf(c *config.Config, account string) auth.Kind {
-	if _, service := c.Directory.Services[account]; service {
-		return auth.Service
+// declare tells a person from a declared service, unless the table does.
+func declare(c *config.Config, id *auth.Identity) {
+	terms, service := c.Directory.Services[strings.ToLower(id.Account)]
+	switch {
+	case service && id.Kind != auth.Person:
+		id.Kind, id.Owner, id.Terms = auth.Service, terms.Owner, &terms
+	case id.Kind == "":
+		id.Kind = auth.Person
 	}
-	return auth.Person
 }

@@ -146,6 +146,7 @@ func (d *daemon) apply() error {
 	d.level.Set(c.Log.Level)
 	d.health.setDirectory(fresh.directory, c.Directory.Timeout)
 	ended := d.server.Apply(fresh.Policy)
+	d.services.Declare(c.Directory.Services, c.Directory.Recheck)
 	d.published(c)
 	if err := old.close(); err != nil {
 		d.log.Warn("close the old directory connections", "error", err)

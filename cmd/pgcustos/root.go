@@ -86,7 +86,7 @@ func newRoot() *cobra.Command {
 		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newServe(), newCheck(), newBackendCommand(), newReconcile(), newExplain(), newSessions(), newKill(), newLock(), newUnlock(), newPolicyCommand(), newAudit(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newBackendCommand(), newReconcile(), newExplain(), newSessions(), newIdentities(), newKill(), newLock(), newUnlock(), newPolicyCommand(), newAudit(), newVersion())
 	return root
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/pgcustos/pgcustos/proxy"
 	"github.com/pgcustos/pgcustos/proxy/control"
 	"github.com/pgcustos/pgcustos/proxy/driver"
+	"github.com/pgcustos/pgcustos/proxy/services"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 )
 
@@ -64,6 +65,7 @@ type daemon struct {
 	sinks    []*sink.Runner
 	tracer   *tracing.Tracer // nil for none
 	readings *reading.Server // nil where it cannot listen
+	services *services.Keeper
 	control  *control.Server
 	health   health
 	memory   memory
@@ -138,6 +140,9 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	})
 	d.published(c)
 	d.listenForReaders()
+	if err := d.keepServices(c); err != nil {
+		return d, err
+	}
 	if err := d.listenForOperators(c); err != nil {
 		return d, err
 	}
@@ -182,10 +187,20 @@ func (d *daemon) listenForReaders() {
 func (d *daemon) listenForOperators(c *config.Config) (err error) {
 	d.control, err = control.Listen(control.Options{
 		Directory: c.Control.Directory, Group: c.Control.Group, Target: d.server, Recorder: d.recorder, Log: d.log,
+		Services: d.services.List,
 		Find: func(ctx context.Context, name string) (auth.Identity, error) {
 			return d.server.Resolver().Lookup(ctx, name)
 		},
 	})
+	return err
+}
+
+// keepServices puts in force which services are in quarantine.
+func (d *daemon) keepServices(c *config.Config) (err error) {
+	d.services, err = services.Open(services.Options{Directory: c.Control.Directory, Target: d.server, Recorder: d.recorder, Log: d.log})
+	if err == nil {
+		d.services.Declare(c.Directory.Services, c.Directory.Recheck)
+	}
 	return err
 }
 
@@ -230,6 +245,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 	var work sync.WaitGroup
 	ended := make(chan error, 2)
 	work.Go(func() { d.health.watch(ctx, d.metrics, d.log) })
+	work.Go(func() { d.services.Watch(ctx) })
 	d.health.setDirectory(d.policy.directory, d.config.Directory.Timeout)
 	work.Go(func() { ended <- d.server.Serve(ctx, clients) })
 	if admin != nil {

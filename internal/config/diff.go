@@ -10,8 +10,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/auth"
 )
 
 // Diff tells what changes in meaning from one configuration to another, one
@@ -98,9 +100,27 @@ func (d *diff) directory(before, after *Config) {
 			d.addf("service %s: removed, the account is taken for a person's", account)
 		default:
 			of(d, "service "+account+": owner", was.Owner, is.Owner)
-			of(d, "service "+account+": purpose", was.Purpose, is.Purpose)
+			d.service("service "+account, &was, &is)
 		}
 	}
+}
+
+func (d *diff) service(what string, b, a *auth.Terms) {
+	of(d, what+": purpose", b.Purpose, a.Purpose)
+	of(d, what+": ends", ending(b.Ends), ending(a.Ends))
+	d.within(what, "sources", texts(b.Sources), texts(a.Sources))
+	d.within(what, "methods", names(b.Methods), names(a.Methods))
+	d.within(what, "rules", b.Rules, a.Rules)
+	of(d, what+": password_max_age", printDays(b.PasswordAge), printDays(a.PasswordAge))
+	of(d, what+": owner_gone", b.OwnerGone, a.OwnerGone)
+	of(d, what+": owner_grace", printDays(b.OwnerGrace), printDays(a.OwnerGrace))
+}
+
+func ending(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func (d *diff) listen(before, after *Config) {

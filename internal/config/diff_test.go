@@ -6,6 +6,13 @@ import (
 	"testing"
 )
 
+// terms is what the example's service is declared with that can be left out.
+const terms = `    expires: 2099-12-31                # its last day; a warning is on record 30, 7 and 1 days before
+    sources: [10.20.1.0/24]            # within what its rules say; default: anywhere
+    methods: [password, kerberos]      # how it may prove itself; default: by any
+    password_max_age: 365d             # since pwdLastSet; default: any
+`
+
 func TestDiff(t *testing.T) {
 	tests := []struct {
 		name, old, new string
@@ -36,6 +43,12 @@ func TestDiff(t *testing.T) {
 		{"record", "{parameters: full, copy: digest}", "{parameters: digest}", []string{"rule orders-migrations: record.parameters: full becomes digest", "rule orders-migrations: record.copy: digest becomes none"}},
 		{"objects", "private.*, ", "", []string{"rule orders-readers: deny_objects lose private.*"}},
 		{"service", "account: svc-orders", "account: svc-other", []string{"service svc-orders: removed, the account is taken for a person's", "service svc-other: added (owner alice@corp.example.com)"}},
+		{"service terms", "expires: 2099-12-31 ", "expires: 2030-01-31 ", []string{"service svc-orders: ends: 2100-01-01T00:00:00Z becomes 2030-02-01T00:00:00Z"}},
+		{"service without terms", terms, "", []string{
+			"service svc-orders: ends: 2100-01-01T00:00:00Z becomes never",
+			"service svc-orders: sources: 10.20.1.0/24 becomes (any)", "service svc-orders: methods: kerberos, password becomes (any)",
+			"service svc-orders: password_max_age: 365d becomes 0d",
+		}},
 		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},
 		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
 		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},

@@ -148,29 +148,3 @@ func (o *object) pool(key string, required bool) *x509.CertPool {
 	}
 	return pool
 }
-
-func (c *Config) readServices(root *object) {
-	v, ok := root.get("services")
-	if !ok {
-		return
-	}
-	services := map[string]directory.Service{}
-	for _, item := range v.items() {
-		o, ok := item.object()
-		if !ok {
-			continue
-		}
-		account := strings.ToLower(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
-		if at, given := o.fields["account"]; given && strings.ContainsAny(account, `@\`) {
-			at.errorf("%q: name a service by its sAMAccountName alone, without the domain", account)
-		} else if _, twice := services[account]; twice && account != "" {
-			at.errorf("%q is declared twice: remove one", account)
-		}
-		services[account] = directory.Service{
-			Owner:   o.needWord("owner", "the person who answers for this account"),
-			Purpose: o.needWord("purpose", "what this account is for, in a few words"),
-		}
-		o.done()
-	}
-	c.Directory.Services = services
-}

@@ -53,6 +53,9 @@ type Config struct {
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string
 
+	// serviceRules are the names of rules that services are declared for.
+	serviceRules []value
+
 	// origins tell where each secret is read from: by backend and role, and
 	// under the zero key the directory's.
 	origins map[credential]origin
@@ -197,6 +200,7 @@ func (c *Config) read(root *object) {
 	c.readTracing(root)
 	c.readBackends(root)
 	c.readRules(root)
+	c.tellKinds()
 	root.done()
 	c.warn()
 }

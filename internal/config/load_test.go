@@ -315,10 +315,10 @@ func TestJournalPath(t *testing.T) {
 // reload does not keep anybody waiting.
 func TestManyRules(t *testing.T) {
 	dir := folder(t)
-	head, rest, _ := strings.Cut(example(t), "rules:")
+	head, rest, _ := strings.Cut(example(t), "\nrules:")
 	_, tail, _ := strings.Cut(rest, "\njournal:")
 	var b strings.Builder
-	b.WriteString(head + "rules:\n")
+	b.WriteString(head + "\nrules:\n")
 	for i := range 10_000 {
 		fmt.Fprintf(&b, "  - name: rule-%d\n    groups: [Group-%d]\n    databases: [orders]\n    sources: [10.20.0.0/16]\n    grant: {backend: orders, role: app_ro_orders, classes: [READ]}\n", i, i)
 	}

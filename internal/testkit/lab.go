@@ -28,6 +28,7 @@ func WithLab(c *SiteConfig) {
     groups: [%s]
     databases: [%s, replication]
     sources: [127.0.0.0/8]
+    kinds: [person, service]
     justification: everybody on this machine
     grant:
       backend: orders

@@ -64,6 +64,7 @@ type SiteConfig struct {
 	Limits                                 string // of the readers
 	ReaderMode, Durability, Budget         string
 	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
+	ExtraServices                          string // likewise
 	Tracing                                string // YAML; empty for none
 	Kerberos                               string // YAML, the section; empty for none
 	ClientCertificates                     string // YAML, the section; empty for none

@@ -11,6 +11,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/services"
 )
 
 // Target is what is controlled.
@@ -25,6 +26,7 @@ type Options struct {
 	Directory, Group string
 	Target           Target
 	Find             func(ctx context.Context, name string) (auth.Identity, error)
+	Services         func() []services.Status
 	Recorder         audit.Recorder
 	Log              *slog.Logger
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/durable"
 )
 
 // locksName is the file of the locks.
@@ -36,31 +37,10 @@ func readLocks(dir string) ([]auth.Lock, error) {
 	return locks, nil
 }
 
-// writeLocks replaces the file: whenever the machine stops, it is the old one or the
-// new one.
 func writeLocks(dir string, locks []auth.Lock) error {
 	data, err := json.MarshalIndent(locks, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, locksName+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(data, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, locksName))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Replace(filepath.Join(dir, locksName), append(data, '\n'))
 }

@@ -9,15 +9,17 @@ import (
 
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/services"
 )
 
 // What can be asked for.
 const (
-	Sessions = "sessions"
-	Locks    = "locks"
-	Kill     = "kill"
-	Lock     = "lock"
-	Unlock   = "unlock"
+	Sessions   = "sessions"
+	Locks      = "locks"
+	Identities = "identities"
+	Kill       = "kill"
+	Lock       = "lock"
+	Unlock     = "unlock"
 )
 
 // Request is one line of JSON.
@@ -35,6 +37,8 @@ type Answer struct {
 	Changed  int            `json:"changed,omitempty"` // locks
 	Sessions []proxy.Status `json:"sessions,omitempty"`
 	Locks    []auth.Lock    `json:"locks,omitempty"`
+	// Services are the declared ones.
+	Services []services.Status `json:"identities,omitempty"`
 }
 
 // Bounds in bytes.
@@ -51,14 +55,14 @@ const mostLocks = 1000
 // check tells what is wrong with a request.
 func (r *Request) check() error {
 	switch r.Do {
-	case Sessions, Locks:
+	case Sessions, Locks, Identities:
 		if r.Selector == (auth.Selector{}) {
 			return nil
 		}
 		return r.Selector.Check()
 	case Kill, Lock, Unlock:
 	default:
-		return fmt.Errorf("%.20q is none of sessions, locks, kill, lock, unlock", r.Do)
+		return fmt.Errorf("%.20q is none of sessions, locks, identities, kill, lock, unlock", r.Do)
 	}
 	if strings.TrimSpace(r.Reason) == "" {
 		return errors.New("give a reason: it is on record")

@@ -21,6 +21,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/peer"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/services"
 )
 
 // socketName is the socket's in the directory.
@@ -39,7 +40,9 @@ type Options struct {
 	Group     string // whose members may, too; empty for none
 	Target    Target
 	// Find reads an account, so that a lock holds on when it is renamed.
-	Find     func(ctx context.Context, name string) (auth.Identity, error)
+	Find func(ctx context.Context, name string) (auth.Identity, error)
+	// Services tells how the declared services fare.
+	Services func() []services.Status
 	Recorder audit.Recorder
 	Log      *slog.Logger
 }
@@ -186,6 +189,8 @@ func (s *Server) do(r *Request, by peer.Peer, began time.Time) (*Answer, error) 
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return &Answer{Locks: slices.Clone(s.locks)}, nil
+	case Identities:
+		return &Answer{Services: s.o.Services()}, nil
 	case Kill:
 		a := &Answer{Warning: s.record(r, by)}
 		a.Ended = s.o.Target.Kill(chosen, "by "+who(by)+": "+r.Reason, began)

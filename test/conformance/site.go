@@ -67,6 +67,7 @@ func configure(c *testkit.SiteConfig) {
     groups: [%s]
     databases: ["*"]
     sources: [127.0.0.0/8]
+    kinds: [person, service]
     justification: everybody on this machine
     grant:
       backend: conformance

@@ -123,6 +123,7 @@ func ruleYAML(name, database, backend, limits string) string {
     groups: [%s]
     databases: [%s]
     sources: [127.0.0.0/8]
+    kinds: [person, service]
     justification: everybody on this machine
     grant:
       backend: %s
