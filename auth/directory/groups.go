@@ -59,13 +59,7 @@ func (d *Directory) groups(ctx context.Context, c *conn, e *ldap.Entry) ([]auth.
 // nameGroups fills in the names of the groups with these SIDs. Those that do not
 // resolve, of other domains for instance, keep their SID alone.
 func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySID map[string]*auth.Group) error {
-	var filter strings.Builder
-	filter.WriteString("(|")
-	for _, sid := range sids {
-		filter.WriteString("(objectSid=" + escape(sid) + ")")
-	}
-	filter.WriteString(")")
-	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, filter.String(), []string{"objectSid", "sAMAccountName"})
+	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, anyOf("objectSid", sids), []string{"objectSid", "sAMAccountName"})
 	if err != nil {
 		return err
 	}

@@ -42,9 +42,10 @@ rule       orders-migrations: no
              sources: source 10.1.2.3 is not in 10.20.0.0/16
              reason: a reason must be given (options=-c pgcustos.reason=…) and none was
 rule       orders-readers: chosen, through APP-Orders-Readers
+             path: alice > Staff (S-1-5-21-1-2-3-1106) > APP-Orders-Readers (S-1-5-21-1-2-3-1105)
 rule       late: would match through APP-Orders-Readers, but an earlier rule was chosen
+             path: alice > Staff (S-1-5-21-1-2-3-1106) > APP-Orders-Readers (S-1-5-21-1-2-3-1105)
 rule       orders-readers
-through    CN=APP-Orders-Readers,OU=Groups,DC=corp,DC=example,DC=com
 backend    db
 role       app_ro_orders
 classes    READ,MISC
@@ -56,7 +57,9 @@ durability disk
 changes    another grant terminate, locked out terminate, password reset keep, directory silent for ever
 records    parameters none, copy none
 `
-	if got := set.Explain(alice(), request()).String(); got != want {
+	e := set.Explain(alice(), request())
+	e.Groups = throughStaff{}
+	if got := e.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
@@ -88,5 +91,23 @@ func TestExplanationActsOnNoTerminal(t *testing.T) {
 				t.Fatalf("a control character %q stands in:\n%q", c, set.Explain(id, r))
 			}
 		}
+	}
+}
+
+// throughStaff is a way into every group.
+type throughStaff struct{}
+
+func (throughStaff) Path(sid string) []auth.Group {
+	return []auth.Group{staff, {SID: sid, Name: readers.Name}}
+}
+
+// TestExplainWay: where nobody knows the way, the group is told, and what the
+// directory calls it does not act in a terminal.
+func TestExplainWay(t *testing.T) {
+	id := alice()
+	id.Groups = []auth.Group{{SID: readers.SID, Name: "a\x1b[2J"}}
+	e := New([]Rule{with(func(r *Rule) { r.Groups = []string{readers.SID} })}).Explain(id, request())
+	if got := e.String(); !strings.Contains(got, `path: alice > … > "a\x1b[2J" (S-1-5-21-1-2-3-1105)`) {
+		t.Errorf("got:\n%s", got)
 	}
 }

@@ -17,21 +17,25 @@ import (
 )
 
 type explainFlags struct {
-	config, user, source, database, role, reason, method string
-	assurance                                            []string
+	config, user, source, database, role, reason, method, statement string
+	assurance                                                       []string
+	asJSON                                                          bool
 }
 
 func newExplain() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use:   "explain --user NAME --source ADDRESS --database NAME",
-		Short: "Tell which rule a person would get, and of every other rule why not",
+		Use:   "explain --user NAME --source ADDRESS --database NAME [--statement SQL]",
+		Short: "Tell which rule somebody would get, and of every other rule why not",
 		Long: `Reads the account from the directory, without its password, and prints each
-step of the choice: the account, its state and groups, for every rule whether its
-conditions hold, and what the chosen one gives. The exit code is 1 where no
-session would be given.`,
-		Example: `  pgcustos explain --user alice --source 10.1.2.3 --database orders`,
-		Args:    cobra.NoArgs,
+step of the choice with the time that it took: the account, its state and groups,
+for every rule whether its conditions hold and by which groups, and what the
+chosen one gives. With a statement it tells how that is read, and what the rule
+makes of it at the beginning of a session. The exit code is 1 where no session
+would be given, or the statement would be denied.`,
+		Example: `  pgcustos explain --user alice --source 10.1.2.3 --database orders
+  pgcustos explain --user alice --source 10.1.2.3 --database orders --statement 'DELETE FROM orders'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req, err := f.request()
 			if err != nil {
@@ -48,6 +52,8 @@ session would be given.`,
 	cmd.Flags().StringVar(&f.reason, "reason", "", "the reason that the client gives (options=-c pgcustos.reason=…)")
 	cmd.Flags().StringVar(&f.method, "method", string(auth.Password), "how the client authenticates: password, kerberos or certificate")
 	cmd.Flags().StringSliceVar(&f.assurance, "assurance", nil, "SIDs of the client's ticket that say how it logged on, such as S-1-5-65-1 (with --method kerberos)")
+	cmd.Flags().StringVar(&f.statement, "statement", "", "what the client sends, to be judged under the rule that it gets")
+	cmd.Flags().BoolVar(&f.asJSON, "as-json", false, "as JSON, for tools")
 	for _, name := range []string{"user", "source", "database"} {
 		_ = cmd.MarkFlagRequired(name) // it fails for flags that do not exist
 	}
@@ -71,23 +77,69 @@ func (f *explainFlags) request() (auth.Request, error) {
 	return auth.Request{Database: f.database, Source: source.Unmap(), Method: method, Role: f.role, Reason: f.reason, Assurance: f.assurance}, nil
 }
 
+// explained is all that there is to say.
+type explained struct {
+	asked     string
+	rules     rules.Explanation
+	statement *ruled // nil where none was asked about
+	steps     steps
+}
+
 func (f *explainFlags) explain(cmd *cobra.Command, req auth.Request) error {
-	c, err := config.Load(f.config)
-	if err != nil {
+	x := &explained{asked: f.user}
+	if err := x.find(cmd.Context(), f, req); err != nil {
 		return err
 	}
-	id, err := lookup(cmd.Context(), c, f.user)
-	if err != nil {
+	if f.statement != "" {
+		if err := x.rule(cmd.Context(), f.statement); err != nil {
+			return err
+		}
+	}
+	show := x.text
+	if f.asJSON {
+		show = x.json
+	}
+	if err := show(cmd.OutOrStdout()); err != nil {
 		return err
 	}
-	e := rules.New(c.Rules).Explain(id, req)
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "asked for  %q\nbind name  %q\n%s", f.user, bindName(&id), e); err != nil {
-		return err
-	}
-	if e.Grant == nil {
+	if x.rules.Grant == nil || x.statement != nil && !x.statement.passes() {
 		return errSaid
 	}
 	return nil
+}
+
+// find takes the question as far as to a grant.
+func (x *explained) find(ctx context.Context, f *explainFlags, req auth.Request) (err error) {
+	var c *config.Config
+	if err := x.steps.time("read the configuration", func() error { c, err = config.Load(f.config); return err }); err != nil {
+		return err
+	}
+	d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // nothing was written
+	ctx, cancel := context.WithTimeout(ctx, 4*c.Directory.Timeout)
+	defer cancel()
+	var id auth.Identity
+	var groups *directory.Memberships
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"reach a domain controller", func() error { return d.Probe(ctx) }},
+		{"read the account, its state and groups", func() error { id, err = d.Lookup(ctx, f.user); return err }},
+		{"follow its groups", func() error { groups, err = d.Memberships(ctx, id); return err }},
+	} {
+		if err := x.steps.time(step.name, step.do); err != nil {
+			return fmt.Errorf("%q: %w", f.user, describe(err))
+		}
+	}
+	return x.steps.time("ask the rules", func() error {
+		x.rules = rules.New(c.Rules).Explain(id, req)
+		x.rules.Groups = groups
+		return nil
+	})
 }
 
 // bindName is what a password of this account would be tried with.

@@ -76,3 +76,41 @@ func TestExplainNobody(t *testing.T) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 	}
 }
+
+var times = regexp.MustCompile(` *[0-9.]+ ms to |"microseconds": [0-9]+`)
+
+// TestExplainStatement: all that there is to say, in goldens that are meant to be
+// read.
+func TestExplainStatement(t *testing.T) {
+	s := newSite(t)
+	for _, tt := range []struct {
+		name, user, statement string
+		args                  []string
+		code                  int
+	}{
+		{"allowed", "alice", "SELECT id FROM orders", nil, exitOK},
+		{"denied", "alice", "SELECT 1; DELETE FROM public.orders", nil, exitFailure},
+		{"unread", "bob", "SELEKT \x1b[2J", nil, exitFailure},
+		{"no-session", "carol", "SELECT 1", nil, exitFailure},
+		{"json", "alice", "TRUNCATE orders", []string{"--as-json"}, exitFailure},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{"explain", "--config", s.config, "--database", "orders", "--source", "127.0.0.1", "--user", tt.user, "--statement", tt.statement}, tt.args...)
+			r := pgcustos(t, args...)
+			if r.code != tt.code || r.stderr != "" {
+				t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
+			}
+			golden(t, "explain-"+tt.name, times.ReplaceAllString(ids.ReplaceAllString(r.stdout, "…"), " … "))
+		})
+	}
+}
+
+// TestExplainObserved: what is only observed is told as what enforcement would do.
+func TestExplainObserved(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "classes: [READ]}\n", "classes: [READ], mode: observe}\n")
+	r := pgcustos(t, "explain", "--config", s.config, "--database", "orders", "--source", "127.0.0.1", "--user", "alice", "--statement", "DROP TABLE orders")
+	if r.code != exitOK || !strings.Contains(r.stdout, "decision   would deny: DROP TABLE on orders: rule \"readers\" does not give role \"app_ro_orders\" class DDL (mode: observe lets it pass)\n") {
+		t.Errorf("exit code %d, %s\n%s", r.code, r.stderr, r.stdout)
+	}
+}
