@@ -19,8 +19,10 @@ type flusher struct {
 	synced atomic.Int64 // position that is on the disk
 	// awaited is set while somebody waits for the disk: it is synced all the time.
 	awaited atomic.Bool
-	wake    chan struct{} // holds one
-	idle    sync.Mutex    // held while a flush runs
+	// known is set once somebody has waited, or is known to.
+	known atomic.Bool
+	wake  chan struct{} // holds one
+	idle  sync.Mutex    // held while a flush runs
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -29,9 +31,18 @@ type flusher struct {
 	ended bool
 }
 
-func (f *flusher) init() {
+func (f *flusher) init(awaits bool) {
+	f.known.Store(awaits)
 	f.wake = make(chan struct{}, 1)
 	f.round = make(chan struct{})
+}
+
+// grain is that of the segments to come.
+func (f *flusher) grain() grain {
+	if f.known.Load() {
+		return fine
+	}
+	return coarse
 }
 
 func (f *flusher) kick() {
@@ -56,6 +67,7 @@ func (f *flusher) wait(ctx context.Context, pos int64) error {
 			return errClosed
 		}
 		f.awaited.Store(true)
+		f.known.Store(true)
 		f.kick()
 		select {
 		case <-round:

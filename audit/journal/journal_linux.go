@@ -99,10 +99,11 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	if err := j.createStream(o); err != nil {
 		return err
 	}
+	j.flush.init(o.AwaitsDisk)
 	err := j.openBlobs(o)
 	var d *draft
 	if err == nil {
-		d, err = newDraft(&j.id, j.size)
+		d, err = newDraft(&j.id, j.size, j.flush.grain())
 	}
 	if err == nil {
 		j.cur, err = d.finish(&j.id, 1)
@@ -117,7 +118,6 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	j.tail.Store(headerSize)
 	j.lookAtRoom()
 	j.spare.init(&j.mu)
-	j.flush.init()
 	j.wg.Go(j.makeSpares)
 	j.wg.Go(j.flushLoop)
 	j.spare.kick()

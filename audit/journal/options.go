@@ -22,6 +22,10 @@ type Options struct {
 	// all that holds a principal; below it, or below a tenth of a small file system,
 	// nobody gets more than a quarter of what is left. 0: there is no floor.
 	Floor int64
+	// AwaitsDisk says that records will be waited for until they are on the disk: the
+	// first segments are made so that this takes little. Later ones are made as they
+	// turn out to be used.
+	AwaitsDisk bool
 	// Signer signs the checkpoints, with an Ed25519 key; nil leaves them unsigned.
 	// It is called by one goroutine at a time, and never while a statement waits.
 	Signer crypto.Signer

@@ -25,6 +25,37 @@ const (
 
 var onePage = int64(os.Getpagesize())
 
+// grain is by how many bytes at once a segment's file is written when it is made.
+// The kernel keeps what one write brings as one piece (a folio), where the file
+// system can: large pieces are mapped by one entry of the page table, and trap once;
+// but each sync writes what it finds changed piece by piece.
+type grain int64
+
+const (
+	coarse grain = 2 << 20 // for records that nobody waits for
+	fine   grain = 64 << 10
+)
+
+// open maps the segment's file.
+func (s *segment) open() (err error) {
+	s.m, err = unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err == nil && s.grain == coarse {
+		_ = unix.Madvise(s.m, unix.MADV_HUGEPAGE)
+	}
+	if err == nil {
+		_ = unix.Madvise(s.m, unix.MADV_POPULATE_READ)
+	}
+	return err
+}
+
+// unit is what the mapping is given back by.
+func (s *segment) unit() int64 {
+	if s.grain == coarse {
+		return int64(coarse)
+	}
+	return onePage
+}
+
 // prepare makes the pages behind the last record writable.
 func (s *segment) prepare(pos int64) {
 	from := pos &^ (onePage - 1)                // a later segment has begun where it is the size
@@ -36,8 +67,9 @@ func (s *segment) prepare(pos int64) {
 // keeps their content; whoever reads them all the same has them mapped again. The
 // header's page stays.
 func (s *segment) release() {
-	from := max(s.released, onePage)
-	to := s.chained.Load() &^ (onePage - 1)
+	unit := s.unit()
+	from := max(s.released, unit)
+	to := s.chained.Load() &^ (unit - 1)
 	if to-from < behindBytes {
 		return
 	}

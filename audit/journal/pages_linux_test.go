@@ -9,10 +9,17 @@ import (
 // What the kernel is told about pages changes nothing that a reader sees, in
 // the mapping or in the file.
 func TestPagesKeepTheirContent(t *testing.T) {
-	j := open(t, Options{Path: t.TempDir(), Node: "n", SegmentSize: 4 << 20})
+	for name, awaited := range map[string]bool{"coarse": false, "fine": true} {
+		t.Run(name, func(t *testing.T) { testPages(t, awaited) })
+	}
+}
+
+func testPages(t *testing.T, awaited bool) {
+	t.Helper()
+	j := open(t, Options{Path: t.TempDir(), Node: "n", SegmentSize: 16 << 20, AwaitsDisk: awaited})
 	st := testStatement(j.Prepare(testContext()))
 	write := func() {
-		for range 600 {
+		for range 7000 {
 			if _, err := j.Record(st); err != nil {
 				t.Fatal(err)
 			}

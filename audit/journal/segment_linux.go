@@ -24,6 +24,7 @@ type segment struct {
 	number uint64
 	base   int64 // position of the segment's first byte in the stream
 	size   int64
+	grain  grain
 	disk   disk
 	seed   uint32      // CRC32C of stream id and number
 	hashed atomic.Bool // the chain is behind its seal: nobody reads the mapping any more
@@ -65,14 +66,15 @@ func seedOf(stream [16]byte, number uint64) uint32 {
 
 // draft is a file that has its room on the disk, and no name yet.
 type draft struct {
-	file *os.File
-	size int64
+	file  *os.File
+	size  int64
+	grain grain
 }
 
 // newDraft makes a file of that size under a .tmp name. All of it is written
 // once: fallocate alone leaves file systems that copy on write, or that turn
 // unwritten extents around later, free to fail behind the mapping.
-func newDraft(id *identity, size int64) (*draft, error) {
+func newDraft(id *identity, size int64, g grain) (*draft, error) {
 	path := filepath.Join(id.dir, "next.seg.tmp")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, diskError(err)
@@ -81,7 +83,7 @@ func newDraft(id *identity, size int64) (*draft, error) {
 	if err != nil {
 		return nil, diskError(err)
 	}
-	d := &draft{file: file, size: size}
+	d := &draft{file: file, size: size, grain: g}
 	if err := d.fill(); err != nil {
 		d.discard()
 		return nil, diskError(&os.PathError{Op: "allocate", Path: path, Err: err})
@@ -95,15 +97,16 @@ func (d *draft) fill() error {
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
-	zeros := make([]byte, 1<<20)
-	for off := int64(0); off < d.size; off += int64(len(zeros)) {
-		n := min(int64(len(zeros)), d.size-off)
+	for off := int64(0); off < d.size; off += int64(d.grain) {
+		n := min(int64(d.grain), d.size-off)
 		if _, err := d.file.WriteAt(zeros[:n], off); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+var zeros [coarse]byte
 
 func (d *draft) discard() {
 	_ = d.file.Close()
@@ -113,7 +116,7 @@ func (d *draft) discard() {
 // finish gives the draft its header and its name, and maps it.
 func (d *draft) finish(id *identity, number uint64) (*segment, error) {
 	path := filepath.Join(id.dir, segmentName(number))
-	s := &segment{file: d.file, number: number, size: d.size, disk: id.disk, seed: seedOf(id.stream, number), pos: headerSize}
+	s := &segment{file: d.file, number: number, size: d.size, grain: d.grain, disk: id.disk, seed: seedOf(id.stream, number), pos: headerSize}
 	if err := d.publish(id, s, path); err != nil {
 		if s.m != nil {
 			_ = unix.Munmap(s.m)
@@ -131,12 +134,9 @@ func (d *draft) publish(id *identity, s *segment, path string) error {
 	if err := id.disk.sync(d.file); err != nil {
 		return err
 	}
-	m, err := unix.Mmap(int(d.file.Fd()), 0, int(d.size),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
-	if err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
-	s.m = m
 	if err := os.Rename(d.file.Name(), path); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (j *Journal) makeSpare() {
 // replaceSpare makes a segment of that size and puts it in place, over one that
 // is too small.
 func (j *Journal) replaceSpare(size int64) error {
-	d, err := newDraft(&j.id, size)
+	d, err := newDraft(&j.id, size, j.flush.grain())
 	if err != nil {
 		return err
 	}

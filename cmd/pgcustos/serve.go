@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit/sink"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/kerberos"
+	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -109,6 +111,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	options := c.Journal
 	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log}
 	options.Upkeep = newUpkeep(c)
+	options.AwaitsDisk = slices.ContainsFunc(c.Rules, func(r rules.Rule) bool { return r.Grant.Durability == auth.DurableDisk })
 	if d.journal, err = journal.Open(options); err != nil {
 		return d, err
 	}

@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"errors"
 	"os"
 	"runtime"
 	"sync"
@@ -18,6 +17,8 @@ import (
 type loop struct {
 	epoll, wake int
 	sessions    atomic.Int32
+	thread      atomic.Int32  // its number, for its clock
+	busy        atomic.Uint32 // per cent of a processor that it took in the last second
 
 	mu     sync.Mutex
 	inbox  []func() // guarded by mu: what others want done
@@ -60,15 +61,20 @@ func (l *loop) control(op, fd int, events uint32, k key) error {
 // one is what an eventfd counts by.
 var one = [8]byte{1}
 
-// post has the loop do something. It may be called from anywhere.
-func (l *loop) post(do func()) {
+// post has the loop do something, and reports whether it will: not when it is over.
+// It may be called from anywhere.
+func (l *loop) post(do func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
 	l.inbox = append(l.inbox, do)
-	if !l.called && !l.over {
+	if !l.called {
 		_, _ = unix.Write(l.wake, one[:])
 	}
 	l.called = true
+	return true
 }
 
 // eventsAtOnce bounds what one epoll_wait tells of.
@@ -79,6 +85,7 @@ func (l *loop) run() {
 	// that the loop waits, and the loop not away from what its caches hold.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	l.thread.Store(int32(unix.Gettid()))
 	events := make([]unix.EpollEvent, eventsAtOnce)
 	for !l.closed {
 		for i := range l.wait(events) {
@@ -88,23 +95,6 @@ func (l *loop) run() {
 		l.goOn()
 	}
 	l.dissolve()
-}
-
-// wait waits for events, unless there is something to do.
-func (l *loop) wait(events []unix.EpollEvent) int {
-	timeout := -1
-	if len(l.ready) > 0 {
-		timeout = 0
-	}
-	for {
-		n, err := unix.EpollWait(l.epoll, events, timeout)
-		switch {
-		case err == nil:
-			return n
-		case !errors.Is(err, unix.EINTR):
-			panic(os.NewSyscallError("epoll_wait", err)) // a descriptor was closed that was not ours to close
-		}
-	}
 }
 
 // happened turns to the session that an event is of.
@@ -139,12 +129,13 @@ func (l *loop) goOn() {
 
 // dissolve sends the sessions away and closes what is the loop's.
 func (l *loop) dissolve() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.read() // of which some may be on their way here
 	for _, s := range l.table.all() {
 		s.leave()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
 	_ = unix.Close(l.wake)
 	_ = unix.Close(l.epoll)
 }

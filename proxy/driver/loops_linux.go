@@ -12,16 +12,21 @@ import (
 // Loops are event loops that drive sessions together.
 type Loops struct {
 	loops []*loop
-	next  atomic.Uint32 // where the search for the least loaded begins
 	work  sync.WaitGroup
+	over  chan struct{}
+
+	reserved int // processors of Go's scheduler
 }
 
-// OpenLoops starts n loops; 0 stands for one for each processor.
+// OpenLoops starts n loops; 0 stands for one for each processor. Until Close, Go's
+// scheduler has a processor more for each of them (GOMAXPROCS): a loop that waits
+// for a moment keeps its own, and takes it from nobody.
 func OpenLoops(n int) (*Loops, error) {
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	ls := &Loops{}
+	ls := &Loops{over: make(chan struct{}), reserved: n}
+	reserve(n)
 	for range n {
 		l, err := openLoop()
 		if err != nil {
@@ -31,28 +36,30 @@ func OpenLoops(n int) (*Loops, error) {
 		ls.loops = append(ls.loops, l)
 		ls.work.Go(l.run)
 	}
+	if n > 1 {
+		ls.work.Go(ls.balance)
+	}
 	return ls, nil
 }
 
 // Close ends the loops. Sessions that are left go on with goroutines.
 func (ls *Loops) Close() error {
+	close(ls.over)
 	for _, l := range ls.loops {
 		l.post(func() { l.closed = true })
 	}
 	ls.work.Wait()
+	reserve(-ls.reserved)
 	return nil
 }
 
-// least is the loop with the fewest sessions; of several, each in turn.
-func (ls *Loops) least() *loop {
-	first := int(ls.next.Add(1))
-	best := ls.loops[first%len(ls.loops)]
-	for i := range ls.loops {
-		if l := ls.loops[(first+i)%len(ls.loops)]; l.sessions.Load() < best.sessions.Load() {
-			best = l
-		}
-	}
-	return best
+var reserving sync.Mutex
+
+// reserve changes how many processors Go's scheduler has.
+func reserve(more int) {
+	reserving.Lock()
+	defer reserving.Unlock()
+	runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)+more))
 }
 
 // place is where a session is driven, for those who call from outside.
@@ -65,7 +72,7 @@ func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
 	if r.opt.Loops == nil || client == nil || backend == nil {
 		return false
 	}
-	l := r.opt.Loops.least()
+	l := r.opt.Loops.choose()
 	if _, err := client.Detach(&l.unsent); err != nil {
 		return false
 	}
@@ -78,7 +85,9 @@ func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
 	s.ends[backendSide] = newEnd(backend, r.opt.Backend)
 	l.sessions.Add(1)
 	r.place.session.Store(s)
-	l.post(s.enter)
+	if !l.post(s.enter) {
+		s.depart()
+	}
 	return true
 }
 

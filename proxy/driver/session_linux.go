@@ -24,8 +24,9 @@ type session struct {
 	stepped bool // the errand has the machine
 	queued  bool // in loop.ready
 	entered bool
-	leaving bool // it goes on with goroutines
-	left    bool // and is theirs already
+	leaving bool   // it goes on with goroutines
+	left    bool   // and is theirs, or another loop's, already
+	turns   uint32 // since the loop last looked who keeps it busy
 }
 
 // enter puts the session under the loop's eyes.
@@ -51,6 +52,7 @@ func (s *session) enter() {
 // happened turns to what an event tells.
 func (s *session) happened(at side, events uint32) {
 	defer s.after()
+	s.turns++
 	e := &s.ends[at]
 	e.noticed(events)
 	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && e.conn.Pending() > 0 {
@@ -96,15 +98,25 @@ func (s *session) after() {
 
 // depart hands the session to goroutines. The loop does not touch it again.
 func (s *session) depart() {
-	s.left = true
+	s.forsake()
+	s.place.session.Store(nil)
 	for i := range s.ends {
-		_ = s.loop.control(unix.EPOLL_CTL_DEL, s.ends[i].conn.Descriptor(), 0, key{})
 		s.ends[i].conn.Attach()
 	}
-	s.loop.table.remove(s.ends[clientSide].key)
-	s.loop.sessions.Add(-1)
-	s.place.session.Store(nil)
 	go s.then(s.finish)
+}
+
+// forsake takes the session from its loop's eyes.
+func (s *session) forsake() {
+	s.left = true
+	s.loop.sessions.Add(-1)
+	if !s.entered {
+		return
+	}
+	for i := range s.ends {
+		_ = s.loop.control(unix.EPOLL_CTL_DEL, s.ends[i].conn.Descriptor(), 0, key{})
+	}
+	s.loop.table.remove(s.ends[clientSide].key)
 }
 
 // endBy leaves for the end of a direction.

@@ -34,6 +34,10 @@ func (c *Conn) Detach(m *Memory) (fd int, err error) {
 	return c.fd, nil
 }
 
+// Lend has a detached connection that has nothing pending use the memory of another
+// loop.
+func (c *Conn) Lend(m *Memory) { c.memory = m }
+
 // Attach gives the connection back to Go's poller: from now on its calls block. What
 // was received and not read comes first, and what was not sent goes first.
 func (c *Conn) Attach() {
