@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -26,12 +27,14 @@ const expiryWarning = 30 * 24 * time.Hour
 
 func newCheck() *cobra.Command {
 	var path string
+	var from []string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Validate a configuration and probe all that it names",
 		Long: `Loads the configuration and tries what it names: the directory, the keytab, the TLS
 certificate, the log-in of each role at each backend, what that role may become
-there and where its names without a schema lead, the sinks and what their writer
+there, where its names without a schema lead and whether it may log in from
+elsewhere (where one of the roles may read pg_hba_file_rules), the sinks and what their writer
 may do, the signing key, the journal's directory and the room that is left there.
 Prints a line for each probe; the exit code is 1 where one of them FAILs.`,
 		Args: cobra.NoArgs,
@@ -41,6 +44,13 @@ Prints a line for each probe; the exit code is 1 where one of them FAILs.`,
 				return err
 			}
 			r := &report{w: cmd.OutOrStdout()}
+			for _, s := range from {
+				network, err := parseNetwork(s)
+				if err != nil {
+					return err
+				}
+				r.from = append(r.from, network)
+			}
 			r.all(cmd.Context(), c)
 			if r.err != nil {
 				return r.err
@@ -52,6 +62,7 @@ Prints a line for each probe; the exit code is 1 where one of them FAILs.`,
 		}),
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().StringArrayVar(&from, "from", nil, "the addresses of all nodes, as the servers see them; default: where this command comes from")
 	return cmd
 }
 
@@ -60,6 +71,7 @@ type report struct {
 	w      io.Writer
 	err    error
 	failed bool
+	from   []netip.Prefix // the proxies' addresses; none for this machine's
 }
 
 func (r *report) line(result, format string, args ...any) {

@@ -145,6 +145,7 @@ func TestCheck(t *testing.T) {
 	for _, sql := range []string{
 		"CREATE ROLE check_path LOGIN PASSWORD 'check'", "ALTER ROLE check_path SET search_path = private, public",
 		"CREATE ROLE check_own LOGIN PASSWORD 'check'",
+		"CREATE ROLE check_access LOGIN PASSWORD 'check'", "GRANT SELECT ON pg_hba_file_rules TO check_access", "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO check_access",
 		"CREATE DATABASE check_paths", "ALTER DATABASE check_paths SET search_path = pg_catalog", "CREATE DATABASE check_audit",
 	} {
 		if err := pg.Exec(t.Context(), "postgres", sql); err != nil {
@@ -186,6 +187,7 @@ func TestCheck(t *testing.T) {
 		{"bind-password", []string{"bind_password_file: bind.password", "bind_password_file: wrong.password"}, exitFailure},
 		{"search-path-role", append(role("check_path"), "databases: [orders]", "databases: [postgres, check_paths]"), exitOK},
 		{"search-path-schema", append(role("check_own"), "databases: [orders]", "databases: [postgres]"), exitOK},
+		{"access", append(role("check_access"), "databases: [orders]", "databases: [postgres]"), exitOK},
 		{"signing-key", []string{"{path: journal}", "{path: journal, signing_key: journal.key}"}, exitOK},
 		{"sinks", with(sinks + "  - {name: out, kind: stdout}\n"), exitOK},
 		{"sinks-unreachable", with("sinks:\n" +

@@ -24,6 +24,7 @@ const (
 	invalidAuth     = "28000"
 	noSuchDatabase  = "3D000"
 	noPrivilege     = "42501"
+	undefinedObject = "42704"
 )
 
 // anyDatabase is where roles are probed that rules let into every database.
@@ -47,6 +48,7 @@ func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Optio
 			p.role(ctx, role, uses[role])
 		}
 		p.missing(ctx)
+		p.elsewhere(ctx, roles)
 		p.close()
 	}
 }
@@ -79,6 +81,7 @@ type probe struct {
 	journal journal.Options  // where signatures are put on record
 	conn    *pgx.Conn        // of the first role that could log in
 	refused []string         // roles that could not
+	access  *access          // nil where nobody may read it
 }
 
 func newProbe(r *report, c *config.Config, b *backend.Options, h backend.Host) (*probe, error) {
@@ -93,10 +96,13 @@ func (p *probe) name(role string) string {
 }
 
 func (p *probe) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	if p.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
 		_ = p.conn.Close(ctx) // it was only read from
+	}
+	if p.access != nil {
+		_ = p.access.conn.Close(ctx)
 	}
 }
 
@@ -117,7 +123,7 @@ func (p *probe) role(ctx context.Context, role string, databases []string) {
 				p.ok("%s: logs in to %s", p.name(role), database)
 			}
 			p.path(ctx, role, database, conn)
-			p.keep(conn)
+			p.keep(conn, p.readAccess(ctx, conn))
 		case every && (code == noSuchDatabase || code == noPrivilege):
 			p.warn("%s: its password is right, but it may not enter %s, so what it may become was not looked at", p.name(role), anyDatabase)
 		case code == invalidPassword || code == invalidAuth:
@@ -132,13 +138,16 @@ func (p *probe) role(ctx context.Context, role string, databases []string) {
 	}
 }
 
-func (p *probe) keep(conn *pgx.Conn) {
+func (p *probe) keep(conn *pgx.Conn, read bool) {
 	if p.conn == nil {
 		p.conn = conn
 		if t, ok := conn.PgConn().Conn().(*tls.Conn); ok {
 			p.validity(fmt.Sprintf("backend %s (%s:%d) certificate", p.options.Name, p.host.Host, p.host.Port), t.ConnectionState().PeerCertificates[0])
 		}
 		return
+	}
+	if read {
+		return // it answers further questions
 	}
 	other := probe{conn: conn}
 	other.close()
