@@ -23,6 +23,8 @@ type blindArchive struct{}
 func (blindArchive) Archived(string, int64, int64) {}
 func (blindArchive) ArchiveFailed(string, error)   {}
 func (blindArchive) Removed(string, int64)         {}
+func (blindArchive) Encrypted(string)              {}
+func (blindArchive) Waiting(int, time.Time)        {}
 
 // archiver puts containers in the place of sealed segments, of all streams of a
 // journal. One process of those that share a journal does so at a time.
@@ -31,15 +33,17 @@ type archiver struct {
 	disk     disk
 	observer ArchiveObserver
 	signer   crypto.Signer // nil: nothing is signed
-	upkeep   Upkeep        // nil: no backend's tier is known
+	upkeep   Upkeep        // nil: no backend's tier is known, and nothing is encrypted
 	wake     chan struct{} // holds one
 	stop     <-chan struct{}
 
 	// Owned by run.
 	lock    *os.File        // held while this process is the one
 	checked map[string]bool // containers whose index was looked at
-	retain  func() error    // removes what is not kept; nil: nothing is
-	look    time.Time       // when it is called next
+	locked  map[string]*Label
+	seal    encryptor
+	retain  func() error // removes what is not kept; nil: nothing is
+	look    time.Time    // when it is called next
 	step    func(what string) error
 }
 
@@ -51,7 +55,7 @@ func newArchiver(d disk, path string, observer ArchiveObserver, stop <-chan stru
 	}
 	return &archiver{
 		path: path, disk: d, observer: observer, wake: make(chan struct{}, 1), stop: stop,
-		checked: map[string]bool{}, step: func(string) error { return nil },
+		checked: map[string]bool{}, locked: map[string]*Label{}, seal: encryptor{blobs: map[[32]byte][32]byte{}}, step: func(string) error { return nil },
 	}
 }
 
@@ -109,6 +113,7 @@ func (a *archiver) pass() {
 		a.observer.ArchiveFailed(a.path, err)
 		return
 	}
+	a.seal.begin()
 	for _, e := range entries {
 		if !e.IsDir() || streamName.FindString(e.Name()) == "" {
 			continue
@@ -116,6 +121,9 @@ func (a *archiver) pass() {
 		if err := a.stream(filepath.Join(a.path, e.Name())); errors.Is(err, errArchiveEnds) {
 			return
 		}
+	}
+	if a.seal.to.Any() {
+		a.observer.Waiting(a.seal.waiting, a.seal.since)
 	}
 }
 
@@ -155,15 +163,17 @@ func (a *archiver) stream(dir string) error {
 	}
 	var before *Label
 	for _, number := range numbers {
-		if before, err = a.segment(dir, number, before); err != nil {
-			if !errors.Is(err, errArchiveEnds) {
-				a.observer.ArchiveFailed(filepath.Join(dir, fileName(number)), err)
-			}
-			return err
+		l, err := a.segment(dir, number, before)
+		if l != nil && err == nil {
+			err = a.encrypt(dir, l, before)
 		}
-		if before == nil {
-			return nil // it is still written
+		if err != nil && !errors.Is(err, errArchiveEnds) {
+			a.observer.ArchiveFailed(filepath.Join(dir, fileName(number)), err)
 		}
+		if l == nil || errors.Is(err, errArchiveEnds) {
+			return err // nil: it is still written
+		}
+		before = l
 	}
 	return nil
 }
@@ -177,6 +187,9 @@ func (a *archiver) segment(dir string, number uint64, before *Label) (*Label, er
 	plain := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if l, err := a.lockedLabel(dir, number, plain); l != nil || err != nil {
+		return l, err
 	}
 	if !plain && a.checked[path] {
 		return a.label(dir, number)
@@ -199,6 +212,33 @@ func (a *archiver) segment(dir string, number uint64, before *Label) (*Label, er
 		a.checked[path] = true
 	}
 	return done, err
+}
+
+// lockedLabel returns the label of a segment that is encrypted, and in clear no more;
+// nil where it is not.
+func (a *archiver) lockedLabel(dir string, number uint64, plain bool) (*Label, error) {
+	path := filepath.Join(dir, lockedName(number))
+	if plain || !exists(path) || exists(filepath.Join(dir, fileName(number)+packedSuffix)) {
+		return nil, nil
+	}
+	if l := a.locked[path]; l != nil {
+		return l, nil
+	}
+	lock, err := readLock(dir, number)
+	if err == nil {
+		// A power that was lost may have brought it back.
+		err = removeIfThere(filepath.Join(dir, indexName(number)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.locked[path] = &lock.Label
+	return &lock.Label, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // mend makes the index of a container that has none.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -24,6 +25,9 @@ type archiveWatch struct {
 	archived []string
 	removed  []string
 	failed   []error
+	sealed   []string
+	waiting  int
+	since    time.Time
 }
 
 func (w *archiveWatch) Archived(file string, plain, stored int64) {
@@ -33,6 +37,10 @@ func (w *archiveWatch) Archived(file string, plain, stored int64) {
 func (w *archiveWatch) ArchiveFailed(file string, err error) {
 	w.failed = append(w.failed, fmt.Errorf("%s: %w", file, err))
 }
+
+func (w *archiveWatch) Encrypted(file string) { w.sealed = append(w.sealed, file) }
+
+func (w *archiveWatch) Waiting(segments int, since time.Time) { w.waiting, w.since = segments, since }
 
 func (w *archiveWatch) Removed(file string, bytes int64) { w.removed = append(w.removed, file) }
 

@@ -54,16 +54,22 @@ func isSealed(dir string, number uint64) (bool, error) {
 
 // swap gives the files their names, and only then removes the plain segment.
 func (a *archiver) swap(dir, plain, packed, index string) error {
-	steps := []struct {
-		what string
-		do   func() error
-	}{
+	return a.take([]step{
 		{"name the index", func() error { return os.Rename(index+".tmp", index) }},
 		{"name the container", func() error { return os.Rename(packed+".tmp", packed) }},
 		{"sync the names", func() error { return a.disk.syncDir(dir) }},
 		{"remove the plain segment", func() error { return os.Remove(plain) }},
 		{"sync the removal", func() error { return a.disk.syncDir(dir) }},
-	}
+	})
+}
+
+// step is what a crash can come before, or behind.
+type step struct {
+	what string
+	do   func() error
+}
+
+func (a *archiver) take(steps []step) error {
 	for _, s := range steps {
 		if err := a.step(s.what); err != nil {
 			return err

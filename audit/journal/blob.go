@@ -15,7 +15,7 @@ import (
 const (
 	blobFolder = "blobs"
 	blobPlain  = ".zst"
-	blobSealed = ".zst.age"
+	blobSealed = ".zst" + lockedSuffix
 	blobShard  = 3 // digits of the digest that name a folder
 	blobField  = 72
 )

@@ -28,8 +28,13 @@ func OpenBlob(journal string, ref *audit.BlobRef) (io.ReadCloser, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", blobName(ref), err)
 	}
+	return newBlobReader(ref, f, f)
+}
+
+// newBlobReader reads a blob from what its file holds. It owns the file.
+func newBlobReader(ref *audit.BlobRef, packed io.Reader, f *os.File) (_ io.ReadCloser, err error) {
 	b := &blobReader{ref: *ref, file: f, hash: sha256.New()}
-	b.tee = io.TeeReader(f, b.hash)
+	b.tee = io.TeeReader(packed, b.hash)
 	b.from, err = zstd.NewReader(b.tee, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxBlobWindow))
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -83,11 +88,7 @@ func (b *blobReader) Close() error {
 
 // checkBlob says what is wrong with a blob's file: it is missing, or was changed.
 func checkBlob(journal string, ref *audit.BlobRef) error {
-	path := blobPath(journal, ref)
-	err := sumFile(path+blobPlain, ref.Sum)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = sumFile(path+blobSealed, ref.Sum)
-	}
+	err := sumFile(blobPath(journal, ref)+blobPlain, ref.Sum)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("it is missing: %w", fs.ErrNotExist)
 	}

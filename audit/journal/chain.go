@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 )
 
 // chainReader computes the chain as it is read (FORMAT.md, section 8).
@@ -58,8 +59,8 @@ func (c *chainReader) through(dir string, number uint64, from *Checkpoint) error
 		return err
 	}
 	defer seg.close()
-	if !seg.head.begun {
-		return nil
+	if !seg.head.begun || seg.lock != nil {
+		return nil // what is encrypted is before from
 	}
 	if from.Segment == 0 && number == 1 {
 		c.value = seg.head.start
@@ -84,13 +85,16 @@ func (c *chainReader) through(dir string, number uint64, from *Checkpoint) error
 }
 
 // newestCheckpoint returns the last checkpoint in a segment, nil where there is
-// none.
+// none. The lock of an encrypted one stands for that.
 func newestCheckpoint(dir string, number uint64) (*Checkpoint, error) {
 	seg, err := openSegment(dir, number)
 	if err != nil {
 		return nil, err
 	}
 	defer seg.close()
+	if seg.lock != nil {
+		return &Checkpoint{Segment: number, Offset: math.MaxUint64, Chain: seg.lock.Behind}, nil
+	}
 	var newest *Checkpoint
 	for seg.head.begun {
 		raw, hole, err := seg.read()
@@ -133,6 +137,9 @@ func firstRecord(dir string) (*segmentHeader, []Earlier, error) {
 	defer seg.close()
 	if !seg.head.begun || seg.head.first != 1 {
 		return seg.head, nil, nil
+	}
+	if seg.lock != nil {
+		return seg.head, seg.lock.Earlier, nil
 	}
 	raw, hole, err := seg.read()
 	if err != nil || hole != nil {

@@ -20,7 +20,9 @@ const maxFrame = 1 << 20
 // container is a sealed segment cut into zstd frames (FORMAT.md, section 12). It
 // reads the segment's plain bytes. It is not safe for concurrent use.
 type container struct {
-	file   *os.File
+	file   io.ReaderAt
+	closer io.Closer
+	stored int64 // size of the file
 	path   string
 	frames []frame
 
@@ -48,13 +50,25 @@ func openContainer(path string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &container{file: file, path: path, cur: -1}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return newContainer(file, file, info.Size(), path)
+}
+
+// newContainer opens the container in a file. It owns the closer, also where it fails.
+func newContainer(file io.ReaderAt, closer io.Closer, size int64, path string) (*container, error) {
+	c := &container{file: file, closer: closer, stored: size, path: path, cur: -1}
 	if err := c.readTable(); err != nil {
-		_ = file.Close()
+		_ = closer.Close()
 		return nil, err
 	}
 	return c, nil
 }
+
+// whole reads the container's file.
+func (c *container) whole() io.Reader { return io.NewSectionReader(c.file, 0, c.stored) }
 
 func (c *container) corrupt(at int64, reason string) error {
 	return &CorruptionError{File: c.path, Offset: at, Reason: reason}
@@ -72,11 +86,7 @@ const (
 
 // readTable reads the table of frames at the file's end.
 func (c *container) readTable() error {
-	info, err := c.file.Stat()
-	if err != nil {
-		return err
-	}
-	size := info.Size()
+	size := c.stored
 	if size < tableHead+tableFoot {
 		return c.corrupt(0, "the file is too short for a container")
 	}
@@ -181,7 +191,7 @@ func (c *container) unpack(f *frame, plain, packed []byte) (p, k []byte, err err
 }
 
 // Close implements io.Closer.
-func (c *container) Close() error { return c.file.Close() }
+func (c *container) Close() error { return c.closer.Close() }
 
 // containerWriter writes a container.
 type containerWriter struct {

@@ -21,8 +21,12 @@ const (
 	crashWriters = 8
 )
 
-// TestMain turns the test binary into a writer where TestCrash starts it so.
+// TestMain turns the test binary into a writer where TestCrash starts it so, and into an
+// archiver where TestEncryptionIsKilled does.
 func TestMain(m *testing.M) {
+	if path := os.Getenv(encryptPath); path != "" {
+		encryptChild(path, os.Getenv(encryptTo), os.Getenv(encryptStep))
+	}
 	if path := os.Getenv(crashPath); path != "" {
 		if err := crashChild(path, os.Getenv(crashRound)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -17,6 +17,7 @@ type segmentHeader struct {
 	boot    [16]byte
 	node    string
 	seed    uint32
+	sealed  *sealedBlobs // of an encrypted segment that can be read; else nil
 
 	begun  bool
 	first  uint64 // sequence

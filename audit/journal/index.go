@@ -267,7 +267,7 @@ func (s *segmentReader) index() (*Index, error) {
 	if !ok {
 		return nil, nil
 	}
-	x, err := readIndex(filepath.Dir(s.path), s.head.number)
+	x, err := s.readIndex()
 	switch {
 	case errors.Is(err, errIndex), errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -277,6 +277,23 @@ func (s *segmentReader) index() (*Index, error) {
 		return nil, nil
 	}
 	return x, nil
+}
+
+func (s *segmentReader) readIndex() (*Index, error) {
+	b, err := s.readIndexBytes()
+	if err != nil {
+		return nil, err
+	}
+	return parseIndex(b)
+}
+
+func (s *segmentReader) readIndexBytes() ([]byte, error) {
+	dir := filepath.Dir(s.path)
+	if s.head.sealed == nil {
+		return readIndexFile(filepath.Join(dir, indexName(s.head.number)))
+	}
+	b, _, err := readLockedIndex(dir, s.head.number, s.head.sealed.keys)
+	return b, err
 }
 
 // fits says whether the index is of this container, as far as shows at a glance.

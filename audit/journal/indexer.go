@@ -259,13 +259,15 @@ func (x *indexer) blobList() []byte {
 	for sum := range x.blobs {
 		sums = append(sums, sum)
 	}
-	slices.SortFunc(sums, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(sums, compareSums)
 	list := make([]byte, 0, len(sums)*sumSize)
 	for _, sum := range sums {
 		list = append(list, sum[:]...)
 	}
 	return list
 }
+
+func compareSums(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }
 
 func (l *Label) encode(earliest, latest int64) []byte {
 	b := make([]byte, labelSize)

@@ -73,7 +73,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 	j.chain.init(o.Signer)
 	if o.Compress {
 		j.archive = newArchiver(d, o.Path, o.Archive, j.stop)
-		j.archive.signer, j.archive.upkeep = o.Signer, o.Upkeep
+		j.archive.signer, j.archive.upkeep, j.archive.seal.to = o.Signer, o.Upkeep, o.Recipients
 	}
 	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 		return nil, errors.Join(err, j.Close())
 	}
 	j.wg.Go(j.chainLoop)
-	if o.Retention.removes() {
+	if o.Retention.removes() || o.Recipients.Any() { // encryption leaves blobs in clear that go likewise
 		j.archive.retain = newRetainer(j.archive, &o, j.Stream(), j.recordRemoval).retain
 	}
 	if o.Compress {

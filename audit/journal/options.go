@@ -43,7 +43,11 @@ type Options struct {
 	// Retention says for how long records are kept; the zero value: for ever. It needs
 	// Compress and Upkeep.
 	Retention Retention
-	// Upkeep answers what has to be known before a segment is removed.
+	// Recipients are those who can read sealed segments, and nobody else can, when every
+	// sink has taken them. Without any nothing is encrypted. It needs Compress, Signer
+	// and Upkeep.
+	Recipients Recipients
+	// Upkeep answers what has to be known before a segment is removed, or encrypted.
 	Upkeep Upkeep
 	// LeaveOthers changes nothing of earlier streams: where a process died, and a
 	// new one would close what it left, Open fails with ErrUnfinished. It is for
@@ -61,6 +65,12 @@ type ArchiveObserver interface {
 	ArchiveFailed(file string, err error)
 	// Removed says that retention removed a segment: what its files had, in bytes.
 	Removed(file string, bytes int64)
+	// Encrypted says that a segment can be read by its recipients only.
+	Encrypted(file string)
+	// Waiting says, behind each look at the journal where there are recipients, how many
+	// segments are not encrypted yet because a sink has not taken them, and when what the
+	// oldest of them tells of happened.
+	Waiting(segments int, since time.Time)
 }
 
 // ErrUnfinished says that a stream was left by a process that died, and has not been
@@ -103,6 +113,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Retention.removes() && (!o.Compress || o.Upkeep == nil) {
 		return errors.New("journal: retention needs segments that are compressed, and somebody who knows what sinks have taken")
+	}
+	if o.Recipients.Any() && (!o.Compress || o.Signer == nil || o.Upkeep == nil) {
+		return errors.New("journal: encryption needs segments that are compressed, a key that signs what nobody here can read, and somebody who knows what sinks have taken")
 	}
 	if o.Floor < 0 {
 		return fmt.Errorf("journal: a floor of %d bytes", o.Floor)

@@ -232,11 +232,6 @@ func (d *powerDisk) list(path string) map[string]uint64 {
 	return names
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // content returns what the kernel has to write of a file. Pages whose writing
 // failed it takes for written, until they change again.
 func (d *powerDisk) content(n *node) []byte {

@@ -18,6 +18,11 @@ type ReaderOptions struct {
 	Since time.Time // records before it are passed over; the zero value: none are
 	// Select chooses records before they are decoded; nil: all are wanted.
 	Select *Selection
+	// Identities read what is encrypted. Without them, or where they do not fit, Next
+	// fails with a *LockedError that says whose would.
+	Identities *Identities
+	// PassLocked passes over encrypted segments that cannot be read instead.
+	PassLocked bool
 	// Watch is called now and then while records are read, with how many that were
 	// so far, chosen or not, and the time of the last of them. Its error is the
 	// reader's end. nil: nobody watches.
@@ -29,6 +34,8 @@ type ReaderOptions struct {
 type Reader struct {
 	path    string
 	since   time.Time
+	keys    *Identities
+	passing bool      // over encrypted segments
 	streams []*source // in the order of their starts
 	names   map[string]bool
 	torn    []TornTail
@@ -65,7 +72,7 @@ func (s *source) close() {
 // OpenReader opens the journal at o.Path, also while it is written.
 func OpenReader(o ReaderOptions) (*Reader, error) {
 	r := &Reader{
-		path: o.Path, since: o.Since, names: map[string]bool{}, watch: o.Watch,
+		path: o.Path, since: o.Since, names: map[string]bool{}, watch: o.Watch, keys: o.Identities, passing: o.PassLocked,
 		picker: newPicker(o.Select, o.Since),
 	}
 	r.pool.make = func() *picker { return newPicker(o.Select, o.Since) }
@@ -152,7 +159,7 @@ func (r *Reader) look() error {
 			continue
 		}
 		s := &source{start: time.Unix(seconds, 0)}
-		s.dir, s.name = filepath.Join(r.path, e.Name()), e.Name()
+		s.dir, s.name, s.keys, s.passing = filepath.Join(r.path, e.Name()), e.Name(), r.keys, r.passing
 		s.torn = func(t TornTail) { r.torn = append(r.torn, t) }
 		r.names[e.Name()] = true
 		r.streams = append(r.streams, s)

@@ -86,9 +86,10 @@ type Record struct {
 	// TextFault says why LoadText could not read the text, "" where it could.
 	TextFault string
 
-	journal string    // the directory, where blobs are found
-	length  int64     // of the text before Shortened
-	strings *interner // while it is decoded; may be nil
+	journal string       // the directory, where blobs are found
+	sealed  *sealedBlobs // of an encrypted segment: finds them instead
+	length  int64        // of the text before Shortened
+	strings *interner    // while it is decoded; may be nil
 }
 
 // Source is where a client came from, as recorded.

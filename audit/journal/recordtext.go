@@ -46,6 +46,9 @@ func (r *Record) OpenText() (io.ReadCloser, error) {
 }
 
 func (r *Record) openBlob(ref *audit.BlobRef) (io.ReadCloser, error) {
+	if r.sealed != nil {
+		return r.sealed.open(ref)
+	}
 	if r.journal == "" {
 		return nil, errors.New("the record is not of a journal")
 	}

@@ -63,6 +63,7 @@ type oldest struct {
 	numbers []uint64
 	ended   bool // nobody writes the stream
 	label   *Label
+	lock    *Lock // of an encrypted one; nil: it is in clear
 }
 
 // retain is a pass. The error is of what keeps all of it from going on.
@@ -136,6 +137,15 @@ func (r *retainer) look(h *oldest) bool {
 	if len(h.numbers) == 0 || plainExists(h.dir, h.numbers[0]) {
 		return false
 	}
+	seg, err := openSegment(h.dir, h.numbers[0])
+	if err != nil {
+		return false // archiving meets it too
+	}
+	defer seg.close()
+	if h.lock = seg.lock; h.lock != nil {
+		h.label = &h.lock.Label
+		return true
+	}
 	x, err := readIndex(h.dir, h.numbers[0])
 	if err != nil {
 		return false // archiving mends it
@@ -145,8 +155,7 @@ func (r *retainer) look(h *oldest) bool {
 }
 
 func plainExists(dir string, number uint64) bool {
-	_, err := os.Lstat(filepath.Join(dir, fileName(number)))
-	return err == nil
+	return exists(filepath.Join(dir, fileName(number)))
 }
 
 // consider removes the segment where it may go, and says how many bytes are free.
@@ -259,14 +268,14 @@ func (r *retainer) proveLabel(h *oldest) (*Label, error) {
 	if err != nil {
 		return nil, err
 	}
+	if seg.lock != nil {
+		return r.believeLock(seg, before)
+	}
 	_, seen, err := r.makeIndex(seg, before)
 	if err != nil {
 		return nil, err
 	}
-	if seen.Stream != l.Stream || seen.First != l.First || seen.Last != l.Last || seen.Behind != l.Behind || !seen.Latest.Equal(l.Latest) {
-		return nil, fmt.Errorf("%s does not tell what the segment holds: nothing is removed before that is looked into", indexName(l.Segment))
-	}
-	return seen, nil
+	return seen, l.tells(seen)
 }
 
 // chainAt is the chain's value before the oldest segment of a stream.
@@ -308,6 +317,7 @@ func (r *retainer) remove(h *oldest, l *Label, why RemovedWhy) (int64, error) {
 	}
 	delete(r.proven, filepath.Join(h.dir, fileName(l.Segment)))
 	delete(r.checked, filepath.Join(h.dir, fileName(l.Segment)))
+	delete(r.locked, filepath.Join(h.dir, lockedName(l.Segment)))
 	r.observer.Removed(filepath.Join(h.dir, fileName(l.Segment)), freed)
 	return freed, nil
 }
@@ -324,11 +334,10 @@ func (r *retainer) tombstone(h *oldest, l *Label, why RemovedWhy) (*Tombstone, e
 		Latest: l.Latest, At: r.now(),
 	}
 	t.Whole = h.ended && r.nothingBehind(h, l)
-	x, err := readIndex(h.dir, l.Segment)
+	earlier, err := h.earlier()
 	if err != nil {
 		return nil, err
 	}
-	earlier := x.Earlier
 	if last != nil {
 		earlier = append(last.Earlier, earlier...)
 	}
@@ -378,7 +387,9 @@ func (r *retainer) unlink(dir string, number uint64, whole bool) (freed int64, e
 		}
 	}
 	// The container goes last: while it is there, its index is made anew.
-	for _, file := range append(files, filepath.Join(dir, indexName(number)), filepath.Join(dir, name+packedSuffix)) {
+	containers := []string{filepath.Join(dir, name+packedSuffix), filepath.Join(dir, lockedName(number))}
+	files = slices.DeleteFunc(files, func(file string) bool { return slices.Contains(containers, file) || beside(file) })
+	for _, file := range append(append(files, filepath.Join(dir, indexName(number))), containers...) {
 		if info, err := os.Lstat(file); err == nil {
 			freed += info.Size()
 		}
@@ -389,7 +400,7 @@ func (r *retainer) unlink(dir string, number uint64, whole bool) (freed int64, e
 			return 0, err
 		}
 	}
-	if err := r.disk.syncDir(dir); err != nil {
+	if err := errors.Join(r.disk.syncDir(dir), removeBeside(dir, number)); err != nil {
 		return 0, err
 	}
 	if whole {

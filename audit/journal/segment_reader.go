@@ -19,6 +19,7 @@ type segmentReader struct {
 	file segmentFile
 	path string // of the file, whatever its form
 	head *segmentHeader
+	lock *Lock // of an encrypted one; nil: it is in clear
 
 	off     int64  // of the next record
 	next    uint64 // its sequence
@@ -82,6 +83,11 @@ func (f plainFile) size() (int64, error) {
 // openSegment opens a segment of the stream in dir, whatever its form. The plain
 // file counts while it is there; its container has its name before it goes.
 func openSegment(dir string, number uint64) (*segmentReader, error) {
+	return openSegmentWith(dir, number, nil)
+}
+
+// openSegmentWith is openSegment for who can read encrypted ones; keys may be nil.
+func openSegmentWith(dir string, number uint64, keys *Identities) (*segmentReader, error) {
 	path := filepath.Join(dir, fileName(number))
 	file, err := os.Open(path)
 	if err == nil {
@@ -92,7 +98,11 @@ func openSegment(dir string, number uint64) (*segmentReader, error) {
 	}
 	packed, missing := openContainer(path + packedSuffix)
 	if errors.Is(missing, fs.ErrNotExist) {
-		return nil, err // it names the segment
+		seg, missing := openLocked(dir, number, keys)
+		if errors.Is(missing, fs.ErrNotExist) {
+			return nil, err // it names the segment
+		}
+		return seg, missing
 	}
 	if missing != nil {
 		return nil, missing

@@ -15,6 +15,9 @@ import (
 // streamReader reads the records of one stream, segment by segment.
 type streamReader struct {
 	dir, name string
+	keys      *Identities // nil: nothing encrypted is read
+	passing   bool        // encrypted segments that cannot be read are passed over
+	since     time.Time   // and so are those that hold nothing from then on
 	cur       *segmentReader
 	stream    [16]byte
 	last      uint64 // sequence of the last record read, for the next segment
@@ -43,6 +46,8 @@ func segmentNumbers(dir string) ([]uint64, error) {
 		if n, ok := numberOf(e.Name(), ".seg"); ok {
 			numbers = append(numbers, n)
 		} else if n, ok := numberOf(e.Name(), ".seg"+packedSuffix); ok {
+			numbers = append(numbers, n)
+		} else if n, ok := numberOf(e.Name(), ".seg"+packedSuffix+lockedSuffix); ok {
 			numbers = append(numbers, n)
 		}
 	}
@@ -89,6 +94,9 @@ func (s *streamReader) step() (rawRecord, bool, error) {
 	if s.finished || s.cur == nil {
 		return rawRecord{}, false, io.EOF
 	}
+	if f, locked := s.cur.file.(*lockedFile); locked {
+		return rawRecord{}, false, s.passLocked(f)
+	}
 	if !s.cur.head.begun {
 		if err := s.begin(); err != nil {
 			return rawRecord{}, false, err
@@ -107,6 +115,17 @@ func (s *streamReader) step() (rawRecord, bool, error) {
 	return raw, true, nil
 }
 
+// passLocked goes to the end of an encrypted segment, where that is allowed.
+func (s *streamReader) passLocked(f *lockedFile) error {
+	if !s.passing && (s.since.IsZero() || !f.lock.Latest.Before(s.since)) {
+		return f.err()
+	}
+	if _, err := s.cur.sealAtEnd(); err != nil {
+		return err
+	}
+	return s.advance()
+}
+
 // newRecord decodes a record of a segment of the stream in dir.
 func newRecord(dir string, head *segmentHeader, raw *rawRecord, strings *interner) (*Record, error) {
 	r := &Record{
@@ -122,13 +141,14 @@ func newRecord(dir string, head *segmentHeader, raw *rawRecord, strings *interne
 		r.Checkpoint.Stream = head.stream
 	}
 	if r.TextBlob != nil || r.Parameters != nil && r.Parameters.Blob != nil {
-		r.journal = filepath.Dir(dir)
+		r.journal, r.sealed = filepath.Dir(dir), head.sealed
 	}
 	return r, nil
 }
 
 // open starts with the first segment that can hold records of since or later.
 func (s *streamReader) open(since time.Time) error {
+	s.since = since
 	numbers, err := segmentNumbers(s.dir)
 	if errors.Is(err, os.ErrNotExist) {
 		s.finished = true // recovery found it empty, and removed it
@@ -146,7 +166,7 @@ func (s *streamReader) open(since time.Time) error {
 		first = last
 	}
 	for i := first; ; i-- {
-		seg, err := openSegment(s.dir, numbers[i])
+		seg, err := openSegmentWith(s.dir, numbers[i], s.keys)
 		if errors.Is(err, os.ErrNotExist) && i == last && i > 0 {
 			continue // it had not begun, and was removed meanwhile
 		}
@@ -243,7 +263,7 @@ func (s *streamReader) advance() error {
 		s.close()
 		return nil
 	}
-	seg, err := openSegment(s.dir, done.head.number+1)
+	seg, err := openSegmentWith(s.dir, done.head.number+1, s.keys)
 	if errors.Is(err, os.ErrNotExist) {
 		return &CorruptionError{File: next, Reason: "the segment is missing"}
 	}
@@ -306,7 +326,7 @@ func (s *streamReader) judge(hole *gap) error {
 
 // follows says whether a segment behind the current one has begun.
 func (s *streamReader) follows() (bool, error) {
-	next, err := openSegment(s.dir, s.cur.head.number+1)
+	next, err := openSegmentWith(s.dir, s.cur.head.number+1, s.keys)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

@@ -81,13 +81,13 @@ func (r *retainer) resting(info fs.FileInfo) bool {
 
 // sumOfName takes the sum out of the name of a blob's file.
 func sumOfName(name string) (sum [32]byte, ok bool) {
-	base, found := strings.CutSuffix(name, blobSealed)
+	text, found := strings.CutSuffix(name, blobSealed)
 	if !found {
-		base, found = strings.CutSuffix(name, blobPlain)
+		base, _ := strings.CutSuffix(name, blobPlain)
+		_, text, found = strings.Cut(base, "-")
 	}
-	_, text, parted := strings.Cut(base, "-")
 	b, err := hex.DecodeString(text)
-	if !found || !parted || err != nil || len(b) != len(sum) {
+	if !found || err != nil || len(b) != len(sum) {
 		return sum, false
 	}
 	return [32]byte(b), true
@@ -176,6 +176,33 @@ func namedIn(dir string, number uint64, named map[[32]byte]bool) error {
 		return ignoreMissing(err) // a draft, or removed meanwhile
 	}
 	defer seg.close()
+	if seg.lock != nil {
+		for _, sum := range seg.lock.Blobs {
+			named[sum] = true
+		}
+		return nil
+	}
+	return eachReference(seg, func(ref []byte) { named[[32]byte(ref[40:])] = true })
+}
+
+// blobsOf are the files of the blobs that the records of a segment name, by the sums in
+// the names.
+func blobsOf(dir string, number uint64) (map[[32]byte]string, error) {
+	seg, err := openSegment(dir, number)
+	if err != nil {
+		return nil, err
+	}
+	defer seg.close()
+	paths := map[[32]byte]string{}
+	return paths, eachReference(seg, func(field []byte) {
+		if ref, err := decodeRef(field); err == nil {
+			paths[ref.Sum] = blobPath(filepath.Dir(dir), ref) + blobPlain
+		}
+	})
+}
+
+// eachReference calls do with each reference in a segment, as far as it can be read.
+func eachReference(seg *segmentReader, do func(ref []byte)) error {
 	for {
 		raw, hole, err := seg.read()
 		if errors.Is(err, io.EOF) || err == nil && hole != nil {
@@ -184,12 +211,12 @@ func namedIn(dir string, number uint64, named map[[32]byte]bool) error {
 		if err != nil {
 			return err
 		}
-		eachBlob(raw.body, func(sum [32]byte) { named[sum] = true })
+		eachBlob(raw.body, do)
 	}
 }
 
-// eachBlob calls do with the sum of each blob that a record's body names.
-func eachBlob(body []byte, do func(sum [32]byte)) {
+// eachBlob calls do with the reference to each blob that a record's body names.
+func eachBlob(body []byte, do func(ref []byte)) {
 	for len(body) >= 6 {
 		id := binary.LittleEndian.Uint16(body)
 		size := uint64(binary.LittleEndian.Uint32(body[2:]))
@@ -197,7 +224,7 @@ func eachBlob(body []byte, do func(sum [32]byte)) {
 			return
 		}
 		if value := body[6 : 6+size]; id < fieldTableSize && fieldTable[id].kind == kindBlob && validRef(value) {
-			do([32]byte(value[40:]))
+			do(value)
 		}
 		body = body[6+size:]
 	}

@@ -24,6 +24,9 @@ type VerifyOptions struct {
 	// chain is verified and signatures are not: whoever can write to the journal
 	// could have made all of it anew.
 	Keys []ed25519.PublicKey
+	// Identities read what is encrypted. Without them its records are not read: the
+	// ciphertexts, the signatures of the locks and the chain between them are proven.
+	Identities *Identities
 	// Kept is a checkpoint that was kept outside the journal; nil: none.
 	Kept *KeptCheckpoint
 }
@@ -82,6 +85,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 	for _, s := range r.streams {
 		check := newStreamCheck(s.dir, s.name, o.Keys)
 		check.blobs = blobs
+		check.reader.keys, check.reader.passing = o.Identities, true
 		v.streams = append(v.streams, check)
 	}
 	v.expect()

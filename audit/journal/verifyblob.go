@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+
+	"github.com/pgcustos/pgcustos/audit"
 )
 
 // blobCheck proves the blobs of a journal, each once. It is safe for concurrent use.
@@ -16,22 +18,53 @@ type blobCheck struct {
 }
 
 // blobID is what the name of a blob's file is made of.
-type blobID struct{ digest, sum [32]byte }
+type blobID struct {
+	digest, sum [32]byte
+	by          string // of an encrypted one: the segment that names it
+}
 
 // check says what is wrong with the blob of a reference.
-func (c *blobCheck) check(field []byte) error {
+func (c *blobCheck) check(field []byte, sealed *sealedBlobs) error {
 	ref, err := decodeRef(field)
 	if err != nil {
 		return err
 	}
-	id := blobID{ref.Digest, ref.Sum}
+	id := blobID{digest: ref.Digest, sum: ref.Sum}
+	if sealed != nil {
+		id.by = sealed.dir + lockName(sealed.number)
+	}
+	return c.once(id, func() error { return tellBlob(ref, c.look(ref, sealed)) })
+}
+
+func (c *blobCheck) look(ref *audit.BlobRef, sealed *sealedBlobs) error {
+	if sealed != nil {
+		return sealed.check(ref)
+	}
+	return checkBlob(c.journal, ref)
+}
+
+// checkSealed says what is wrong with an encrypted blob, as far as its name tells.
+func (c *blobCheck) checkSealed(sum [32]byte) error {
+	return c.once(blobID{sum: sum, by: lockedSuffix}, func() error { return sumFile(sealedBlobPath(c.journal, sum), sum) })
+}
+
+// once looks at a blob the first time that it is asked for.
+func (c *blobCheck) once(id blobID, look func() error) error {
 	c.mu.Lock()
 	err, seen := c.seen[id]
 	c.mu.Unlock()
 	if seen {
 		return err
 	}
-	err = checkBlob(c.journal, ref)
+	err = look()
+	c.mu.Lock()
+	c.seen[id] = err
+	c.mu.Unlock()
+	return err
+}
+
+// tellBlob says it of the blob by its name.
+func tellBlob(ref *audit.BlobRef, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%s is missing", blobName(ref))
@@ -40,8 +73,5 @@ func (c *blobCheck) check(field []byte) error {
 	case err != nil:
 		err = fmt.Errorf("%s: %w", blobName(ref), err)
 	}
-	c.mu.Lock()
-	c.seen[id] = err
-	c.mu.Unlock()
 	return err
 }

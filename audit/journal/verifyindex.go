@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -19,12 +18,15 @@ func (s *streamCheck) proveIndex(seg *segmentReader) {
 		return
 	}
 	path := filepath.Join(s.reader.dir, indexName(seg.head.number))
-	have, err := readIndexFile(path)
+	have, err := seg.readIndexBytes()
 	var said *Index
 	if err == nil {
 		said, err = parseIndex(have)
 	}
 	switch {
+	case err != nil && seg.lock != nil:
+		s.findAt(seg.head.number, 0, seg.head.first, "the encrypted index is missing or was changed: "+err.Error())
+		return
 	case errors.Is(err, fs.ErrNotExist):
 		s.note("%s is missing: queries read the whole segment", path)
 		return
@@ -32,19 +34,19 @@ func (s *streamCheck) proveIndex(seg *segmentReader) {
 		s.note("%s cannot be used, queries read the whole segment: %v", path, err)
 		return
 	}
-	file, err := os.Open(seg.path)
-	if err != nil {
-		s.note("%s cannot be read once more: %v", seg.path, err)
-		return
+	c, ok := seg.file.(*container)
+	if !ok {
+		return // not reached: only a container has an index
 	}
-	defer file.Close()
 	x.label.tiers = said.tiers // the configuration's word, which no record has
-	want, _, err := x.finish(seg.seal, s.chain.value, file)
+	want, _, err := x.finish(seg.seal, s.chain.value, c.whole())
 	switch {
 	case err != nil:
 		s.note("%s cannot be read once more: %v", seg.path, err)
 	case !bytes.Equal(have, want):
 		s.findAt(seg.head.number, 0, seg.head.first, "the segment's index does not tell what the segment holds: queries would pass records over")
+	default:
+		s.proveLock(seg, x)
 	}
 }
 

@@ -55,20 +55,23 @@ type streamCheck struct {
 	links   []link // since the last checkpoint: of the record first and those behind it
 	first   uint64 // sequence of the first of the links
 
-	segments int
-	records  uint64
-	bytes    int64
-	why      uint32 // of the last seal; 0: it has none
-	good     uint64 // the last record that a checkpoint covers, signed or not
-	proven   uint64 // the last that a signature covers
-	behind   place  // the last that a signature covers
-	covered  time.Time
-	unsigned uint64 // records behind it, without signed checkpoints
-	dark     uint64 // the last record that nobody can read: it was removed
-	removed  *Tombstone
-	closing  bool // the last record is a signed checkpoint that covers all before it
-	vouched  bool
-	finding  *Finding
+	segments      int
+	records       uint64
+	bytes         int64
+	why           uint32 // of the last seal; 0: it has none
+	good          uint64 // the last record that a checkpoint covers, signed or not
+	proven        uint64 // the last that a signature covers
+	behind        place  // the last that a signature covers
+	covered       time.Time
+	unsigned      uint64 // records behind it, without signed checkpoints
+	dark          uint64 // the last record that nobody can read: it was removed
+	removed       *Tombstone
+	sealed        int // segments that are encrypted, and could not be read
+	sealedRecords uint64
+	tried         bool // identities were given, that do not open them
+	closing       bool // the last record is a signed checkpoint that covers all before it
+	vouched       bool
+	finding       *Finding
 }
 
 func newStreamCheck(dir, name string, keys []ed25519.PublicKey) *streamCheck {
@@ -116,7 +119,7 @@ func (s *streamCheck) open() ([]uint64, error) {
 	if !s.behindRemoved(numbers[0]) {
 		return nil, &CorruptionError{File: filepath.Join(s.reader.dir, fileName(numbers[0]-1)), Reason: "the segment is missing"}
 	}
-	seg, err := openSegment(s.reader.dir, numbers[0])
+	seg, err := openSegmentWith(s.reader.dir, numbers[0], s.reader.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +199,14 @@ func startOf(earlier []Earlier) [32]byte {
 
 // leave looks at a seal.
 func (s *streamCheck) leave(seg *segmentReader) {
+	if f, locked := seg.file.(*lockedFile); locked {
+		s.passLock(seg, f)
+		s.passedRemoved(seg)
+		if seg.seal.why != 1 {
+			s.why = seg.seal.why
+		}
+		return
+	}
 	s.enter(seg)
 	if seg.seal.why == 1 {
 		s.chain.link(seg.seal.whole[:])
@@ -258,7 +269,7 @@ func (s *streamCheck) fields(body []byte) error {
 			return errFields
 		}
 		if size == blobField && knownFields[id].kind == kindBlob {
-			if err := s.blobs.check(body[6 : 6+size]); err != nil {
+			if err := s.blobs.check(body[6:6+size], s.reader.cur.head.sealed); err != nil {
 				return err
 			}
 		}
@@ -272,6 +283,7 @@ func (s *streamCheck) fields(body []byte) error {
 
 // atEnd compares the stream's end with what is known of it.
 func (s *streamCheck) atEnd(numbers []uint64) {
+	s.sealedNote()
 	last := s.reader.last
 	for _, w := range s.wanted {
 		switch {

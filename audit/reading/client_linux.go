@@ -97,7 +97,7 @@ func Alone(ctx context.Context, o journal.Options, n Notice) error {
 		return errors.New("the journal belongs to another user")
 	}
 	o.SegmentSize, o.Reserve, o.LeaveOthers = aloneSegment, 0, true
-	o.Compress, o.Archive, o.Retention = false, nil, journal.Retention{}
+	o.Compress, o.Archive, o.Retention, o.Recipients = false, nil, journal.Retention{}, journal.Recipients{}
 	j, err := journal.Open(o)
 	if err != nil {
 		return err

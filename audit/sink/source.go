@@ -37,7 +37,7 @@ func openSource(path string, p *Positions, whole bool) (*source, error) {
 			return nil, err
 		}
 	}
-	s.reader, err = journal.OpenReader(journal.ReaderOptions{Path: path, Since: s.since})
+	s.reader, err = journal.OpenReader(journal.ReaderOptions{Path: path, Since: s.since, PassLocked: true})
 	return s, err
 }
 

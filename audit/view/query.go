@@ -36,9 +36,11 @@ func ParseFormat(s string) (Format, error) {
 
 // Options say what is shown, and how.
 type Options struct {
-	Path   string // of the journal
-	Filter Filter
-	Format Format // Table where it is empty
+	Path string // of the journal
+	// Identities read segments that are encrypted; nil: these are an error.
+	Identities *journal.Identities
+	Filter     Filter
+	Format     Format // Table where it is empty
 
 	Fold    bool     // identical repeated READs of a session are one line
 	Count   bool     // not the entries, but how many there are
@@ -178,7 +180,7 @@ func open(o *Options, since time.Time, out sink) (*show, error) {
 
 // read opens the reader. Records that are not selected do not come.
 func (s *show) read(since time.Time, selected *journal.Selection) (err error) {
-	s.reader, err = journal.OpenReader(journal.ReaderOptions{Path: s.o.Path, Since: since, Select: selected, Watch: s.watch})
+	s.reader, err = journal.OpenReader(journal.ReaderOptions{Path: s.o.Path, Since: since, Select: selected, Watch: s.watch, Identities: s.o.Identities})
 	return err
 }
 

@@ -21,6 +21,7 @@ import (
 // auditFlags are those of the audit commands.
 type auditFlags struct {
 	config, journal      string
+	identity             string
 	format, since, until string
 	filter               view.Filter
 	lines, limit         int
@@ -60,6 +61,7 @@ between, of which one must hold. Times are a duration before now (24h, 7d) or a 
 		}),
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	f.filterFlags(cmd)
 	f.periodFlags(cmd)
 	flags := cmd.Flags()
@@ -83,6 +85,7 @@ func newCat() *cobra.Command {
 		}),
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	return cmd
 }
 
@@ -101,6 +104,7 @@ func newTail() *cobra.Command {
 		}),
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	f.filterFlags(cmd)
 	cmd.Flags().IntVarP(&f.lines, "lines", "n", 10, "how many from before")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until interrupted")
@@ -178,6 +182,9 @@ func (f *auditFlags) options(cmd *cobra.Command) (view.Options, error) {
 		Follow: f.follow, Fold: f.fold, Count: f.count, By: f.by, Limit: f.limit, Reverse: f.reverse,
 	}
 	var err error
+	if o.Identities, err = readIdentities(f.identity); err != nil {
+		return o, err
+	}
 	if f.format != "" {
 		if o.Format, err = view.ParseFormat(f.format); err != nil {
 			return o, err

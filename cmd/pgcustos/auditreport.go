@@ -34,6 +34,7 @@ nothing else and can be printed.`,
 		})(cmd, args)
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	f.periodFlags(cmd)
 	cmd.Flags().StringVar(&format, "format", string(view.Markdown), "md or html")
 	cmd.Flags().StringVar(&f.filter.Principal, "principal", "", "only of this account: name, UPN or SID")

@@ -26,5 +26,6 @@ its outcome, transactions as blocks with their fate, and the totals.`,
 		})(cmd, args)
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	return cmd
 }

@@ -24,6 +24,7 @@ const maxVerifyInput = 1 << 20
 type verifyFlags struct {
 	config, journal       string
 	publicKey, checkpoint string
+	identity              string
 }
 
 func newVerify() *cobra.Command {
@@ -38,7 +39,11 @@ where all is as it was written, 1 where it is not or cannot be read, 2 where
 something given here cannot be used.
 
 What was cut off the end of the newest stream shows only against a checkpoint
-that was kept elsewhere: a line of "pgcustos audit cat" with type checkpoint.`,
+that was kept elsewhere: a line of "pgcustos audit cat" with type checkpoint.
+
+Of encrypted segments the seals, the signatures of their locks, the chain between them
+and the ciphertexts are proven without anything else. With --identity their records
+are read and proven too.`,
 		Example: `  pgcustos audit verify --public-key journal.key.pub
   pgcustos audit verify --journal /mnt/evidence/journal --public-key journal.key.pub --checkpoint kept.jsonl`,
 		Args: cobra.NoArgs,
@@ -55,6 +60,7 @@ that was kept elsewhere: a line of "pgcustos audit cat" with type checkpoint.`,
 	flags.StringVar(&f.journal, "journal", "", "the journal's directory, instead of the configuration's")
 	flags.StringVar(&f.publicKey, "public-key", "", "the public keys that may have signed, PEM; without it, signatures are not looked at")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "a file with a checkpoint that was kept elsewhere, as a JSON line")
+	identityFlag(cmd, &f.identity)
 	return cmd
 }
 
@@ -79,6 +85,9 @@ func (f *verifyFlags) options() (o journal.VerifyOptions, err error) {
 		if o.Keys, err = journal.ReadPublicKeys(text); err != nil {
 			return o, fmt.Errorf("%s: %w", f.publicKey, err)
 		}
+	}
+	if o.Identities, err = readIdentities(f.identity); err != nil {
+		return o, err
 	}
 	if f.checkpoint != "" {
 		text, err := readSmall(f.checkpoint)

@@ -53,6 +53,7 @@ configuration the rules alone are read.`,
 		},
 	}
 	f.journalFlags(cmd)
+	identityFlag(cmd, &f.identity)
 	f.periodFlags(cmd)
 	cmd.Flags().StringVar(&f.format, "format", "table", "table or json")
 	cmd.Flags().BoolVar(&f.offline, "offline", false, "ask no directory")
@@ -85,7 +86,11 @@ func (f *replayFlags) replay(ctx context.Context, cmd *cobra.Command, period vie
 		defer d.Close() //nolint:errcheck // nothing was written
 		o.Rules, o.Resolve = rules.New(c.Rules), d.Refresh
 	}
-	reader, err := journal.OpenReader(journal.ReaderOptions{Path: path, Since: period.Since})
+	keys, err := readIdentities(f.identity)
+	if err != nil {
+		return err
+	}
+	reader, err := journal.OpenReader(journal.ReaderOptions{Path: path, Since: period.Since, Identities: keys})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 func newReconcile() *cobra.Command {
 	f := &auditFlags{}
-	var journals []string
+	var others []string
 	cmd := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Find sessions at the backends that did not come through the proxy",
@@ -34,9 +34,13 @@ of these.`,
 			if err != nil {
 				return err
 			}
+			known := journals{paths: append([]string{c.Journal.Path}, others...)}
+			if known.keys, err = readIdentities(f.identity); err != nil {
+				return err
+			}
 			f.announce(cmd.Context(), cmd, c.Journal.Path, args)
 			r := &report{w: cmd.OutOrStdout()}
-			if err := r.reconcile(cmd.Context(), c, append([]string{c.Journal.Path}, journals...)); err != nil {
+			if err := r.reconcile(cmd.Context(), c, known); err != nil {
 				return err
 			}
 			if r.failed {
@@ -46,8 +50,15 @@ of these.`,
 		}),
 	}
 	configFlag(cmd, &f.config)
-	cmd.Flags().StringArrayVar(&journals, "with", nil, "the journal of another node, or a copy")
+	identityFlag(cmd, &f.identity)
+	cmd.Flags().StringArrayVar(&others, "with", nil, "the journal of another node, or a copy")
 	return cmd
+}
+
+// journals are those that may know a session.
+type journals struct {
+	paths []string
+	keys  *journal.Identities
 }
 
 // serverSession is one that a server has.
@@ -76,15 +87,15 @@ const settle = 2 * time.Second
 
 // reconcile looks twice for what it does not find: a session may have come between
 // the two questions.
-func (r *report) reconcile(ctx context.Context, c *config.Config, journals []string) error {
-	first, err := r.strangers(ctx, c, journals, true)
+func (r *report) reconcile(ctx context.Context, c *config.Config, known journals) error {
+	first, err := r.strangers(ctx, c, known, true)
 	if err != nil || len(first) == 0 {
 		return err
 	}
 	if !wait(ctx, settle) {
 		return ctx.Err()
 	}
-	again, err := r.strangers(ctx, c, journals, false)
+	again, err := r.strangers(ctx, c, known, false)
 	if err != nil {
 		return err
 	}
@@ -110,7 +121,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // strangers returns the sessions that no journal knows.
-func (r *report) strangers(ctx context.Context, c *config.Config, journals []string, tell bool) ([]serverSession, error) {
+func (r *report) strangers(ctx context.Context, c *config.Config, known journals, tell bool) ([]serverSession, error) {
 	var there []serverSession
 	for i := range c.Backends {
 		b := &c.Backends[i]
@@ -122,9 +133,9 @@ func (r *report) strangers(ctx context.Context, c *config.Config, journals []str
 			there = append(there, p.sessions(ctx, roleDatabases(c, b.Name), tell)...)
 		}
 	}
-	for _, path := range journals {
+	for _, path := range known.paths {
 		var err error
-		if there, err = without(path, there); err != nil {
+		if there, err = without(path, known.keys, there); err != nil {
 			return nil, err
 		}
 	}
@@ -174,8 +185,8 @@ func (p *probe) sessionsOf(ctx context.Context, role, database string) ([]server
 
 // without leaves out the sessions that a journal knows: by backend and process, and
 // by the time, for processes' numbers come again.
-func without(path string, there []serverSession) ([]serverSession, error) {
-	reader, err := journal.OpenReader(journal.ReaderOptions{Path: path})
+func without(path string, keys *journal.Identities, there []serverSession) ([]serverSession, error) {
+	reader, err := journal.OpenReader(journal.ReaderOptions{Path: path, Identities: keys})
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		}
 	}()
 	options := c.Journal
-	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log}
+	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log, overdue: c.EncryptionOverdue}
 	options.Upkeep = newUpkeep(c)
 	options.AwaitsDisk = slices.ContainsFunc(c.Rules, func(r rules.Rule) bool { return r.Grant.Durability == auth.DurableDisk })
 	if d.journal, err = journal.Open(options); err != nil {

@@ -152,6 +152,7 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "journal: rotate", before.Journal.Rotate, after.Journal.Rotate)
 	of(d, "journal: compression", before.Journal.Compress, after.Journal.Compress)
 	d.retained(&before.Journal.Retention, &after.Journal.Retention)
+	d.encrypted(before, after)
 	of(d, "journal: floor", printSize(before.Journal.Floor), printSize(after.Journal.Floor))
 	of(d, "journal: budget.rate", printSize(before.Budget.Rate), printSize(after.Budget.Rate))
 	of(d, "journal: budget.burst", printSize(before.Budget.Burst), printSize(after.Budget.Burst))

@@ -54,6 +54,7 @@ func TestDiff(t *testing.T) {
 		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},
 		{"journal", "segment_size: 64MiB", "segment_size: 128MiB", []string{"journal: segment_size: 64MiB becomes 128MiB"}},
 		{"retention", "age: 400d", "age: 200d", []string{"journal: retention.age: 400d becomes 200d"}},
+		{"encryption", "\nparser:\n", "  encryption: {recipients: [age1t2fa3d79sph68e0p6psyfdv60766x6kcxtx9f4hvn45fmpvn39ps3lze53]}\n\nparser:\n", []string{"journal: encryption.recipients: (none) becomes age1t2fa3d79sph68e0p6psyfdv60766x6kcxtx9f4hvn45fmpvn39ps3lze53", "journal: encryption.overdue: 0s becomes 1h0m0s"}},
 		{"rotate", "rotate: 24h", "rotate: 1h", []string{"journal: rotate: 24h0m0s becomes 1h0m0s"}},
 		{"compression", compressed, "compression: none\n", []string{
 			"journal: compression: true becomes false", "journal: retention.age: 400d becomes 0d", "journal: retention.tier_0: 2555d becomes 0d",

@@ -43,6 +43,7 @@ func (c *Config) readJournal(root *object) {
 	j.Rotate = o.duration("rotate", 24*time.Hour, time.Minute, 31*24*time.Hour)
 	j.Compress = o.oneOf("compression", "zstd", "zstd", "none") == "zstd"
 	j.Retention = o.readRetention(j.Compress)
+	c.EncryptionOverdue = o.readEncryption(&j)
 	if v, ok := o.get("signing_key"); ok {
 		j.Signer = v.signer()
 	} else {

@@ -44,11 +44,14 @@ type Config struct {
 	Rules       []rules.Rule // in the order of the file, which is their rank
 	Journal     journal.Options
 	// Budget is what each account may write to the journal.
-	Budget  audit.BudgetLimits
-	Spool   spool.Options // where large messages wait
-	Parser  statement.Options
-	Sinks   []Sink // in the order of the file
-	Tracing Tracing
+	Budget audit.BudgetLimits
+	// EncryptionOverdue is how long a sealed segment may wait in clear for its sinks
+	// before that is an alarm; 0: nothing is encrypted.
+	EncryptionOverdue time.Duration
+	Spool             spool.Options // where large messages wait
+	Parser            statement.Options
+	Sinks             []Sink // in the order of the file
+	Tracing           Tracing
 
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string

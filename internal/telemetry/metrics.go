@@ -44,6 +44,9 @@ type Metrics struct {
 	ArchivedBytes   *prometheus.CounterVec // form: plain, what segments had; stored, what is in their place
 	ArchiveFailures prometheus.Counter
 	RemovedBytes    prometheus.Counter
+	Encrypted       prometheus.Counter
+	Waiting         prometheus.Gauge // segments
+	WaitingSeconds  prometheus.Gauge
 	JournalRefusals *prometheus.CounterVec // cause: full, broken, budget
 
 	// Sinks.
@@ -104,8 +107,11 @@ func (m *Metrics) makeSessions() {
 	m.JournalBytes = m.counter("pgcustos_journal_bytes_total", "Bytes written to the audit journal.")
 	m.JournalRefusals = m.counters("pgcustos_journal_refusals_total", "Records that the audit journal did not take, by cause.", "cause")
 	m.ArchivedBytes = m.counters("pgcustos_journal_archived_bytes_total", "Bytes of sealed segments that were compressed: as they were (plain), and as they are (stored).", "form")
-	m.ArchiveFailures = m.counter("pgcustos_journal_archive_failures_total", "Sealed segments that could not be compressed or removed, and stay as they are.")
+	m.ArchiveFailures = m.counter("pgcustos_journal_archive_failures_total", "Sealed segments that could not be compressed, encrypted or removed, and stay as they are.")
 	m.RemovedBytes = m.counter("pgcustos_journal_removed_bytes_total", "Bytes of segments that retention removed.")
+	m.Encrypted = m.counter("pgcustos_journal_encrypted_segments_total", "Sealed segments that only the auditors can read since.")
+	m.Waiting = m.gauge("pgcustos_journal_unencrypted_segments", "Compressed segments that wait in clear because a sink has not taken them.")
+	m.WaitingSeconds = m.gauge("pgcustos_journal_unencrypted_seconds", "How long ago the newest record was written of the segment that has waited longest in clear; 0 where none waits.")
 	m.SinkDelivered = m.counters("pgcustos_sink_delivered_total", "Records that a sink has taken.", "sink")
 	m.SinkFailures = m.counters("pgcustos_sink_failures_total", "Deliveries that a sink did not take; their records wait in the journal.", "sink")
 }
