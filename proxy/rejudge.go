@@ -55,6 +55,7 @@ func (c *session) setIdentity(id auth.Identity) {
 	c.identity = id
 	at, cause := id.Ends()
 	c.expires.Store(&ending{at, cause})
+	c.server.rota.hurry(c)
 }
 
 // rejudge asks the rules again. A session goes on under what they give now if
@@ -82,6 +83,7 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 		c.machine.SetGrant(grant)
 		c.recount(was.Rule, grant.Rule)
 		c.narrowed.Store(nil)
+		c.server.rota.hurry(c)
 		return false
 	case err == nil && was.Changes.AnotherGrant == auth.Narrow && c.replicationAllowed(grant):
 		c.setIdentity(id)

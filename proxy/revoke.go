@@ -70,6 +70,7 @@ func (c *session) narrow(r *revocation) {
 	if !c.narrowed.CompareAndSwap(nil, r) {
 		return
 	}
+	c.server.rota.hurry(c)
 	c.server.log.Info("a session ends at its next idle point", "session", c.id, "principal", c.context.Principal.UPN, "role", c.context.Role, "detail", r.detail)
 }
 

@@ -78,6 +78,8 @@ type Server struct {
 	work      sync.WaitGroup // sessions, and what the server runs beside them
 	draining  atomic.Bool
 
+	rota rota
+
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
 	keys     map[uint32][]*session // by the process id of the cancel key

@@ -63,6 +63,7 @@ type session struct {
 	confirmed atomic.Int64
 	expires   atomic.Pointer[ending]
 	watched   watched // owned by Server.watch
+	turn      turnOf  // guarded by server.rota
 	live      bool    // guarded by server.mu: it is relayed
 }
 

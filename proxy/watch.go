@@ -30,6 +30,7 @@ func (s *Server) enliven(c *session) {
 	s.byAccount[guid][c] = struct{}{}
 	s.use(c)
 	s.mu.Unlock()
+	s.rota.put(c, 0)
 }
 
 func (s *Server) deaden(c *session) {
@@ -41,6 +42,7 @@ func (s *Server) deaden(c *session) {
 // bury takes a session from those that are live. mu is held.
 func (s *Server) bury(c *session) {
 	c.live = false
+	s.rota.drop(c)
 	guid := c.context.Principal.GUID
 	if delete(s.byAccount[guid], c); len(s.byAccount[guid]) == 0 {
 		delete(s.byAccount, guid)
@@ -65,6 +67,7 @@ func (s *Server) live() []*session {
 func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
+	var due []*session
 	for {
 		select {
 		case <-tick.C:
@@ -72,12 +75,48 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		}
 		now := s.now()
-		for _, c := range s.live() {
+		due = s.rota.turn(due[:0])
+		for _, c := range due {
 			c.keepAccount(now)
 			c.keepNarrow()
 			c.keepLimits(now)
+			s.rota.put(c, c.leisure(now))
+		}
+		clear(due)
+	}
+}
+
+// leisure is how long nothing that limits the session can come to pass: what runs has
+// its rest, and what has not begun all of it.
+func (c *session) leisure(now int64) time.Duration {
+	if c.narrowed.Load() != nil {
+		return 0
+	}
+	left := horizon
+	within := func(limit, took time.Duration) {
+		if limit > 0 {
+			left = min(left, limit-took)
 		}
 	}
+	phase, since := c.machine.Activity()
+	in := func(p relay.Phase) time.Duration {
+		if p == phase {
+			return time.Duration(now - since)
+		}
+		return 0
+	}
+	g := c.grant.Load()
+	within(g.Limits.Session, time.Since(c.started))
+	within(g.Limits.Statement, in(relay.PhaseActive))
+	within(g.Limits.IdleInTransaction, in(relay.PhaseIdleInTransaction))
+	within(g.Limits.Idle, in(relay.PhaseIdle))
+	within(g.Changes.Silent(auth.Kind(c.context.Principal.Kind)), time.Duration(now-c.confirmed.Load()))
+	for _, end := range [...]ending{*c.expires.Load(), c.proof} {
+		if !end.at.IsZero() {
+			left = min(left, time.Until(end.at))
+		}
+	}
+	return left
 }
 
 func (c *session) keepLimits(now int64) {
