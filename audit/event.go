@@ -145,9 +145,9 @@ type Event struct {
 	Class       statement.Class
 	Tags        statement.Tag
 	Objects     []statement.Object
-	Text        string // whole, never truncated
-	// TextDigest is the keyed digest of Text (Store.Keyed); the recorder computes it
-	// where it is zero.
+	Text        string // whole, never truncated; none of the form Withheld
+	// TextDigest is the keyed digest of Text (Store.Keyed), or of what a rule has
+	// masked or withheld; the recorder computes it where it is zero.
 	TextDigest [32]byte
 	// TextBlob names the text where it is kept as a blob and Text is empty. Record
 	// sets it where it made a blob of Text.

@@ -46,11 +46,29 @@ type Grant struct {
 	Changes    Changes
 }
 
-// Record says what is recorded beside the statements.
+// Record says what is recorded of statements, and beside them.
 type Record struct {
+	// StatementText is how much of the statements' texts stands in their records.
+	StatementText Text
+	// Patterns are what is kept out of all that is recorded; nil for none.
+	Patterns   *statement.Patterns
 	Parameters Recording // of Bind and FunctionCall messages
 	Copy       Recording // the data of COPY: RecordNone or RecordDigest
 }
+
+// Hides reports whether statements' texts are not recorded as they are.
+func (r *Record) Hides() bool { return r.StatementText == TextMasked || r.StatementText == TextNone }
+
+// Text is how much of a text is recorded. The zero value is full, too: a secret is
+// never part of it.
+type Text string
+
+// The texts. Their digest is recorded in any case.
+const (
+	TextFull   Text = "full"
+	TextMasked Text = "masked" // without literals and comments
+	TextNone   Text = "none"
+)
 
 // Recording is how much of some data is recorded.
 type Recording string

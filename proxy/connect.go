@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
@@ -88,7 +88,7 @@ func (c *session) settings() map[string]string {
 	if replication != startup.NoReplication {
 		settings["replication"] = string(replication)
 	}
-	name := c.context.ApplicationName
+	name := c.hello.Request.Get("application_name")
 	// Of a standby or subscriber the name is what synchronous_standby_names knows.
 	if replication == startup.NoReplication && !c.policy.Backends[c.grant.Load().Backend].Options().OwnNames {
 		name = c.applicationName(name)
@@ -180,14 +180,24 @@ func (c *session) unrecorded(err error) {
 	c.refuse(e)
 }
 
-// settingsText lists the start-up parameters for the record.
+// settingsText lists the start-up parameters for the record: of those that hold
+// secrets, and where the rule records no literals, the names.
 func (c *session) settingsText() string {
 	var parts []string
+	rule := &c.grant.Load().Record
 	if kind := c.hello.Request.Replication; kind != startup.NoReplication {
 		parts = append(parts, "replication="+string(kind))
 	}
 	for _, s := range c.hello.Request.Settings {
-		parts = append(parts, fmt.Sprintf("%s=%s", s.Name, s.Value))
+		value := s.Value
+		switch {
+		case statement.SecretName(s.Name) || statement.Telling([]byte(value)):
+			value = "<redacted>"
+		case rule.Hides() && strings.ToLower(s.Name) != "application_name":
+			value = "?"
+		}
+		parts = append(parts, s.Name+"="+value)
 	}
-	return strings.Join(parts, " ")
+	text, _ := rule.Patterns.Redact(strings.Join(parts, " "))
+	return text
 }

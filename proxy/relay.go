@@ -72,7 +72,7 @@ func (c *session) followParameter(name, value string) audit.Prepared {
 		return nil
 	}
 	context := c.context
-	context.ApplicationName = value
+	context.ApplicationName, _ = c.grant.Load().Record.Patterns.Redact(value)
 	return c.server.recorder.Prepare(&context)
 }
 

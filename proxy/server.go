@@ -53,6 +53,8 @@ type Policy struct {
 	Budget audit.BudgetLimits
 	// MaxMessage bounds a message that is judged, in bytes.
 	MaxMessage int
+	// Patterns are what is kept out of all that is recorded; nil for none.
+	Patterns *statement.Patterns
 }
 
 // Server accepts clients and holds their sessions.

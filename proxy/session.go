@@ -155,8 +155,8 @@ func (c *session) describe() {
 	}
 	if r := c.hello.Request; r != nil {
 		c.context.Database = r.Database
-		c.context.ApplicationName = r.Get("application_name")
-		c.context.Reason = r.Reason
+		c.context.ApplicationName, _ = c.policy.Patterns.Redact(r.Get("application_name"))
+		c.context.Reason, _ = c.policy.Patterns.Redact(r.Reason)
 		c.request = auth.Request{
 			Database: r.Database, Source: c.hello.Client.Addr(), Role: r.Role, Reason: r.Reason,
 		}

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // digestOf is the keyed digest of a text, as records show it.
@@ -387,5 +388,56 @@ func TestOneKeyForAllProcesses(t *testing.T) {
 		if k != keys[0] {
 			t.Error("two keys")
 		}
+	}
+}
+
+// A text that a rule masks has the digest of the whole one, and is a blob under its
+// own; one that a rule withholds has its digest alone.
+func TestTextThatIsNotRecordedWhole(t *testing.T) {
+	checkLeaks(t)
+	path := t.TempDir()
+	j := open(t, signedOptions(t, path))
+	whole, masked := longText(2*audit.InlineText, 1), longText(audit.InlineText+1, 2)
+	digest := j.Digest(whole)
+	events := []audit.Event{
+		{Type: audit.Statement, Decision: audit.Denied, TextDigest: digest, Form: statement.Withheld},
+		{Type: audit.Statement, Decision: audit.Denied, TextDigest: digest, Form: statement.Masked, Text: "SELECT ?"},
+		{Type: audit.Statement, Decision: audit.Denied, TextDigest: digest, Form: statement.Masked, Text: masked},
+	}
+	for i := range events {
+		record(t, j, &events[i])
+	}
+	again := audit.Event{Type: audit.Statement, Decision: audit.Denied, TextDigest: digest, Form: statement.Masked, TextBlob: events[2].TextBlob}
+	record(t, j, &again)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(blobFiles(t, path)); n != 1 {
+		t.Errorf("%d blobs", n)
+	}
+	var got []*Record
+	for _, r := range readAll(t, path) {
+		if r.Type == audit.Statement {
+			got = append(got, r)
+		}
+	}
+	texts := []string{"", "SELECT ?", masked, masked}
+	for i, r := range got {
+		if err := r.LoadText(0); err != nil {
+			t.Fatal(err)
+		}
+		line, err := r.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.TextDigest != hex.EncodeToString(digest[:]) || r.Text != texts[i] || r.Withheld() != (i == 0) || bytes.Contains(line, []byte(`"text":`)) == (i == 0) {
+			t.Errorf("%d: %.100s", i, line)
+		}
+		if i > 1 && (r.TextBlob == nil || r.TextBlob.Digest != j.Digest(masked)) {
+			t.Errorf("%d: blob %+v", i, r.TextBlob)
+		}
+	}
+	if len(got) != len(texts) {
+		t.Errorf("%d records", len(got))
 	}
 }

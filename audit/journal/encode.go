@@ -202,9 +202,11 @@ func (f *fields) textOf(ev *audit.Event) {
 	if t == nil || t.digest == [32]byte{} {
 		return
 	}
-	if t.blob.Length == 0 {
+	switch {
+	case ev.Form == statement.Withheld:
+	case t.blob.Length == 0:
 		f.full(fText, ev.Text)
-	} else {
+	default:
 		f.ref(fTextBlob, &t.blob)
 	}
 	f.full(fForm, ev.Form.String())

@@ -199,7 +199,7 @@ func (r *Record) json() jsonRecord {
 }
 
 func (r *Record) jsonText(j *jsonRecord) {
-	if r.Form != "" || r.Text != "" {
+	if r.Form != "" && !r.Withheld() || r.Text != "" {
 		text := valid(r.Text)
 		j.Text = &text
 		if !utf8.ValidString(r.Text) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // claim is the room that a record asks for.
@@ -63,7 +64,11 @@ func (j *Journal) Record(ev *audit.Event) (audit.Receipt, error) {
 func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
 	switch {
 	case ev.Text == "" && ev.TextBlob.Length > 0:
-		return keptText{digest: ev.TextBlob.Digest, blob: ev.TextBlob}, j.blobs.use(ev.TextBlob)
+		text := keptText{digest: ev.TextDigest, blob: ev.TextBlob}
+		if text.digest == [32]byte{} {
+			text.digest = ev.TextBlob.Digest
+		}
+		return text, j.blobs.use(ev.TextBlob)
 	case ev.Text == "" && ev.Type != audit.Statement && ev.Type != audit.Prepare:
 		return keptText{}, nil
 	}
@@ -74,8 +79,12 @@ func (j *Journal) keepText(ev *audit.Event) (keptText, error) {
 	if len(ev.Text) <= audit.InlineText {
 		return text, nil
 	}
+	own := text.digest
+	if ev.Form == statement.Masked {
+		own = j.Digest(ev.Text) // the record's may be of more than it holds
+	}
 	var err error
-	text.blob, err = j.blobs.keep(text.digest, ev.Text)
+	text.blob, err = j.blobs.keep(own, ev.Text)
 	ev.TextBlob = text.blob
 	return text, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 func (r *Record) setBlob(id uint16, v []byte) error {
@@ -19,6 +20,9 @@ func (r *Record) setBlob(id uint16, v []byte) error {
 	}
 	return err
 }
+
+// Withheld reports whether a rule keeps the text off the record.
+func (r *Record) Withheld() bool { return r.Form == statement.Withheld.String() }
 
 // TextLength is the length of the record's text in bytes, also where Text is not all
 // of it.

@@ -68,6 +68,8 @@ func lengthNote(r *journal.Record) string {
 	switch {
 	case r.TextFault != "":
 		return "the text: " + r.TextFault
+	case r.Withheld():
+		return "text withheld"
 	case r.TextLength() > int64(len(r.Text)):
 		return strconv.FormatInt(r.TextLength(), 10) + " bytes of text"
 	default:

@@ -199,6 +199,8 @@ func told(e *entry) string {
 	switch {
 	case e.TextFault != "":
 		text = "(" + e.TextFault + ")"
+	case e.Withheld():
+		text = "digest " + e.TextDigest
 	case text == "":
 		text = "(an empty text)"
 	}

@@ -55,7 +55,7 @@ limits     statement 30s, connections 5
 mode       enforce
 durability disk
 changes    another grant terminate, locked out terminate, password reset keep, directory silent for ever
-records    parameters none, copy none
+records    text full, parameters none, copy none
 `
 	e := set.Explain(alice(), request())
 	e.Groups = throughStaff{}

@@ -160,7 +160,7 @@ func (e Explanation) writeGrant(b *strings.Builder) {
 	if g.Replicates(false) {
 		line(b, "replication", string(g.Replication))
 	}
-	line(b, "records", fmt.Sprintf("parameters %s, copy %s", or(string(g.Record.Parameters), "none"), or(string(g.Record.Copy), "none")))
+	line(b, "records", fmt.Sprintf("text %s, parameters %s, copy %s", or(string(g.Record.StatementText), "full"), or(string(g.Record.Parameters), "none"), or(string(g.Record.Copy), "none")))
 }
 
 // printed writes a line for each of a list.

@@ -55,6 +55,7 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 		ClientGoneGrace: c.Listen.ClientGoneGrace,
 		MaxMessage:      c.Listen.MaxMessage,
 		Budget:          c.Budget,
+		Patterns:        c.Patterns,
 	}}
 	if c.Kerberos.Keytab != nil {
 		p.Methods.Tickets = kerberos.New(c.Kerberos.Options, m.replays)
@@ -145,6 +146,7 @@ func (d *daemon) apply() error {
 	d.policy, d.config = fresh, c
 	d.level.Set(c.Log.Level)
 	d.health.setDirectory(fresh.directory, c.Directory.Timeout)
+	d.searchFor(before, c)
 	ended := d.server.Apply(fresh.Policy)
 	d.services.Declare(c.Directory.Services, c.Directory.Recheck)
 	d.published(c)
@@ -156,6 +158,14 @@ func (d *daemon) apply() error {
 		d.log.Warn("part of the change takes effect at the next start only", "keys", later)
 	}
 	return nil
+}
+
+// searchFor has the reader search texts for what is not to be recorded. It forgets
+// what it has read.
+func (d *daemon) searchFor(before, after *config.Config) {
+	if before.Patterns != after.Patterns {
+		d.reader.SetPatterns(after.Patterns)
+	}
 }
 
 // atRestart names the keys whose change a running process cannot follow.

@@ -127,6 +127,7 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 	if d.reader, err = statement.Open(c.Parser, worker, statement.Hooks{Died: d.parserDied, Digest: d.journal.Digest}); err != nil {
 		return d, fmt.Errorf("parser workers: %w", err)
 	}
+	d.reader.SetPatterns(c.Patterns)
 	d.countParser()
 	if d.policy, err = newPolicy(c, d.memory, d.log); err != nil {
 		return d, err

@@ -41,7 +41,7 @@ func (c *Config) readBackends(root *object) {
 
 func (c *Config) readBackend(o *object) backend.Options {
 	b := backend.Options{
-		Name:               o.label("name", "what rules call this backend"),
+		Name:               o.label("what rules call this backend"),
 		TargetSessionAttrs: o.oneOf("target_session_attrs", "any", "any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
 		Tier:               o.tier(),
 		ConnectTimeout:     o.duration("connect_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
@@ -69,9 +69,9 @@ func (o *object) tier() int {
 	return o.integer("tier", 0, 0, 3)
 }
 
-// label reads a required name.
-func (o *object) label(key, why string) string {
-	v, ok := o.need(key, why)
+// label reads the required name of a thing.
+func (o *object) label(why string) string {
+	v, ok := o.need("name", why)
 	if !ok {
 		return ""
 	}

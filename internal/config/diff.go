@@ -162,6 +162,7 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "spool: over", printSize(int64(before.Spool.Over)), printSize(int64(after.Spool.Over)))
 	of(d, "spool: total", printSize(before.Spool.Total), printSize(after.Spool.Total))
 	of(d, "spool: per_principal", printSize(before.Spool.PerPrincipal), printSize(after.Spool.PerPrincipal))
+	of(d, "redact", before.Patterns.String(), after.Patterns.String())
 	of(d, "parser: workers", before.Parser.Workers, after.Parser.Workers)
 	of(d, "parser: timeout", before.Parser.Timeout, after.Parser.Timeout)
 	of(d, "parser: wait", before.Parser.Wait, after.Parser.Wait)

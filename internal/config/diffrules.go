@@ -78,6 +78,7 @@ func (d *diff) rule(b, a *rules.Rule) {
 	of(d, what+": mode", b.Grant.Mode, a.Grant.Mode)
 	of(d, what+": durability", b.Grant.Durability, a.Grant.Durability)
 	of(d, what+": replication", b.Grant.Replication, a.Grant.Replication)
+	of(d, what+": record.statement_text", b.Grant.Record.StatementText, a.Grant.Record.StatementText)
 	of(d, what+": record.parameters", b.Grant.Record.Parameters, a.Grant.Record.Parameters)
 	of(d, what+": record.copy", b.Grant.Record.Copy, a.Grant.Record.Copy)
 	of(d, what+": changes.another_grant", b.Grant.Changes.AnotherGrant, a.Grant.Changes.AnotherGrant)

@@ -154,6 +154,12 @@ func TestErrors(t *testing.T) {
 		{"commands-empty", `deny_commands: [DROP DATABASE, "ALTER SYSTEM*"]`, "commands: []"},
 		{"objects-empty", "objects: [public.*, pg_catalog.*, information_schema.*]", "objects: []"},
 		{"record-bad", "{parameters: full, copy: digest}", "{parameters: all, copy: full}"},
+		{"record-text-bad", "{parameters: full, copy: digest}", "{statement_text: mask}"},
+		{"record-values-of-masked-text", "{parameters: full, copy: digest}", "{statement_text: masked, parameters: full}"},
+		{"redact-not-one", "pattern: '\\b[0-9]{4}([ -]?[0-9]{4}){3}\\b'", "pattern: '[0-9'"},
+		{"redact-everywhere", "pattern: '\\b[0-9]{4}([ -]?[0-9]{4}){3}\\b'", "pattern: '[0-9]*'"},
+		{"redact-too-large", "pattern: '\\b[0-9]{4}([ -]?[0-9]{4}){3}\\b'", "pattern: '([0-9]{1,99}x){9}[a-z]{999}[0-9]{999}[a-z]{999}[0-9]{999}'"},
+		{"redact-twice", "redact:                                # what", "redact:\n  - {name: card, pattern: x} # what"},
 		{"several", "groups: [APP-Orders-Readers]\n    databases: [orders]\n    sources: [10.0.0.0/8]", "group: [APP-Orders-Readers]\n    databases: [orders, orders]\n    sources: [10/8, 10.1.0.0/40]"},
 	}
 	for _, tt := range tests {

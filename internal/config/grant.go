@@ -34,17 +34,22 @@ func (c *Config) readGrant(o *object) auth.Grant {
 	return g
 }
 
-// record reads what is recorded beside the statements: nothing, unless it says so.
+// record reads what is recorded of statements, and beside them: their texts, and
+// nothing else unless it says so.
 func (o *object) record() auth.Record {
 	const none, digest, full = string(auth.RecordNone), string(auth.RecordDigest), string(auth.RecordFull)
 	if _, ok := o.fields["record"]; !ok {
 		o.known = append(o.known, "record")
-		return auth.Record{Parameters: auth.RecordNone, Copy: auth.RecordNone}
+		return auth.Record{StatementText: auth.TextFull, Parameters: auth.RecordNone, Copy: auth.RecordNone}
 	}
 	r := o.section("record")
 	out := auth.Record{
-		Parameters: auth.Recording(r.oneOf("parameters", none, none, digest, full)),
-		Copy:       auth.Recording(r.oneOf("copy", none, none, digest)),
+		StatementText: auth.Text(r.oneOf("statement_text", string(auth.TextFull), string(auth.TextFull), string(auth.TextMasked), string(auth.TextNone))),
+		Parameters:    auth.Recording(r.oneOf("parameters", none, none, digest, full)),
+		Copy:          auth.Recording(r.oneOf("copy", none, none, digest)),
+	}
+	if out.Hides() && out.Parameters == auth.RecordFull {
+		r.fields["parameters"].errorf("full records the values that statement_text: %s is to keep off the record: write digest or none", out.StatementText)
 	}
 	r.done()
 	return out

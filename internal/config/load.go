@@ -50,8 +50,10 @@ type Config struct {
 	EncryptionOverdue time.Duration
 	Spool             spool.Options // where large messages wait
 	Parser            statement.Options
-	Sinks             []Sink // in the order of the file
-	Tracing           Tracing
+	// Patterns are what is kept out of all that is recorded; nil for none.
+	Patterns *statement.Patterns
+	Sinks    []Sink // in the order of the file
+	Tracing  Tracing
 
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string
@@ -199,6 +201,7 @@ func (c *Config) read(root *object) {
 	c.readControl(root)
 	c.readSpool(root)
 	c.readParser(root)
+	c.readRedact(root)
 	c.readSinks(root)
 	c.readTracing(root)
 	c.readBackends(root)

@@ -201,7 +201,7 @@ func TestExampleRules(t *testing.T) {
 		t.Fatalf("%d rules", len(c.Rules))
 	}
 	m, r := c.Rules[0], c.Rules[1]
-	if m.Name != "orders-migrations" || m.Grant.Role != "migrate_orders" || m.Grant.Limits.Connections != 2 || m.Grant.Durability != auth.DurableDisk || m.Grant.Record != (auth.Record{Parameters: auth.RecordFull, Copy: auth.RecordDigest}) {
+	if m.Name != "orders-migrations" || m.Grant.Role != "migrate_orders" || m.Grant.Limits.Connections != 2 || m.Grant.Durability != auth.DurableDisk || m.Grant.Record != (auth.Record{StatementText: auth.TextFull, Patterns: c.Patterns, Parameters: auth.RecordFull, Copy: auth.RecordDigest}) || c.Patterns.String() != `card: "\\b[0-9]{4}([ -]?[0-9]{4}){3}\\b" by "<card>"` {
 		t.Errorf("first rule: %+v", m)
 	}
 	if !m.Reason.MatchString("CHG-7") || m.Reason.MatchString("xCHG-7") || m.Reason.MatchString("CHG-7\nDROP") {
@@ -280,7 +280,7 @@ journal: {path: journal}
 	if want := []backend.Host{{Host: "::1", Port: 5433}, {Host: "db", Port: 5432}, {Host: "10.0.0.1", Port: 5432}}; !slices.Equal(c.Backends[1].Hosts, want) {
 		t.Errorf("hosts = %v", c.Backends[1].Hosts)
 	}
-	if c.Rules[1].Grant.Record != (auth.Record{Parameters: auth.RecordNone, Copy: auth.RecordNone}) {
+	if c.Rules[1].Grant.Record != (auth.Record{StatementText: auth.TextFull, Parameters: auth.RecordNone, Copy: auth.RecordNone}) {
 		t.Errorf("nothing is to be recorded: %+v", c.Rules[1].Grant.Record)
 	}
 	if c.Rules[0].Grant.Durability != auth.DurableProcess || c.Rules[1].Grant.Durability != auth.DurableDisk {

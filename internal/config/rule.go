@@ -41,13 +41,14 @@ func (c *Config) readRules(root *object) {
 				first[r.Name] = at
 			}
 		}
+		r.Grant.Record.Patterns = c.Patterns
 		c.Rules = append(c.Rules, r)
 	}
 }
 
 func (c *Config) readRule(o *object) rules.Rule {
 	r := rules.Rule{
-		Name:          o.label("name", "records and messages tell rules apart by it"),
+		Name:          o.label("records and messages tell rules apart by it"),
 		Groups:        o.principals("groups"),
 		Accounts:      o.principals("accounts"),
 		Databases:     o.databases(),

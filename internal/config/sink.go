@@ -92,7 +92,7 @@ func (c *Config) readSinks(root *object) {
 }
 
 func (c *Config) readSink(o *object) Sink {
-	s := Sink{Name: o.label("name", "what positions, logs and metrics call this sink")}
+	s := Sink{Name: o.label("what positions, logs and metrics call this sink")}
 	if o.has("kind") {
 		s.Kind = o.oneOf("kind", "", SinkPostgres, SinkSyslog, SinkStdout, SinkOTLP)
 	} else {

@@ -59,21 +59,21 @@ func newCache(bytes int64) *cache {
 
 func (c *cache) index(key []byte) uint64 { return maphash.Bytes(c.seed, key) % cacheShards }
 
-// get returns the judgement of a text, or of its shape. A text that is not ASCII
-// was read as UTF-8.
-func (c *cache) get(text []byte, encoding Encoding) (*Judgement, bool) {
+// get returns the judgement of a text, or of its shape: that is a new one, and the
+// caller's own. A text that is not ASCII was read as UTF-8.
+func (c *cache) get(text []byte, encoding Encoding) (j *Judgement, own, ok bool) {
 	i := c.index(text)
 	s := &c.shards[i]
 	if e := s.find(text); e != nil && (encoding == UTF8 || e.ascii) {
 		s.hits.Add(1)
-		return e.judgement, true
+		return e.judgement, false, true
 	}
 	if j := c.byShape(&c.maskers[i], text, encoding); j != nil {
 		s.masked.Add(1)
-		return j, true
+		return j, true, true
 	}
 	s.misses.Add(1)
-	return nil, false
+	return nil, false, false
 }
 
 // find returns the entry of a key, nil where there is none.
@@ -158,6 +158,16 @@ func (s *shard) evict() {
 		s.bytes -= e.bytes
 		s.evictions++
 		return
+	}
+}
+
+// clear forgets everything.
+func (c *cache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.entries, s.ring, s.hand, s.bytes = map[string]*entry{}, nil, 0, 0
+		s.mu.Unlock()
 	}
 }
 

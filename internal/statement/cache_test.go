@@ -24,7 +24,7 @@ func TestCacheIsBounded(t *testing.T) {
 	if s.CacheBytes > bound || s.CacheBytes < bound/2 || s.Entries == 0 || s.Evictions == 0 {
 		t.Errorf("%+v", s)
 	}
-	if _, ok := c.get([]byte("SELECT 0"), UTF8); !ok {
+	if _, _, ok := c.get([]byte("SELECT 0"), UTF8); !ok {
 		t.Error("what is asked for all the time was thrown out")
 	}
 }
@@ -38,14 +38,14 @@ func TestCacheKeepsOnlyWhatItMay(t *testing.T) {
 	c.put(long, judged(long))
 	c.put("é", judged("é"))
 	for _, text := range []string{"a", "b", long} {
-		if _, ok := c.get([]byte(text), UTF8); ok {
+		if _, _, ok := c.get([]byte(text), UTF8); ok {
 			t.Errorf("%.10q is kept", text)
 		}
 	}
-	if _, ok := c.get([]byte("é"), UTF8); !ok {
+	if _, _, ok := c.get([]byte("é"), UTF8); !ok {
 		t.Error("not kept")
 	}
-	if _, ok := c.get([]byte("é"), Other); ok {
+	if _, _, ok := c.get([]byte("é"), Other); ok {
 		t.Error("given for another encoding")
 	}
 }
@@ -58,7 +58,7 @@ func TestCacheInParallel(t *testing.T) {
 			for i := range 2000 {
 				text := fmt.Sprint((g + i) % 500)
 				c.put(text, judged(text))
-				if j, ok := c.get([]byte(text), UTF8); ok && j.Statements[0].Text != text {
+				if j, _, ok := c.get([]byte(text), UTF8); ok && j.Statements[0].Text != text {
 					t.Errorf("%q is given for %q", j.Statements[0].Text, text)
 				}
 			}

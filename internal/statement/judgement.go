@@ -45,6 +45,10 @@ type Statement struct {
 	Fingerprint uint64
 	// Effect is what the statement does to the session's names and transaction.
 	Effect Effect
+	// Searched are the patterns that Text has been through. Hides is set where they
+	// found something.
+	Searched *Patterns
+	Hides    bool
 	// Destructive names what makes TagDestructive apply ("DELETE without
 	// WHERE"), for the message to the user; empty otherwise.
 	Destructive string
@@ -142,11 +146,12 @@ type Form uint8
 const (
 	Verbatim Form = iota // byte for byte
 	Redacted             // secrets replaced by <redacted>
-	Masked               // not parsed: each literal replaced, lexically
+	Masked               // each literal replaced, lexically: it was not parsed, or a rule asks for it
+	Withheld             // none is recorded, by a rule
 )
 
 // String returns the form's name in records.
-func (f Form) String() string { return [...]string{"verbatim", "redacted", "masked"}[f] }
+func (f Form) String() string { return [...]string{"verbatim", "redacted", "masked", "withheld"}[f] }
 
 // Judge reads texts.
 //

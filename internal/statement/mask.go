@@ -3,6 +3,7 @@ package statement
 import (
 	"bytes"
 	"strings"
+	"unsafe"
 
 	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
 )
@@ -14,30 +15,44 @@ import (
 // that no part of a literal gets through under either setting. A word directly
 // behind the word PASSWORD is replaced as well: it is a forgotten quote.
 func Mask(text []byte) string {
-	var out strings.Builder
+	return strings.ToValidUTF8(string(appendMasked(nil, text, false)), "\uFFFD")
+}
+
+// AppendMasked appends Mask of a text to dst; of the comments there is no more than
+// that they are there. It allocates only what dst lacks.
+func AppendMasked(dst []byte, text string) []byte {
+	return appendMasked(dst, unsafe.Slice(unsafe.StringData(text), len(text)), true)
+}
+
+// maskedComment stands for a comment of any kind.
+const maskedComment = "/*?*/"
+
+func appendMasked(dst, text []byte, comments bool) []byte {
 	l, kept, secret := sqllex.New(text), 0, false
 	for {
 		t := l.Next()
 		if t.Kind == sqllex.End {
 			break
 		}
+		mark := "?"
 		if t.Kind == sqllex.Comment && !t.Open {
-			continue
+			if !comments {
+				continue
+			}
+			mark = maskedComment
+		} else {
+			hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
+			secret = t.Kind == sqllex.Word && t.End-t.Start == len("password") && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
+			if !hide {
+				continue
+			}
 		}
-		hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
-		secret = t.Kind == sqllex.Word && t.End-t.Start == len("password") && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
-		if !hide {
-			continue
-		}
-		out.Write(text[kept:t.Start])
-		out.WriteByte('?')
+		dst = append(append(dst, text[kept:t.Start]...), mark...)
 		if kept = t.End; t.Open || t.Shifts {
-			kept = len(text)
-			break
+			return dst
 		}
 	}
-	out.Write(text[kept:])
-	return strings.ToValidUTF8(out.String(), "\uFFFD")
+	return append(dst, text[kept:]...)
 }
 
 // Sensitive computes Judgement.Sensitive for a text.

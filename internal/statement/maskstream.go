@@ -13,10 +13,19 @@ import (
 // with ctx's error, or with the first of text and w. One bound is its own: behind a
 // dollar-quote whose tag is longer than sqllex.MaxTag all is masked.
 func MaskTo(ctx context.Context, w io.Writer, text io.ReaderAt, size int64) error {
+	return maskTo(ctx, w, text, size, false)
+}
+
+// HideTo is MaskTo without what comments say, as AppendMasked has it.
+func HideTo(ctx context.Context, w io.Writer, text io.ReaderAt, size int64) error {
+	return maskTo(ctx, w, text, size, true)
+}
+
+func maskTo(ctx context.Context, w io.Writer, text io.ReaderAt, size int64, comments bool) error {
 	m := streamMasker{
 		lex: sqllex.NewStream(text, size),
 		out: validWriter{to: w},
-		ctx: ctx,
+		ctx: ctx, comments: comments,
 	}
 	m.run()
 	if m.err == nil {
@@ -35,6 +44,8 @@ type streamMasker struct {
 	ctx context.Context
 	buf [32 << 10]byte
 	err error
+
+	comments bool // are masked, too
 }
 
 func (m *streamMasker) run() {
@@ -49,16 +60,21 @@ func (m *streamMasker) run() {
 		if t.Kind == sqllex.End {
 			break
 		}
+		mark := "?"
 		if t.Kind == sqllex.Comment && !t.Open {
-			continue
-		}
-		hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
-		secret = t.Kind == sqllex.Word && m.lex.IsWord(t, "password")
-		if !hide {
-			continue
+			if !m.comments {
+				continue
+			}
+			mark = maskedComment
+		} else {
+			hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
+			secret = t.Kind == sqllex.Word && m.lex.IsWord(t, "password")
+			if !hide {
+				continue
+			}
 		}
 		m.copy(kept, t.Start)
-		m.write([]byte("?"))
+		m.write([]byte(mark))
 		if kept = t.End; t.Open || t.Shifts {
 			return
 		}

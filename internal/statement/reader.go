@@ -14,6 +14,8 @@ type Reader struct {
 	cache   *cache
 	pool    *pool
 	unknown atomic.Uint64
+
+	patterns atomic.Pointer[Patterns]
 }
 
 var _ Judge = (*Reader)(nil)
@@ -33,9 +35,29 @@ func Open(opts Options, command []string, hooks Hooks) (*Reader, error) {
 // Close ends the workers and waits for them. Judge answers Unknown from then on.
 func (r *Reader) Close() { r.pool.close() }
 
+// SetPatterns has the texts that are read from now on searched for what is not to
+// be recorded. What was read before is forgotten.
+func (r *Reader) SetPatterns(p *Patterns) {
+	r.patterns.Store(p)
+	r.cache.clear()
+}
+
+// maxSearched is the longest text, in bytes, that is searched while a session's loop
+// waits for it. A longer one is read anew.
+const maxSearched = 4 << 10
+
 // Cached implements Judge.
 func (r *Reader) Cached(text []byte, encoding Encoding) (*Judgement, bool) {
-	return r.cache.get(text, encoding)
+	j, own, ok := r.cache.get(text, encoding)
+	p := r.patterns.Load()
+	switch {
+	case !ok || p == nil || searched(j, p):
+		return j, ok
+	case !own || len(text) > maxSearched:
+		return nil, false
+	}
+	j.search(p)
+	return j, true
 }
 
 // Judge implements Judge, for nobody in particular: see For. It does not look into
@@ -48,6 +70,9 @@ func (r *Reader) judgeFor(ctx context.Context, principal string, text []byte, en
 	j := r.judge(ctx, principal, text, encoding)
 	if j.Class&Unknown != 0 {
 		r.unknown.Add(1)
+	}
+	if p := r.patterns.Load(); p != nil && !searched(j, p) {
+		j.search(p)
 	}
 	return j
 }
@@ -66,6 +91,9 @@ func (r *Reader) judge(ctx context.Context, principal string, text []byte, encod
 	}
 	if cause != CauseNone {
 		return UnknownText(text, cause)
+	}
+	if p := r.patterns.Load(); p != nil {
+		j.search(p)
 	}
 	r.digest(j)
 	r.cache.put(own, j)

@@ -77,7 +77,8 @@ func (t *template) fill(m *arena, text []byte, holes []Hole) *Judgement {
 	j.Statements = m.statements(len(t.judgement.Statements))
 	copy(j.Statements, t.judgement.Statements)
 	for i := range j.Statements {
-		j.Statements[i].Digest = [32]byte{} // it was of the first one's text
+		s := &j.Statements[i]
+		s.Digest, s.Searched = [32]byte{}, nil // they were of the first one's text
 	}
 	own := m.text(text)
 	if len(t.parts) == 0 {

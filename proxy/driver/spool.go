@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/relay"
@@ -154,21 +155,54 @@ func (r *Relay) mask(f *spool.File, s *relay.Spooled, cause statement.Cause) err
 		return err
 	}
 	defer done()
-	k := &keeper{store: r.opt.Recorder}
-	defer k.discard()
+	rule := r.opt.Machine.Recording()
+	st := statement.Statement{Class: statement.Unknown, Searched: rule.Patterns}
 	part := io.NewSectionReader(f, s.From, s.To-s.From)
-	if err := statement.MaskTo(r.judging, k, part, part.Size()); err != nil {
+	mask := statement.MaskTo
+	if rule.Hides() {
+		sum := r.opt.Recorder.Keyed()
+		if err := r.masked(sum, part, mask, rule.Patterns); err != nil {
+			return err
+		}
+		sum.Sum(st.Digest[:0])
+		mask = statement.HideTo
+	}
+	if rule.StatementText != auth.TextNone {
+		if err := r.keep(&st, part, mask, rule.Patterns); err != nil {
+			return err
+		}
+	}
+	s.Judgement = &statement.Judgement{
+		Statements: []statement.Statement{st}, Class: statement.Unknown, Cause: cause, Form: statement.Masked,
+	}
+	return nil
+}
+
+// masking writes a text without its literals.
+type masking func(ctx context.Context, w io.Writer, text io.ReaderAt, size int64) error
+
+func (r *Relay) masked(w io.Writer, text *io.SectionReader, mask masking, p *statement.Patterns) error {
+	search := p.Writer(w)
+	if err := mask(r.judging, search, text, text.Size()); err != nil {
 		return err
 	}
-	st := statement.Statement{Class: statement.Unknown}
+	return search.Close()
+}
+
+// keep keeps a text as the record is to have it.
+func (r *Relay) keep(st *statement.Statement, text *io.SectionReader, mask masking, p *statement.Patterns) (err error) {
+	k := &keeper{store: r.opt.Recorder}
+	defer k.discard()
+	if err := r.masked(k, text, mask, p); err != nil {
+		return err
+	}
 	if k.blob == nil {
 		st.Text = string(k.head)
 	} else if st.Blob, err = k.blob.Commit(); err != nil {
 		return err
 	}
-	st.Digest = st.Blob.Digest
-	s.Judgement = &statement.Judgement{
-		Statements: []statement.Statement{st}, Class: statement.Unknown, Cause: cause, Form: statement.Masked,
+	if st.Digest == [32]byte{} {
+		st.Digest = st.Blob.Digest
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // Options are what a Reader is made of.
@@ -14,6 +15,8 @@ type Options struct {
 	// Spool makes a file for what is too large for memory; nil for one in the
 	// system's directory for temporary files.
 	Spool func() (Spool, error)
+
+	patterns *statement.Patterns
 }
 
 // Spool is a file without a name. Close gives its room back.
@@ -67,6 +70,10 @@ func New(opt Options) *Reader {
 	r.values.opt = &r.opt
 	return r
 }
+
+// Search has the values of the messages that begin from now on searched: one that
+// matches is not shown.
+func (r *Reader) Search(p *statement.Patterns) { r.opt.patterns = p }
 
 // digestDomain begins what the digest is of (FORMAT.md, section 14).
 const digestDomain = "pgcustos parameters 1\n"

@@ -18,8 +18,9 @@ const (
 	// one goes on as it comes.
 	gathered = 16 << 10
 	// overlap is how much of what went before a piece is looked at again for a
-	// secret that the pieces could part.
+	// secret that the pieces could part; wide where there are patterns.
 	overlap = 256
+	wide    = statement.PatternReach
 )
 
 // values puts values down as text: in memory as long as they are few, then in a
@@ -94,8 +95,12 @@ func (v *values) write(b []byte) {
 	v.skip -= n
 	b = b[n:]
 	v.held = append(v.held, b...)
-	v.secret = v.secret || statement.Telling(v.held)
-	v.held = append(v.held[:0], v.held[max(0, len(v.held)-overlap):]...)
+	again := overlap
+	if v.opt.patterns != nil {
+		again = wide
+	}
+	v.secret = v.secret || v.tells(v.held)
+	v.held = append(v.held[:0], v.held[max(0, len(v.held)-again):]...)
 	if !v.hex {
 		v.put(b)
 		return
@@ -113,13 +118,16 @@ func (v *values) end() {
 		return
 	}
 	text, kind := decode(v.oid, v.format, v.held)
-	if statement.Telling(v.held) || statement.Telling(text) {
+	if v.tells(v.held) || v.tells(text) {
 		text, kind = nil, audit.ParameterRedacted
 	}
 	v.entry(kind, uint64(len(text)))
 	v.put(text)
 	v.gather = false
 }
+
+// tells reports whether something is not to be recorded.
+func (v *values) tells(b []byte) bool { return statement.Telling(b) || v.opt.patterns.Match(b) }
 
 // entry puts the head of a value down.
 func (v *values) entry(kind audit.ParameterKind, size uint64) {

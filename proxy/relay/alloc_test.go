@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"io"
 	"testing"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // exchange is one round trip of a session in steady state.
@@ -49,11 +52,20 @@ func (h *harness) once(tb testing.TB, e exchange) {
 }
 
 func TestNoAllocationPerMessage(t *testing.T) {
-	for _, e := range exchanges() {
-		h := steady(t)
-		h.once(t, e)
-		if n := testing.AllocsPerRun(100, func() { h.once(t, e) }); n != 0 {
-			t.Errorf("%s: %v allocations in a round trip", e.name, n)
+	patterns, err := statement.NewPatterns([]statement.Pattern{{Name: "card", Expression: `\d{16}`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range []auth.Record{{}, {StatementText: auth.TextMasked}, {StatementText: auth.TextNone}, {Patterns: patterns}} {
+		for _, e := range exchanges() {
+			h := steady(t)
+			g := reader()
+			g.Record = rule
+			h.m.SetGrant(g)
+			h.once(t, e)
+			if n := testing.AllocsPerRun(100, func() { h.once(t, e) }); n != 0 {
+				t.Errorf("%s, text %q: %v allocations in a round trip", e.name, rule.StatementText, n)
+			}
 		}
 	}
 }

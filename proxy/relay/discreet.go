@@ -12,7 +12,7 @@ import (
 // the first thing that could be a quotation mark, in any of the server's
 // languages (invariant 8).
 func discreet(st *statement.Statement, message string) string {
-	if st.Fingerprint != 0 {
+	if st.Fingerprint != 0 && !st.Hides {
 		return message // the whole text is on record
 	}
 	i := strings.IndexFunc(message, func(r rune) bool { return r == '"' || r == '\'' || r == '`' || r > '~' })

@@ -38,8 +38,12 @@ func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, ou
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}
 	st = m.withoutText(st)
+	form := j.Form
+	if st.Blob.Length > 0 {
+		form = m.event.Form // under which its text is kept
+	}
 	e.slot = m.statements.define(name, e.id, m.segment, binding{
-		def: st, form: j.Form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(rest),
+		def: st, form: form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(rest),
 	})
 	if ref == nil {
 		m.runs.push(run{seq: seq, st: st, parse: true})
@@ -58,7 +62,10 @@ func (m *Machine) withoutText(st *statement.Statement) *statement.Statement {
 		return st
 	}
 	short := *st
-	short.Text, short.Digest, short.Blob = "", m.event.TextBlob.Digest, m.event.TextBlob
+	if short.Digest = m.event.TextDigest; short.Digest == [32]byte{} {
+		short.Digest = m.event.TextBlob.Digest
+	}
+	short.Text, short.Blob = "", m.event.TextBlob
 	return &short
 }
 

@@ -47,12 +47,12 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		if r.parse {
 			res.fate = "" // nothing ran
 		}
-		res.message = discreet(r.st, res.message)
+		res.message = m.discreetly(r.st, res.message)
 		m.settle(&r, res)
 		m.abandon(e.portal())
 	} else if b := e.portal(); b != nil && b.suspended {
 		res.tally.add(b.tally)
-		res.message = discreet(b.def, res.message)
+		res.message = m.discreetly(b.def, res.message)
 		m.write(b.ran, res)
 		b.finish()
 	}

@@ -99,6 +99,7 @@ type Machine struct {
 	replacement []byte               // scratch, the message that goes in another's place
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal
 	event       audit.Event          // reused for every record
+	shown       shown                // of a text that is not recorded as it is
 
 	path            auth.Path  // where names without a schema are found
 	hidden          bool       // temporary relations may stand before them
@@ -157,6 +158,9 @@ func New(opt Options) *Machine {
 // SetGrant makes the machine judge by another grant from now on: a statement
 // that was prepared before is judged again when it is executed.
 func (m *Machine) SetGrant(g *auth.Grant) { m.grant.Store(g) }
+
+// Recording is what the session's grant wants on record.
+func (m *Machine) Recording() *auth.Record { return &m.grant.Load().Record }
 
 // Totals returns what the session did so far.
 func (m *Machine) Totals() Totals {

@@ -50,6 +50,7 @@ func (c *capture) use(m *Machine) {
 	if c.reader == nil {
 		c.reader = parameters.New(parameters.Options{Store: m.opt.Recorder, Spool: m.opt.Spool})
 	}
+	c.reader.Search(m.ruling.Record.Patterns)
 }
 
 // write takes the next bytes of the Bind at hand.

@@ -34,9 +34,10 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		Type: r.typ, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Decision: v.decision,
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,
 		Command: r.st.Command, Class: v.class, Tags: v.tags, Objects: r.st.Objects,
-		Text: r.st.Text, TextDigest: r.st.Digest, TextBlob: r.st.Blob, Form: r.form, Name: view(r.name), Fingerprint: r.st.Fingerprint,
+		Name: view(r.name), Fingerprint: r.st.Fingerprint,
 		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace, Parameters: r.params,
 	}
+	m.show(ev, &r)
 	if r.of > 1 {
 		ev.Index, ev.Of = uint32(r.index+1), uint32(r.of)
 	}
@@ -116,3 +117,6 @@ func (m *Machine) unrecorded(err error) *refusal {
 
 // view reads bytes as a string without a copy. The recorder keeps no reference.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf is the other way round: the bytes are not to be written to.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -76,7 +76,7 @@ func appendRow(b []byte, r *journal.Record) ([]byte, error) {
 // span_id, transaction and statement.
 func (w *row) statement(r *journal.Record) {
 	switch {
-	case r.Form == "" && r.Text == "":
+	case r.Text == "" && (r.Form == "" || r.Withheld()):
 		w.null()
 		w.null()
 	case clean(r.Text) != r.Text:

@@ -84,7 +84,11 @@ func literals(text string) (at []span, hidden string) {
 // A judgement holds together, and survives its way from the worker.
 func FuzzRead(f *testing.F) {
 	seeds(f)
+	bearable := confined(f)
 	f.Fuzz(func(t *testing.T, text string) {
+		if !bearable(text) {
+			return
+		}
 		j := Read(text)
 		if (j.Cause == statement.CauseNone) == (j.Class == statement.Unknown && j.Form == statement.Masked && len(j.Statements) == 1 && j.Statements[0].Command == "") {
 			t.Fatalf("cause %q, class %s", j.Cause, j.Class)

@@ -72,7 +72,7 @@ func (s *Session) statement(e *audit.Event, sequence uint64) {
 	if len(e.Objects) == 1 {
 		span.SetAttributes(attribute.String("db.collection.name", objectName(&e.Objects[0])))
 	}
-	if s.t.o.MaskedText {
+	if s.t.o.MaskedText && e.Form != statement.Withheld {
 		span.SetAttributes(attribute.String("db.query.text", masked(e)))
 	}
 	if e.Decision == audit.Denied || e.Decision == audit.Unavailable {
