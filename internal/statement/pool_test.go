@@ -108,8 +108,12 @@ func attempt(what string) string {
 		_, err = syscall.Mmap(-1, 0, 4096, syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	case "threads":
 		return threads()
-	case "limits":
-		return limits()
+	case "own environment":
+		_, err = os.ReadFile("/proc/self/environ")
+	case "calls":
+		return refused()
+	case "environment":
+		return environment()
 	}
 	return fmt.Sprint(err)
 }
@@ -122,18 +126,6 @@ func threads() string {
 		wg.Wait() // pg_query's standard error is not for two at once
 	}
 	return "fine"
-}
-
-func limits() string {
-	var out []string
-	for _, r := range []int{syscall.RLIMIT_CORE, syscall.RLIMIT_FSIZE, syscall.RLIMIT_NOFILE, syscall.RLIMIT_DATA, syscall.RLIMIT_STACK} {
-		var l syscall.Rlimit
-		if err := syscall.Getrlimit(r, &l); err != nil {
-			return err.Error()
-		}
-		out = append(out, fmt.Sprint(l.Max))
-	}
-	return strings.Join(out, " ")
 }
 
 func command(mode string) []string { return []string{"/proc/self/exe", mode} }

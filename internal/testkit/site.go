@@ -63,7 +63,8 @@ type SiteConfig struct {
 	Connections                            int    // of the backend, and of PostgreSQL with some to spare, at the start
 	Limits                                 string // of the readers
 	ReaderMode, Durability, Budget         string
-	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list; no Sinks with Audit
+	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list
+	Redact                                 string // YAML, a list; empty for none
 	ExtraServices                          string // likewise
 	Tracing                                string // YAML; empty for none
 	Kerberos                               string // YAML, the section; empty for none

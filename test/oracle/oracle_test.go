@@ -9,7 +9,10 @@ import (
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
-var smiths = flag.Int("sqlsmith", 300, "how many statements of sqlsmith's to send")
+var (
+	smiths = flag.Int("sqlsmith", 300, "how many statements of sqlsmith's to send")
+	seed   = flag.Int("seed", 1, "what sqlsmith begins with")
+)
 
 var corpora = flag.String("corpora", "", "files of statements to send as well, with commas between them")
 

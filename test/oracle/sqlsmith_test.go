@@ -12,13 +12,13 @@ import (
 )
 
 // smith has sqlsmith make statements for the schema. It is seeded, so that what it
-// finds can be found again.
+// finds can be found again, and many can be sent in slices.
 func smith(t *testing.T, s *testkit.Site, n int) []item {
 	t.Helper()
 	fixture(t, s, "schema.sql")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(n)*20*time.Millisecond)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sqlsmith", "--dry-run", "--seed=1", "--exclude-catalog",
+	cmd := exec.CommandContext(ctx, "sqlsmith", "--dry-run", "--seed="+strconv.Itoa(*seed), "--exclude-catalog",
 		"--max-queries="+strconv.Itoa(n), "--target="+s.Postgres.SocketDSN(testkit.LabDatabase))
 	out, err := cmd.Output()
 	if err != nil {

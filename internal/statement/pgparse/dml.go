@@ -25,7 +25,7 @@ func (w *walker) update(m *pg.UpdateStmt) {
 		w.anySettingIsSet()
 		w.object("", anySetting, settingKind, statement.UseAlter)
 	}
-	w.everyRow("UPDATE", m.WhereClause, w.judges(m.Relation, m.FromClause))
+	w.everyRow("UPDATE", m.WhereClause, w.judges(m.Relation, m.FromClause, m.WithClause))
 	w.query(m, m.WithClause, m.Relation)
 }
 
@@ -33,7 +33,7 @@ func (w *walker) delete(m *pg.DeleteStmt) {
 	if len(m.UsingClause) > 0 {
 		w.class(read)
 	}
-	w.everyRow("DELETE", m.WhereClause, w.judges(m.Relation, m.UsingClause))
+	w.everyRow("DELETE", m.WhereClause, w.judges(m.Relation, m.UsingClause, m.WithClause))
 	w.query(m, m.WithClause, m.Relation)
 }
 
@@ -55,7 +55,7 @@ func (w *walker) everyRow(command string, where *pg.Node, j *judge) {
 // the join condition does not select, and with NOT MATCHED BY SOURCE those that
 // the source does not hold.
 func (w *walker) merge(m *pg.MergeStmt) {
-	j := w.judges(m.Relation, []*pg.Node{m.SourceRelation})
+	j := w.judges(m.Relation, []*pg.Node{m.SourceRelation}, m.WithClause)
 	everyRow := j.condition(m.JoinCondition).takesEveryRow()
 	for _, n := range m.MergeWhenClauses {
 		when := n.GetMergeWhenClause()

@@ -25,11 +25,14 @@ var everyRow = []string{
 	"coalesce(NULL, true)", "coalesce(NULL, NULL, id = id)", "CASE WHEN id = 1 THEN true ELSE true END", "CASE WHEN false THEN false ELSE true END",
 	"CASE 1 WHEN 1 THEN true ELSE id = 1 END", "nullif(1, 2) = 1", "greatest(1, 2) = 2", "now() > '2000-01-01'", "current_user = 'bob'",
 	"pg_sleep(0) IS NOT NULL", "bool(1)", "f()", "$1", "$1 = 5", "$1::bool", "id = 5 OR f()", "id = 5 OR current_user = 'admin'", "t.id = t.id AND 1 = 1",
+	"(SELECT yes FROM (SELECT true AS yes) x)", "(WITH s AS (SELECT 1 AS one) SELECT one = 1 FROM s)", "(SELECT y FROM (VALUES (true)) v(y))",
+	"EXISTS (WITH s(a) AS (SELECT 1) SELECT a FROM s WHERE a = 1)",
 	"id IN (5, id)", "5 IN (4, 5)", "5 = ANY (ARRAY[4, 5])", "NOT (id <> id)", "id >= id", "a.b.c = a.b.c",
 }
 
 // Conditions that select.
 var someRows = []string{
+	"id = (SELECT id FROM (SELECT 5 AS id) x)", "id IN (SELECT id FROM (VALUES (5)) v(id))", "(SELECT done FROM (SELECT 1 AS one) x)", "(WITH s AS (SELECT 5 AS id) SELECT id = 5 FROM s) AND id = 5",
 	"id = 1", "id = $1", "t.id = $1 AND $2", "id > 0", "id >= 0", "id <> 5", "NOT id = 5", "id = 1 OR id = 2", "id = 1 OR a = 1", "false", "1 = 2",
 	"a IS NULL", "a IS NOT NULL", "done IS NOT TRUE", "done", "NOT done", "(SELECT max(id) FROM u) = id", "id = (SELECT max(id) FROM t)",
 	"id IN (SELECT id FROM t LIMIT 10)", "ctid IN (SELECT ctid FROM t WHERE a = 1 LIMIT 1000)", "id IN (SELECT u.id FROM u)",
@@ -64,6 +67,11 @@ func TestEveryRow(t *testing.T) {
 // Joins decide too.
 func TestEveryRowByJoin(t *testing.T) {
 	for text, want := range map[string]bool{
+		"WITH s AS (SELECT true AS yes) DELETE FROM t WHERE (SELECT yes FROM s)":      true,
+		"WITH s(yes) AS (VALUES (true)) UPDATE t SET a = 1 WHERE (SELECT yes FROM s)": true,
+		"WITH s AS (SELECT 5 AS id) DELETE FROM t WHERE id = (SELECT id FROM s)":      false,
+		"WITH s AS (SELECT id FROM u) DELETE FROM t WHERE id IN (SELECT id FROM s)":   false,
+		"WITH s AS (SELECT true AS yes) DELETE FROM t WHERE (SELECT no FROM s)":       false,
 		"DELETE FROM t USING u":                                                                       true,
 		"DELETE FROM t USING u WHERE u.id = 5":                                                        true,
 		"DELETE FROM t USING u WHERE u.id = u.id":                                                     true,

@@ -9,16 +9,33 @@ import (
 // column with no table before it, which may be the row's own, or with the
 // target's name before it, or at a cursor's row. What looks at other tables
 // alone takes all rows or none.
-func (j *judge) looks(n *pg.Node) bool {
-	return anyNode(n, func(m proto.Message) bool {
+func (j *judge) looks(n *pg.Node) bool { return j.looksFrom(n, j.offers, nil) }
+
+// looksFrom is looks where CTEs are in scope, and columns of subqueries and CTEs,
+// which a name without a table means before it means the row's own.
+func (j *judge) looksFrom(n proto.Message, ctes offers, own map[string]bool) bool {
+	return anyPart(n, func(m proto.Message) (looks, into bool) {
 		switch m := m.(type) {
 		case *pg.ColumnRef:
 			parts := words(m.Fields)
-			return len(m.Fields) < 2 || len(parts) < 2 && j.names(parts) || len(parts) >= 2 && j.names(parts[len(parts)-2:])
+			if len(parts) == 1 && len(m.Fields) == 1 && own[parts[0]] {
+				return false, false
+			}
+			return len(m.Fields) < 2 || len(parts) < 2 && j.names(parts) || len(parts) >= 2 && j.names(parts[len(parts)-2:]), false
 		case *pg.CurrentOfExpr:
-			return true
+			return true, false
+		case *pg.SelectStmt:
+			in := ctes.with(m.WithClause)
+			if more := in.of(m.FromClause, own); len(more) > len(own) || len(in) > len(ctes) {
+				for _, part := range selected(m) {
+					if j.looksFrom(part, in, more) {
+						return true, false
+					}
+				}
+				return false, false
+			}
 		}
-		return false
+		return false, true
 	})
 }
 
@@ -46,14 +63,19 @@ func namesColumns(n *pg.Node) bool {
 
 // anyNode tells if a node, or one in it, is of a kind.
 func anyNode(m proto.Message, is func(proto.Message) bool) bool {
+	return anyPart(m, func(m proto.Message) (yes, into bool) { return is(m), true })
+}
+
+// anyPart is anyNode that goes into those alone that is says to.
+func anyPart(m proto.Message, is func(proto.Message) (yes, into bool)) bool {
 	if n, ok := m.(*pg.Node); ok {
 		m = message(n)
 	}
 	if m == nil {
 		return false
 	}
-	if is(m) {
-		return true
+	if yes, into := is(m); yes || !into {
+		return yes
 	}
 	r := m.ProtoReflect()
 	if !r.IsValid() {
@@ -64,13 +86,13 @@ func anyNode(m proto.Message, is func(proto.Message) bool) bool {
 			continue
 		}
 		if !f.IsList() {
-			if anyNode(r.Get(f).Message().Interface(), is) {
+			if anyPart(r.Get(f).Message().Interface(), is) {
 				return true
 			}
 			continue
 		}
 		for i, list := 0, r.Get(f).List(); i < list.Len(); i++ {
-			if anyNode(list.Get(i).Message().Interface(), is) {
+			if anyPart(list.Get(i).Message().Interface(), is) {
 				return true
 			}
 		}

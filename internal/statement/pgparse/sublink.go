@@ -40,7 +40,7 @@ func (j *judge) subLink(m *pg.SubLink) truth {
 // within returns a judge of a subquery's conditions: names of the target's table
 // in it stand for the target too.
 func (j *judge) within(s *pg.SelectStmt) *judge {
-	in := &judge{target: j.target, itself: map[string]bool{}, literal: j.literal}
+	in := &judge{target: j.target, itself: map[string]bool{}, offers: j.offers, literal: j.literal}
 	for name := range j.itself {
 		in.itself[name] = true
 	}

@@ -52,13 +52,14 @@ func (t truth) takesEveryRow() bool { return t >= given }
 type judge struct {
 	target  *pg.RangeVar
 	itself  map[string]bool // names that stand for the target's table, itself or joined to itself
+	offers  offers          // columns that the statement's CTEs have
 	literal *bool           // set where the judgement rests on what a literal says
 }
 
 // judges returns a judge of a statement's conditions; from are the tables that
-// it joins, if any.
-func (w *walker) judges(target *pg.RangeVar, from []*pg.Node) *judge {
-	j := &judge{target: target, itself: map[string]bool{}, literal: &w.literal}
+// it joins, if any, and with are its CTEs.
+func (w *walker) judges(target *pg.RangeVar, from []*pg.Node, with *pg.WithClause) *judge {
+	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), literal: &w.literal}
 	j.itself[rangeName(target)] = true
 	j.joined(from)
 	return j
