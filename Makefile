@@ -40,7 +40,7 @@ race: test ## the same: make test always runs with the race detector
 
 .PHONY: crash
 crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300) times each
-	$(GO) test -count=1 -timeout 60m ./audit/journal -run '^TestPowerLoss$$' -losses $(CRASHES)
+	$(GO) test -count=1 -timeout 60m ./audit/journal -run 'PowerLoss|LosesPower' -losses $(CRASHES)
 	$(GO) test -count=1 -timeout 60m ./test/crash -v -kills $(CRASHES)
 
 .PHONY: conformance

@@ -218,8 +218,17 @@ func (j *Journal) createStream(o *Options) error {
 	j.id.node = o.Node
 	j.id.boot = j.id.disk.boot()
 	name := fmt.Sprintf("%s-%d-%s", safeName(o.Node), time.Now().Unix(), hex.EncodeToString(j.id.stream[:8]))
-	j.id.dir = filepath.Join(o.Path, name)
-	draft := j.id.dir + ".tmp"
+	return j.occupy(filepath.Join(o.Path, name))
+}
+
+// occupy makes the stream's directory. One that another process writes, or that is left of
+// one, is refused.
+func (j *Journal) occupy(dir string) error {
+	if err := notHeld(dir); err != nil {
+		return err
+	}
+	j.id.dir = dir
+	draft := dir + ".tmp"
 	if err := os.Mkdir(draft, 0o700); err != nil {
 		return diskError(err)
 	}
@@ -228,7 +237,7 @@ func (j *Journal) createStream(o *Options) error {
 		err = os.Rename(draft, j.id.dir)
 	}
 	if err == nil {
-		err = j.id.disk.syncDir(o.Path)
+		err = j.id.disk.syncDir(filepath.Dir(dir))
 	}
 	if err != nil {
 		_ = os.Remove(draft)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/user"
 	"strings"
 	"time"
@@ -94,6 +95,9 @@ func newHolds() *cobra.Command {
 			path, err := f.path()
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(path); err != nil {
+				return err // a journal that is not there holds nothing, and is not meant
 			}
 			all, err := journal.Holds(path)
 			if err != nil {
