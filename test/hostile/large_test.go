@@ -9,12 +9,15 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
-// large is how long the texts of these tests are; growth is by how much the proxy's
-// memory may grow while several of them pass.
+// large is how long the longest text of these tests is, and beside how long those are
+// that are sent at the same time; growth is by how much the proxy's memory may grow
+// while they pass.
 const (
 	large  = 100 << 20
+	beside = 16 << 20
 	growth = 64 << 20
 )
 
@@ -42,11 +45,20 @@ func peak(t *testing.T, pid int) (stop func() int) {
 	}
 }
 
-// TestLargeStatements sends statements of 100 MB, several at once, through bounded
-// memory. It is not parallel: it measures the process.
+// TestLargeStatements has a site of its own: whoever reads the audit of another is
+// not to read these. It is not parallel: it measures the process.
 func TestLargeStatements(t *testing.T) {
-	s := site(t)
-	comment := strings.Repeat("nothing to see, ", large/16)
+	s := testkit.NewSite(t, func(c *testkit.SiteConfig) { c.MaxMessage = "112MiB" })
+	t.Run("forwarded", func(t *testing.T) { largeForwarded(t, s) })
+	t.Run("denied", func(t *testing.T) { largeDenied(t, s) })
+	nowhere(t, s, "tr0ub4dor")
+}
+
+// largeForwarded sends a statement of 100 MB, and others at once, through bounded
+// memory.
+func largeForwarded(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	comment := strings.Repeat("nothing to see, ", beside/16)
 	texts := []string{
 		"SELECT length('" + strings.Repeat("tr0ub4dor", large/9) + "')",
 		"SELECT 7 /* " + comment + "*/",
@@ -81,7 +93,6 @@ func TestLargeStatements(t *testing.T) {
 	for i, c := range clients {
 		largeOnRecord(t, c, texts[i])
 	}
-	nowhere(t, s, "tr0ub4dor")
 }
 
 // largeOnRecord checks how the statement of a client is recorded.
@@ -102,11 +113,10 @@ func largeOnRecord(t *testing.T, c *client, text string) {
 	}
 }
 
-// TestLargeStatementDenied: who may not send what nobody can read is refused in the
-// protocol's way, and goes on.
-func TestLargeStatementDenied(t *testing.T) {
-	t.Parallel()
-	s := site(t)
+// largeDenied: who may not send what nobody can read is refused in the protocol's
+// way, and goes on.
+func largeDenied(t *testing.T, s *testkit.Site) {
+	t.Helper()
 	bystand(t, s)
 	for name, send := range map[string][]byte{
 		"simple":   query("SELECT 1 /*" + strings.Repeat("x", 20<<20) + "*/"),
