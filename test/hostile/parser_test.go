@@ -77,8 +77,8 @@ func beat(t *testing.T, s *testkit.Site, sql func(i int) string) *pulse {
 	return p
 }
 
-// unharmed stops the statements, and checks that all of them came through, none
-// of them late.
+// unharmed stops the statements, and checks that all of them came through, and not
+// late: of fifty one may be, for the machine has other work too.
 func (p *pulse) unharmed(t *testing.T) {
 	t.Helper()
 	p.stop()
@@ -91,8 +91,8 @@ func (p *pulse) unharmed(t *testing.T) {
 		return
 	}
 	slices.Sort(p.took)
-	if worst := p.took[len(p.took)-1]; worst > slow {
-		t.Errorf("another session waited for %s", worst)
+	if late := p.took[(len(p.took)-1)*49/50]; late > slow {
+		t.Errorf("another session waited for %s, and longer", late)
 	}
 	t.Logf("another session: %d statements, median %s, longest %s", len(p.took), p.took[len(p.took)/2], p.took[len(p.took)-1])
 }
