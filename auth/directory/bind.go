@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -37,10 +38,11 @@ func (d *Directory) bind(ctx context.Context, dn, password string) (lost int, er
 		if err == nil {
 			return nil
 		}
-		if f := bindFailure(err); f.Cause != auth.CauseDirectoryDown {
+		f := bindFailure(err)
+		if f.Cause != auth.CauseDirectoryDown {
 			return f
 		}
-		return &unreachable{fmt.Errorf("%s: %w", c.url, err)}
+		return &unreachable{fmt.Errorf("%s: %w", c.url, f.Err)}
 	})
 	return lost, err
 }
@@ -76,6 +78,9 @@ var dataCauses = map[string]auth.Cause{
 	"775": auth.CauseLockedOut,
 }
 
+// badBindings is SEC_E_BAD_BINDINGS: what came was bound to another TLS connection.
+const badBindings = "80090346"
+
 // bindFailure tells from the answer to a bind why it was refused.
 // CauseDirectoryDown stands for a controller that cannot answer now.
 func bindFailure(err error) *auth.Failure {
@@ -85,9 +90,17 @@ func bindFailure(err error) *auth.Failure {
 		return f
 	}
 	switch answer.ResultCode {
+	case ldap.LDAPResultStrongAuthRequired:
+		f.Cause = auth.CauseDirectoryDown
+		f.Err = fmt.Errorf("the controller takes no password on this connection, for it sees no TLS: something on the way ends it, or the controller demands more (LDAP signing, Samba's \"ldap server require strong auth\"): %w", err)
+		f.Detail = clip(f.Err.Error())
 	case ldap.LDAPResultInvalidCredentials:
 		f.Cause = auth.CauseWrongPassword
-		if m := dataCode.FindStringSubmatch(answer.Error()); m != nil {
+		if strings.Contains(answer.Error(), badBindings) {
+			f.Cause = auth.CauseDirectoryDown
+			f.Err = fmt.Errorf("the controller enforces LDAP channel binding and sees another TLS connection than this one: something on the way ends TLS, and must not: %w", err)
+			f.Detail = clip(f.Err.Error())
+		} else if m := dataCode.FindStringSubmatch(answer.Error()); m != nil {
 			if cause, known := dataCauses[m[1]]; known {
 				f.Cause = cause
 			}

@@ -42,7 +42,7 @@ type conn struct {
 // packet that opens a connection, and sends it again after a second.
 const mostDials = 8
 
-// dial connects, over TLS alone. The timeout is for all of it: the wait for a
+// dial connects, and returns when TLS is on. The timeout is for all of it: the wait for a
 // place, the connection and the handshake.
 func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -53,18 +53,34 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 	case <-ctx.Done():
 		return nil, &unreachable{fmt.Errorf("wait to connect to %s: %w", c.url, ctx.Err())}
 	}
-	dialer := &tls.Dialer{Config: c.tls}
-	raw, err := dialer.DialContext(ctx, "tcp", c.address)
+	raw, err := c.connect(ctx)
 	if err != nil {
 		return nil, &unreachable{fmt.Errorf("connect to %s: %w", c.url, err)}
 	}
 	bounded := &boundedConn{Conn: raw}
 	bounded.left.Store(mostBytes)
-	l := ldap.NewConn(bounded, true)
+	l := ldap.NewConn(bounded, !c.starts)
 	// A second hold beside the deadlines of do, for what waits inside the library.
 	l.SetTimeout(timeout + time.Second)
 	l.Start()
-	return &conn{ldap: l, net: bounded, born: time.Now()}, nil
+	fresh := &conn{ldap: l, net: bounded, born: time.Now()}
+	if !c.starts {
+		return fresh, nil
+	}
+	if err := fresh.do(ctx, timeout, func(l *ldap.Conn) error { return l.StartTLS(c.tls) }); err != nil {
+		fresh.close()
+		return nil, &unreachable{fmt.Errorf("connect to %s: StartTLS: %w", c.url, err)}
+	}
+	return fresh, nil
+}
+
+// connect opens the connection, with TLS on it where that comes first.
+func (c *controller) connect(ctx context.Context) (net.Conn, error) {
+	dialer := &net.Dialer{Resolver: c.resolver}
+	if c.starts {
+		return dialer.DialContext(ctx, "tcp", c.address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.address)
 }
 
 // do runs one operation within the timeout. What the directory answers comes

@@ -16,20 +16,24 @@ import (
 
 // controller is one domain controller.
 type controller struct {
-	url     string
-	address string // host:port
-	tls     *tls.Config
-	dials   chan struct{} // a place for each connection that is being opened
+	url      string
+	address  string // host:port
+	tls      *tls.Config
+	resolver *net.Resolver // nil for the system's
+	starts   bool          // TLS, by StartTLS
+	dials    chan struct{} // a place for each connection that is being opened
 
-	// down is until when the controller is asked last, in Unix nanoseconds.
-	down atomic.Int64
+	// down is set while the controller does not answer: until when nobody asks it
+	// whether it does again, in Unix nanoseconds.
+	down     atomic.Int64
+	reviving atomic.Bool // somebody asks it whether it answers again
 
 	mu   sync.Mutex
 	idle []*idleConn // guarded by mu; bound as the reading account, the latest last
 	shut bool        // guarded by mu; nothing is kept from then on
 }
 
-// downFor is how long a controller that did not answer is asked last.
+// downFor is how long after it did not answer a controller is asked again.
 const downFor = 30 * time.Second
 
 func newController(raw string, o *Options) (*controller, error) {
@@ -38,55 +42,82 @@ func newController(raw string, o *Options) (*controller, error) {
 		return nil, fmt.Errorf("controller: %w", err)
 	}
 	switch {
-	case u.Scheme != "ldaps":
-		// A password is sent over it: nothing but TLS from the first byte on.
-		return nil, fmt.Errorf("controller %s: only ldaps:// is allowed", u.Redacted())
+	case u.Scheme != "ldaps" && (u.Scheme != "ldap" || !o.StartTLS):
+		// A password is sent over it: nothing without TLS.
+		return nil, fmt.Errorf("controller %s: only ldaps:// is allowed, and ldap:// with StartTLS", u.Redacted())
 	case u.Hostname() == "", u.User != nil, u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
-		return nil, fmt.Errorf("controller %s: not of the form ldaps://host:port", u.Redacted())
+		return nil, fmt.Errorf("controller %s: not of the form %s://host:port", u.Redacted(), u.Scheme)
 	}
 	port := u.Port()
 	if port == "" {
-		port = "636"
+		port = map[string]string{"ldaps": "636", "ldap": "389"}[u.Scheme]
 	}
 	serverName := o.ServerName
-	if serverName == "" {
+	switch {
+	case serverName != "":
+	case o.Discover:
+		serverName = o.Domain
+	default:
 		serverName = u.Hostname()
 	}
 	return &controller{
-		url:     raw,
-		address: net.JoinHostPort(u.Hostname(), port),
-		dials:   make(chan struct{}, mostDials),
-		tls:     &tls.Config{RootCAs: o.CA, ServerName: serverName, MinVersion: tls.VersionTLS12},
+		url:      raw,
+		address:  net.JoinHostPort(u.Hostname(), port),
+		resolver: o.resolver(),
+		starts:   u.Scheme == "ldap",
+		dials:    make(chan struct{}, mostDials),
+		tls:      &tls.Config{RootCAs: o.CA, ServerName: serverName, MinVersion: tls.VersionTLS12},
 	}, nil
 }
 
 // inOrder returns the controllers as they are to be asked: the configuration's
-// order, those that did not answer lately behind the others.
-func (d *Directory) inOrder() []*controller {
-	now := d.now().UnixNano()
-	order := make([]*controller, 0, len(d.controllers))
-	var down []*controller
-	for _, c := range d.controllers {
-		if c.down.Load() > now {
-			down = append(down, c)
-		} else {
-			order = append(order, c)
-		}
+// order, or DNS's, those that did not answer when they were asked last behind the
+// others.
+func (d *Directory) inOrder(ctx context.Context) ([]*controller, error) {
+	all, err := d.controllers(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return append(order, down...)
+	now := d.now().UnixNano()
+	order := make([]*controller, 0, len(all))
+	var down []*controller
+	for _, c := range all {
+		switch until := c.down.Load(); {
+		case until == 0:
+			order = append(order, c)
+			continue
+		case until <= now:
+			d.revive(c)
+		}
+		down = append(down, c)
+	}
+	return append(order, down...), nil
+}
+
+// answers notes that a controller does.
+func (d *Directory) answers(c *controller) {
+	if c.down.Swap(0) != 0 {
+		d.log.Info("the domain controller answers again", "controller", c.url)
+	}
+}
+
+func isUnreachable(err error) bool {
+	var gone *unreachable
+	return errors.As(err, &gone)
 }
 
 // ask tries one controller after the other until one answers. An error that is
 // not *unreachable is an answer.
 func (d *Directory) ask(ctx context.Context, try func(*controller) error) error {
+	controllers, err := d.inOrder(ctx)
+	if err != nil {
+		return down(err)
+	}
 	var errs []error
-	for _, c := range d.inOrder() {
+	for _, c := range controllers {
 		err := try(c)
-		var gone *unreachable
-		if !errors.As(err, &gone) {
-			if c.down.Swap(0) != 0 {
-				d.log.Info("the domain controller answers again", "controller", c.url)
-			}
+		if !isUnreachable(err) {
+			d.answers(c)
 			return err
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -22,16 +23,23 @@ var (
 
 // Directory is one domain. It is safe for concurrent use.
 type Directory struct {
-	options     Options
-	base        string // DC=corp,DC=example,DC=com
-	controllers []*controller
-	log         *slog.Logger
-	now         func() time.Time
+	options Options
+	base    string // DC=corp,DC=example,DC=com
+	fleet   fleet
+	log     *slog.Logger
+	now     func() time.Time
 
 	readers, binds chan struct{} // a place for each connection in use
 	refused        refusal
 	throttle       *throttle.Throttle
 	lockout        lockout
+
+	closing struct {
+		mu   sync.Mutex // held where work begins, and where it ends
+		ctx  context.Context
+		end  context.CancelFunc
+		work sync.WaitGroup
+	}
 }
 
 // Open checks the options and returns the directory. It connects to nothing yet:
@@ -49,6 +57,8 @@ func Open(o Options, log *slog.Logger) (*Directory, error) {
 
 		throttle: o.Throttle,
 	}
+	d.fleet.finding = make(chan struct{}, 1)
+	d.closing.ctx, d.closing.end = context.WithCancel(context.Background())
 	if d.throttle == nil {
 		d.throttle = throttle.New()
 	}
@@ -62,7 +72,7 @@ func Open(o Options, log *slog.Logger) (*Directory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("directory: %w", err)
 		}
-		d.controllers = append(d.controllers, c)
+		d.fleet.list = append(d.fleet.list, c)
 	}
 	return d, nil
 }
@@ -73,8 +83,10 @@ func (o *Options) validate() error {
 		return fmt.Errorf("%q is not the DNS name of a domain", o.Domain)
 	case o.NetBIOS == "":
 		return errors.New("the domain's NetBIOS name is missing")
-	case len(o.Controllers) == 0:
+	case len(o.Controllers) == 0 && !o.Discover:
 		return errors.New("no controllers")
+	case len(o.Controllers) > 0 && o.Discover:
+		return errors.New("controllers are listed, and looked for")
 	case o.BindName == "" || o.BindPassword == nil:
 		return errors.New("no reading account")
 	case o.Timeout <= 0:
@@ -86,7 +98,11 @@ func (o *Options) validate() error {
 // Close closes the connections that are kept. Operations that run end by
 // themselves.
 func (d *Directory) Close() error {
-	for _, c := range d.controllers {
+	d.closing.mu.Lock()
+	d.closing.end()
+	d.closing.mu.Unlock()
+	d.closing.work.Wait()
+	for _, c := range d.known() {
 		c.shutDown()
 	}
 	return nil

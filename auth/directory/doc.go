@@ -1,11 +1,12 @@
 // Package directory asks Active Directory who somebody is: it proves a password
-// by a simple bind over LDAPS, and reads the account's state and its groups,
+// by a simple bind inside TLS, and reads the account's state and its groups,
 // nested ones included.
 //
 // Accounts are read by a reading account on a few connections that are kept;
 // each client's bind gets a connection of its own that is closed afterwards, so
 // that no operation ever runs with somebody else's rights. Controllers are asked
-// in the order of the configuration, one that did not answer last.
+// in the order of the configuration, or of DNS; one that did not answer is asked
+// last until it has answered to somebody who did not log in.
 //
 // Whatever the directory says is judged as coming from outside: answers are
 // bounded in bytes, entries and time, referrals are never followed, and what is

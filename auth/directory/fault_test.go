@@ -197,7 +197,7 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	for _, c := range d.controllers {
+	for _, c := range d.known() {
 		c.mu.Lock()
 		if len(c.idle) > mostReaders {
 			t.Errorf("%d reading connections are kept", len(c.idle))

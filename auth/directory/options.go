@@ -10,10 +10,19 @@ import (
 
 // Options say which domain to ask, where, and as whom.
 type Options struct {
-	Domain      string         // DNS name: corp.example.com
-	NetBIOS     string         // CORP
-	Controllers []string       // ldaps://dc1.corp.example.com:636, asked in this order
-	CA          *x509.CertPool // nil for the system's
+	Domain      string   // DNS name: corp.example.com
+	NetBIOS     string   // CORP
+	Controllers []string // ldaps://dc1.corp.example.com:636, asked in this order
+	// Discover has the controllers looked up in DNS instead: at NameServer, host:port,
+	// or the system's where it is empty. What DNS says is not proved by anything: their
+	// certificates must name the domain, or ServerName, which those of other hosts
+	// do not.
+	Discover   bool
+	NameServer string
+	// StartTLS allows ldap:// URLs, on which nothing is said before TLS is on; of
+	// those that are discovered it makes such.
+	StartTLS bool
+	CA       *x509.CertPool // nil for the system's
 	// ServerName is what the controllers' certificates must name, where it is
 	// not the host of the URL.
 	ServerName string

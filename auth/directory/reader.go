@@ -112,7 +112,7 @@ func (d *Directory) dialReader(ctx context.Context, c *controller) (*conn, error
 	}
 	f := bindFailure(err)
 	if f.Cause == auth.CauseDirectoryDown {
-		return nil, &unreachable{fmt.Errorf("%s: %w", c.url, err)}
+		return nil, &unreachable{fmt.Errorf("%s: %w", c.url, f.Err)}
 	}
 	return nil, d.refused.remember(secret, d.now(), f)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -155,15 +155,21 @@ func leafOf(t *tls.Config) (*x509.Certificate, error) {
 // directory probes each controller by itself: a proxy that finds one of two is
 // in order until that one is gone.
 func (r *report) directory(ctx context.Context, c *config.Config) {
-	for _, controller := range c.Directory.Controllers {
+	var controllers []string
+	err := withDirectory(ctx, c.Directory, func(ctx context.Context, d *directory.Directory) (err error) {
+		controllers, err = d.Controllers(ctx)
+		return err
+	})
+	if err != nil {
+		r.fail("directory %s: %v", c.Directory.Domain, describe(err))
+	}
+	for _, controller := range controllers {
 		o := c.Directory
-		o.Controllers = []string{controller}
-		if err := probeDirectory(ctx, o); err != nil {
-			r.fail("directory %s: %v", controller, describe(err))
-			continue
+		if o.Discover && o.ServerName == "" {
+			o.ServerName = o.Domain
 		}
-		r.ok("directory %s: answers, and %s may read", controller, o.BindName)
-		r.controllerCertificate(ctx, o, controller)
+		o.Controllers, o.Discover = []string{controller}, false
+		r.controller(ctx, &o, controller)
 	}
 	for _, account := range slices.Sorted(maps.Keys(c.Directory.Services)) {
 		terms := c.Directory.Services[account]
@@ -194,42 +200,32 @@ func (r *report) service(ctx context.Context, c *config.Config, account string, 
 	}
 }
 
-// controllerCertificate looks at what the controller shows; that it is in order
-// was seen by the probe.
-func (r *report) controllerCertificate(ctx context.Context, o directory.Options, controller string) {
-	host, port, err := net.SplitHostPort(strings.TrimPrefix(controller, "ldaps://"))
+func (r *report) controller(ctx context.Context, o *directory.Options, url string) {
+	err := withDirectory(ctx, *o, func(ctx context.Context, d *directory.Directory) error { return d.Probe(ctx) })
 	if err != nil {
-		r.fail("directory %s: %v", controller, err)
+		r.fail("directory %s: %v", url, describe(err))
 		return
 	}
-	name := o.ServerName
-	if name == "" {
-		name = host
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
-	dialer := tls.Dialer{Config: &tls.Config{RootCAs: o.CA, ServerName: name, MinVersion: tls.VersionTLS12}}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	r.ok("directory %s: answers, and %s may read", url, o.BindName)
+	err = withDirectory(ctx, *o, func(ctx context.Context, d *directory.Directory) error {
+		leaf, err := d.Certificate(ctx)
+		if err == nil {
+			r.validity("directory "+url+" certificate", leaf)
+		}
+		return err
+	})
 	if err != nil {
-		r.fail("directory %s: %v", controller, err)
-		return
-	}
-	defer conn.Close() //nolint:errcheck // nothing was sent
-	if t, ok := conn.(*tls.Conn); ok {
-		r.validity("directory "+controller+" certificate", t.ConnectionState().PeerCertificates[0])
+		r.fail("directory %s: %v", url, describe(err))
 	}
 }
 
-func probeDirectory(ctx context.Context, o directory.Options) error {
+// withDirectory opens a directory for one question.
+func withDirectory(ctx context.Context, o directory.Options, ask func(context.Context, *directory.Directory) error) error {
 	d, err := directory.Open(o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*o.Timeout)
 	defer cancel()
-	err = d.Probe(ctx)
-	if closeErr := d.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return errors.Join(ask(ctx, d), d.Close())
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/auth/directory"
 )
 
 // Diff tells what changes in meaning from one configuration to another, one
@@ -76,7 +77,9 @@ func (d *diff) directory(before, after *Config) {
 	b, a := before.Directory, after.Directory
 	of(d, "directory: domain", b.Domain, a.Domain)
 	of(d, "directory: netbios", b.NetBIOS, a.NetBIOS)
-	of(d, "directory: controllers", strings.Join(b.Controllers, ", "), strings.Join(a.Controllers, ", "))
+	of(d, "directory: controllers", controllers(&b), controllers(&a))
+	of(d, "directory: starttls", b.StartTLS, a.StartTLS)
+	of(d, "directory: dns_server", b.NameServer, a.NameServer)
 	of(d, "directory: server_name", b.ServerName, a.ServerName)
 	of(d, "directory: bind_name", b.BindName, a.BindName)
 	of(d, "directory: timeout", b.Timeout, a.Timeout)
@@ -103,6 +106,13 @@ func (d *diff) directory(before, after *Config) {
 			d.service("service "+account, &was, &is)
 		}
 	}
+}
+
+func controllers(o *directory.Options) string {
+	if o.Discover {
+		return "dns"
+	}
+	return strings.Join(o.Controllers, ", ")
 }
 
 func (d *diff) service(what string, b, a *auth.Terms) {

@@ -49,6 +49,10 @@ func TestDiff(t *testing.T) {
 			"service svc-orders: sources: 10.20.1.0/24 becomes (any)", "service svc-orders: methods: kerberos, password becomes (any)",
 			"service svc-orders: password_max_age: 365d becomes 0d",
 		}},
+		{"discovery", "controllers: [ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636]", "controllers: dns\n  dns_server: 10.0.0.2", []string{
+			"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes dns", "directory: dns_server: (none) becomes 10.0.0.2:53",
+		}},
+		{"starttls", "starttls: false", "starttls: true", []string{"directory: starttls: false becomes true"}},
 		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},
 		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
 		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -26,7 +27,9 @@ func (c *Config) readDirectory(root *object) {
 	}
 	first, _, _ := strings.Cut(d.Domain, ".")
 	d.NetBIOS = o.netbios(strings.ToUpper(first))
-	d.Controllers = o.controllers()
+	d.StartTLS = o.truth("starttls")
+	d.Controllers, d.Discover = o.controllers(d.StartTLS)
+	d.NameServer = o.nameServer(d.Discover)
 	d.CA = o.pool("ca", true)
 	d.ServerName = o.serverName()
 	d.BindName = o.needWord("bind_name", "the account that reads others, such as svc-pgcustos@corp.example.com")
@@ -76,48 +79,76 @@ func (o *object) serverName() string {
 	return s
 }
 
-const defaultLDAPS = 636
-
-func (o *object) controllers() []string {
-	v, ok := o.need("controllers", "the domain controllers, such as [ldaps://dc1.corp.example.com:636]")
+// controllers reads where the controllers are: a list, or the word dns.
+func (o *object) controllers(startTLS bool) (list []string, discover bool) {
+	v, ok := o.need("controllers", "the domain controllers, such as [ldaps://dc1.corp.example.com:636], or dns for those that DNS names")
 	if !ok {
-		return nil
+		return nil, false
+	}
+	if kind(v.node) == "a string" {
+		if s := text(v.node); s != "dns" {
+			v.errorf("%q: write a list of controllers, or dns for those that DNS names", s)
+		}
+		return nil, true
 	}
 	if v.emptyList() {
 		v.errorf("names no controller")
 	}
-	var out []string
 	for _, item := range v.words() {
-		if s, ok := item.controller(); ok {
-			out = append(out, s)
+		if s, ok := item.controller(startTLS); ok {
+			list = append(list, s)
 		}
 	}
-	return out
+	return list, false
 }
 
-func (v value) controller() (string, bool) {
+// nameServer reads which name server is asked for controllers, where that is not the
+// system's.
+func (o *object) nameServer(discover bool) string {
+	v, ok := o.get("dns_server")
+	if !ok {
+		return ""
+	}
+	s, ok := v.word()
+	if !ok {
+		return ""
+	}
+	at, err := netip.ParseAddrPort(s)
+	if a, addrErr := netip.ParseAddr(s); addrErr == nil {
+		at, err = netip.AddrPortFrom(a, 53), nil
+	}
+	switch {
+	case err != nil || at.Port() == 0:
+		v.errorf("%q is not the address of a name server: write 10.0.0.2 or 10.0.0.2:53", s)
+	case !discover:
+		v.errorf("nobody asks it: the controllers are listed. Write controllers: dns, or remove it")
+	}
+	return at.String()
+}
+
+func (v value) controller(startTLS bool) (string, bool) {
 	s := text(v.node)
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		v.errorf("%q is not the address of a controller: write ldaps://host:636", s)
 		return "", false
-	case u.Scheme == "ldap":
-		v.errorf("passwords are checked over this connection, so it has to be ldaps://%s", u.Hostname())
+	case u.Scheme == "ldap" && !startTLS:
+		v.errorf("passwords are checked over this connection, so it has to be ldaps://%s, or StartTLS: set starttls: true", u.Hostname())
 		return "", false
-	case u.Scheme != "ldaps":
+	case u.Scheme != "ldaps" && u.Scheme != "ldap":
 		v.errorf("%q is not ldaps://", s)
 		return "", false
 	}
 	port := u.Port()
 	if port == "" {
-		port = strconv.Itoa(defaultLDAPS)
+		port = map[string]string{"ldaps": "636", "ldap": "389"}[u.Scheme]
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		v.errorf("%q is not a port: from 1 to 65535", port)
 		return "", false
 	}
-	return "ldaps://" + net.JoinHostPort(u.Hostname(), port), true
+	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), port), true
 }
 
 // pool reads a file of CA certificates. Without one, where it is not required,

@@ -104,6 +104,20 @@ func (o *object) oneOf(key, otherwise string, choices ...string) string {
 	return otherwise
 }
 
+// truth reads true or false.
+func (o *object) truth(key string) bool {
+	v, ok := o.get(key)
+	if !ok {
+		return false
+	}
+	b, ok := v.node.(*ast.BoolNode)
+	if !ok {
+		v.errorf("expected true or false, got %s", kind(v.node))
+		return false
+	}
+	return b.Value
+}
+
 // integer reads a whole number between least and most.
 func (o *object) integer(key string, otherwise, least, most int) int {
 	v, ok := o.get(key)

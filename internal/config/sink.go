@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
-
 	"github.com/pgcustos/pgcustos/audit/sink/otlp"
 	"github.com/pgcustos/pgcustos/audit/sink/postgres"
 	"github.com/pgcustos/pgcustos/audit/sink/syslog"
@@ -215,16 +213,10 @@ func (c *Config) readOTLPSink(o *object, s *Sink) {
 
 // sinkTLSUnlessPlain reads tls, or plaintext: true, which is for loopback alone.
 func (o *object) sinkTLSUnlessPlain(address string) (*tls.Config, string) {
-	v, given := o.get("plaintext")
-	if !given {
+	if !o.truth("plaintext") {
 		return o.sinkTLS("")
 	}
-	if b, ok := v.node.(*ast.BoolNode); !ok {
-		v.errorf("expected true or false, got %s", kind(v.node))
-		return o.sinkTLS("")
-	} else if !b.Value {
-		return o.sinkTLS("")
-	}
+	v := o.fields["plaintext"]
 	if t, given := o.get("tls"); given {
 		t.errorf("is given beside plaintext: remove one")
 	}
