@@ -9,6 +9,7 @@ BENCHFLAGS    ?=
 AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
 ORACLE_STATEMENTS ?= 50000
+ORACLE_SEED   ?= 1
 CORPORA       ?=
 CONFORMANCE   ?= /tmp/pgcustos-conformance
 comma         := ,
@@ -58,7 +59,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 .PHONY: oracle
 oracle: tools ## compare the record with what pgAudit says of ORACLE_STATEMENTS (50000) of sqlsmith's, and of the files CORPORA
-	$(GO) test -count=1 -timeout 120m ./test/oracle -v -sqlsmith $(ORACLE_STATEMENTS) -corpora "$(CORPORA)"
+	$(GO) test -count=1 -timeout 120m ./test/oracle -v -sqlsmith $(ORACLE_STATEMENTS) -seed $(ORACLE_SEED) -corpora "$(CORPORA)"
 
 .PHONY: lint
 lint: ## run golangci-lint with .golangci.yml
