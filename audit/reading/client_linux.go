@@ -8,30 +8,28 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/peer"
 )
 
 // Tell puts a reading on record by telling the process that writes the journal.
 // ErrNobody: there is none.
 func Tell(ctx context.Context, dir string, n Notice) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
+	if _, err := os.Stat(dir); err != nil {
+		return err // a directory that is missing is not one that nobody serves
 	}
-	defer d.Close() //nolint:errcheck // it was only named
 	n.Command, n.Filter, n.Signing = clean(n.Command, maxCommand), clean(n.Filter, maxFilter), clean(n.Signing, maxFilter)
 	line, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
 	for {
-		answer, err := ask(ctx, within(d, socketName), append(line, '\n'))
+		answer, err := ask(ctx, dir, append(line, '\n'))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 			return ErrNobody
@@ -60,9 +58,8 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func ask(ctx context.Context, path string, line []byte) (string, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
+func ask(ctx context.Context, dir string, line []byte) (string, error) {
+	c, err := peer.Dial(ctx, dir, socketName)
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +99,7 @@ func Alone(ctx context.Context, o journal.Options, n Notice) error {
 	if err != nil {
 		return err
 	}
-	r, err := j.Record(n.event(readerOf(uint32(os.Getuid()), uint32(os.Getpid())), causeAlone))
+	r, err := j.Record(n.event(readerOf(peer.Self()), causeAlone))
 	if err == nil {
 		err = j.Wait(ctx, r)
 	}

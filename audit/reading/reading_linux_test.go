@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/peer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -98,7 +98,7 @@ func TestTold(t *testing.T) {
 	if len(got) != 1 || got[0].Type != audit.Reading || got[0].Command != "audit query" || got[0].Filter != "--principal=alice" || got[0].Cause != causeServed {
 		t.Fatalf("%+v", got)
 	}
-	if by := got[0].Reader; by.UID != uint32(os.Getuid()) || by.PID != uint32(os.Getpid()) || by.User != nameOf(by.UID) {
+	if by := got[0].Reader; by.UID != uint32(os.Getuid()) || by.PID != uint32(os.Getpid()) || by.User != peer.Self().User {
 		t.Errorf("%+v", by)
 	}
 	r.mu.Lock()
@@ -172,12 +172,7 @@ func TestHostile(t *testing.T) {
 // send writes bytes, ends that direction, and returns the answer.
 func send(t *testing.T, dir, text string) string {
 	t.Helper()
-	d, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close() //nolint:errcheck // it was only named
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: within(d, socketName)})
+	c, err := peer.Dial(t.Context(), dir, socketName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +221,7 @@ func TestFlood(t *testing.T) {
 func TestSilent(t *testing.T) {
 	dir := longDir(t)
 	r, s := listen(t, dir)
-	d, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close() //nolint:errcheck // it was only named
-	c, err := net.Dial("unix", within(d, socketName))
+	c, err := peer.Dial(t.Context(), dir, socketName)
 	if err != nil {
 		t.Fatal(err)
 	}

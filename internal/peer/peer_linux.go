@@ -21,19 +21,34 @@ type Peer struct {
 	Login    string // who logged in before a sudo or su, where the system keeps that
 }
 
+// UID asks the kernel for no more than the user at the other end: whoever bounds how
+// often one may come asks this first, for names may take long to look up.
+func UID(c *net.UnixConn) (uint32, error) {
+	cred, err := credentials(c)
+	if err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}
+
 // Of asks the kernel who is at the other end. What it says of the login holds while
 // the peer waits for its answer: its process is its own.
 func Of(c *net.UnixConn) (Peer, error) {
-	raw, err := c.SyscallConn()
+	cred, err := credentials(c)
 	if err != nil {
 		return Peer{}, err
 	}
+	return known(cred.Uid, uint32(max(0, cred.Pid))), nil
+}
+
+func credentials(c *net.UnixConn) (*unix.Ucred, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
 	var cred *unix.Ucred
 	controlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(controlErr, err); err != nil {
-		return Peer{}, err
-	}
-	return known(cred.Uid, uint32(max(0, cred.Pid))), nil
+	return cred, errors.Join(controlErr, err)
 }
 
 // Self is this process.
