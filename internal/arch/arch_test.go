@@ -104,7 +104,7 @@ var importers = map[string][]string{
 	"github.com/goccy/go-yaml":         {"internal/config"},
 	"github.com/prometheus":            {"internal/telemetry", "proxy", "cmd"},
 	"github.com/pires/go-proxyproto":   {"proxy/startup"},
-	"github.com/klauspost/compress":    {"audit/journal"},
+	"github.com/klauspost/compress":    {"audit/journal", "test/secrets"},
 	"filippo.io/age":                   {"audit/journal"},
 	"github.com/spf13/cobra":           {"cmd"},
 	"go.opentelemetry.io/otel":         {"internal/telemetry"},
