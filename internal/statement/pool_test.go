@@ -273,7 +273,7 @@ func TestWorkerKilledWhileIdle(t *testing.T) {
 }
 
 func TestWorkerKilledWhileBusy(t *testing.T) {
-	r, deaths := open(t, statement.Options{Workers: 1, Timeout: 20 * time.Second, MaxText: 64 << 20}, asWorker)
+	r, deaths := open(t, statement.Options{Workers: 1, Timeout: 20 * time.Second, Wait: time.Minute, MaxText: 64 << 20}, asWorker)
 	pid := workers(t)[0]
 	heavy := "SELECT 1" + strings.Repeat(", 'abc'", 1<<20)
 	answer := make(chan *statement.Judgement)
