@@ -105,7 +105,7 @@ var importers = map[string][]string{
 	"github.com/prometheus":            {"internal/telemetry", "proxy", "cmd"},
 	"github.com/pires/go-proxyproto":   {"proxy/startup"},
 	"github.com/klauspost/compress":    {"audit/journal", "test/secrets"},
-	"filippo.io/age":                   {"audit/journal"},
+	"filippo.io/age":                   {"audit/journal", "test/auditors"},
 	"github.com/spf13/cobra":           {"cmd"},
 	"go.opentelemetry.io/otel":         {"internal/telemetry"},
 	"C":                                {},

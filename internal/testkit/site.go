@@ -53,6 +53,7 @@ type SiteConfig struct {
 	BackendPort                            uint16
 	Audit                                  bool
 	SigningKey                             string // of checkpoints, a file; empty for none
+	Encryption                             string // YAML; empty for none
 	SegmentSize, Compression               string
 	MaxMessage, PreAuth                    string
 	ProxyProtocolFrom, Journal             string
