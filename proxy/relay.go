@@ -16,6 +16,10 @@ import (
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
+// messagesAtOnce bounds what a client that sends many messages at once gets done before
+// others have their turn: some hundred microseconds.
+const messagesAtOnce = 128
+
 // relayBytes hands both connections to a driver, which sees to it that the session's
 // end is recorded. It may return long before that: the goroutine is free to end.
 func (c *session) relayBytes() {
@@ -28,7 +32,7 @@ func (c *session) relayBytes() {
 	}
 	c.machine = relay.New(relay.Options{
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
-		Incident: newIncident, MaxMessage: c.policy.MaxMessage, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(), Began: s.now(),
+		Incident: newIncident, MaxMessage: c.policy.MaxMessage, AtOnce: messagesAtOnce, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(), Began: s.now(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,

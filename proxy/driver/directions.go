@@ -100,7 +100,7 @@ func (r *Relay) carryOut(buf *buffer, out *relay.Output, n int, next relay.Next)
 func (r *Relay) goOn(buf *buffer, out *relay.Output, n int, next relay.Next) (p part, ended, more bool) {
 	buf.take(n)
 	switch next {
-	case relay.JudgeText:
+	case relay.JudgeText, relay.Again:
 	case relay.Spool:
 		p, ended = r.spool(buf, out)
 	case relay.More:

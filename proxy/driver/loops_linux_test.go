@@ -309,3 +309,21 @@ func TestEndAtOnce(t *testing.T) {
 		t.Cleanup(func() { e.ended(t, Ended) })
 	}
 }
+
+// TestPipelinesTakeTurns: what a client sends at once is taken a few messages at a
+// time, by either driver, and none is lost.
+func TestPipelinesTakeTurns(t *testing.T) {
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.startWith(t, func(m *relay.Options, _ *Options) { m.AtOnce = 3 })
+			const n = 500
+			send(t, e.client, bytes.Repeat(query, n))
+			if got := receive(t, e.backend, n*len(query)); !bytes.Equal(got, bytes.Repeat(query, n)) {
+				t.Error("the backend got something else")
+			}
+			send(t, e.backend, bytes.Repeat(answer, n))
+			receive(t, e.client, n*len(answer))
+			e.exchange(t)
+		})
+	}
+}

@@ -20,6 +20,7 @@ type session struct {
 	ends [2]end
 
 	fresh   bool // the client's buffer holds what the machine has not seen
+	sated   bool // others have their turn first
 	full    bool // the backend has to answer before the machine takes more
 	stepped bool // the errand has the machine
 	queued  bool // in loop.ready
@@ -153,9 +154,10 @@ const readsAtOnce = 4
 
 // work does what there is to do for the session.
 func (s *session) work() {
+	s.sated = false
 	for range readsAtOnce {
 		backend, client := s.turnBackend(), s.turnClient()
-		if !backend && !client {
+		if !backend && !client || s.sated {
 			break
 		}
 	}
@@ -290,6 +292,8 @@ func (s *session) goOn(n int, next relay.Next) {
 		buf.want(min(s.opt.Machine.Want(), s.opt.MaxMessage))
 	case relay.JudgeText:
 		s.fresh = true
+	case relay.Again:
+		s.fresh, s.sated = true, true
 	case relay.Full:
 		s.full = true
 	case relay.Terminated:

@@ -15,6 +15,7 @@ type Next uint8
 // What Client asks of its driver, once the output is written.
 const (
 	More       Next = iota // more bytes: Want says how many at least
+	Again                  // nothing: Options.AtOnce was reached, and others may want their turn
 	JudgeText              // Text is to be judged; the answer goes to Judged
 	Spool                  // the message that comes next is to be kept until it is there whole; then Spooled
 	Full                   // too much is outstanding: the backend has to answer first
@@ -47,6 +48,7 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	pos, run := 0, 0 // in[run:pos] is to be forwarded
+	taken := 0
 	next = More
 	for pos < len(in) {
 		if m.client.dead {
@@ -57,6 +59,10 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 			pos, run = m.body(in, pos, run, out)
 			continue
 		}
+		if taken == m.opt.AtOnce && taken > 0 {
+			next = Again
+			break
+		}
 		size, act, wait, ok := m.message(now, in[pos:], out)
 		if !ok {
 			next = wait
@@ -64,7 +70,9 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 		}
 		have := min(size, len(in)-pos)
 		m.client.left, m.client.drop = size-have, act != pass
-		m.client.copies = in[pos] == pgwire.CopyData
+		if m.client.copies = in[pos] == pgwire.CopyData; !m.client.copies {
+			taken++
+		}
 		m.client.binds = in[pos] == pgwire.Bind && m.capture.open
 		switch act {
 		case pass:

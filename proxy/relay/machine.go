@@ -24,6 +24,9 @@ type Options struct {
 	Incident func() string
 	// MaxMessage bounds a message that is judged, header included, in bytes.
 	MaxMessage int
+	// AtOnce bounds how many messages one call of Client takes, but for data of a
+	// COPY: each may have a record, and others wait meanwhile. 0: there is no bound.
+	AtOnce int
 	// Spool makes a file for parameters that are too large for memory; nil for one
 	// in the system's directory for temporary files.
 	Spool func() (parameters.Spool, error)

@@ -445,3 +445,17 @@ func TestTooManyStatementsAreRefused(t *testing.T) {
 	}
 	h.settledAll()
 }
+
+// TestAtOnce: a call takes as many messages as it may, and any number of data.
+func TestAtOnce(t *testing.T) {
+	h := newHarness(t)
+	h.m.opt.AtOnce = 2
+	in := bytes.Join([][]byte{query("SELECT 1"), query("SELECT 2"), query("SELECT 3")}, nil)
+	n, next := h.m.Client(1, in, &h.out)
+	if n != len(in)*2/3 || next != Again {
+		t.Errorf("%d bytes of %d, then %d", n, len(in), next)
+	}
+	if n, next = h.m.Client(1, in[n:], &h.out); n != len(in)/3 || next != More {
+		t.Errorf("then %d bytes, and %d", n, next)
+	}
+}
