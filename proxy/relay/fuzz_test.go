@@ -25,6 +25,7 @@ func play(h *harness, in []byte, size int) (forwarded []byte) {
 			case JudgeText:
 				text, encoding := h.m.Text()
 				h.m.Judged(h.judge.Judge(context.Background(), text, encoding))
+			case Again:
 			case More:
 				return taken
 			case Full, Broken, Adrift, Terminated, Spool:
@@ -47,6 +48,7 @@ func FuzzClient(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		size = 1 + max(size, -size)%64
 		whole, pieces := newHarness(t), newHarness(t)
+		pieces.m.opt.AtOnce = 1 + size%3
 		sent := play(whole, in, len(in)+1)
 		if again := play(pieces, in, size); !bytes.Equal(sent, again) {
 			t.Fatalf("whole %q, in pieces of %d %q", sent, size, again)

@@ -222,6 +222,7 @@ func (h *harness) client(parts ...[]byte) []byte {
 		case JudgeText:
 			text, encoding := h.m.Text()
 			h.m.Judged(h.judge.Judge(context.Background(), text, encoding))
+		case Again:
 		case More, Terminated:
 			return sent
 		case Full, Broken, Adrift, Spool:
