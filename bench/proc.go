@@ -52,17 +52,18 @@ func (t *target) cpu() (spent, error) {
 	return sum, nil
 }
 
-// resident returns the memory of a process that is in RAM, in bytes.
+// resident returns the memory of a process's own that is in RAM, in bytes: mapped files
+// are the kernel's cache, and those of the journal come and go.
 func resident(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
 			kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb * 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	return 0, fmt.Errorf("process %d has no RssAnon", pid)
 }
