@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,5 +109,18 @@ func TestShow(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "performance", plot+".svg")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestGateNeedsAMeasurement: what is nothing, less or no number was not measured.
+func TestGateNeedsAMeasurement(t *testing.T) {
+	g := gate{most: 0.9}
+	for value, want := range map[float64]bool{0.5: true, 0.9: true, 0.91: false, 0: false, -6.7: false, math.Inf(1): false} {
+		if g.holds(value) != want {
+			t.Errorf("%v: %t", value, !want)
+		}
+	}
+	if g.holds(math.NaN()) {
+		t.Error("what is no number holds")
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // messagesAtOnce bounds what a client that sends many messages at once gets done before
-// others have their turn: some hundred microseconds.
+// others have their turn.
 const messagesAtOnce = 128
 
 // relayBytes hands both connections to a driver, which sees to it that the session's
