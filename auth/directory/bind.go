@@ -16,33 +16,31 @@ import (
 // mostBinds bounds the binds of clients at once.
 const mostBinds = 32
 
-// bind proves a password on a connection of its own. The error is *auth.Failure.
-// Lost is how many controllers were sent the password and did not answer.
+// bind proves a password, on a connection that carries nothing but binds. The
+// error is *auth.Failure. Lost is how often the password was sent and not answered.
 func (d *Directory) bind(ctx context.Context, dn, password string) (lost int, err error) {
 	if err := acquire(ctx, d.binds, d.options.Timeout); err != nil {
 		return 0, err
 	}
 	defer func() { <-d.binds }()
 	err = d.ask(ctx, func(c *controller) error {
-		fresh, err := dial(ctx, c, d.options.Timeout)
-		if err != nil {
-			return err
-		}
-		defer fresh.close()
-		err = fresh.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
-		var gone *unreachable
-		if errors.As(err, &gone) {
-			lost++
-			return err
-		}
-		if err == nil {
-			return nil
-		}
-		f := bindFailure(err)
-		if f.Cause != auth.CauseDirectoryDown {
-			return f
-		}
-		return &unreachable{fmt.Errorf("%s: %w", c.url, f.Err)}
+		open := func() (*conn, error) { return dial(ctx, c, d.options.Timeout) }
+		return c.binders.with(ctx, open, func(b *conn) error {
+			err := b.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
+			if err == nil {
+				return nil
+			}
+			if isUnreachable(err) {
+				lost++
+				return err
+			}
+			f := bindFailure(err)
+			if f.Cause != auth.CauseDirectoryDown {
+				return f
+			}
+			b.spent = true
+			return &unreachable{fmt.Errorf("%s: %w", c.url, f.Err)}
+		})
 	})
 	return lost, err
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -35,6 +36,8 @@ type conn struct {
 	born time.Time
 	// broken is set when the stream can no longer be trusted.
 	broken bool
+	// spent is set when it is not to be kept, though it answers.
+	spent bool
 }
 
 // mostDials bounds the connections that are being opened to one controller at
@@ -57,7 +60,7 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 	if err != nil {
 		return nil, &unreachable{fmt.Errorf("connect to %s: %w", c.url, err)}
 	}
-	bounded := &boundedConn{Conn: raw}
+	bounded := &boundedConn{Conn: raw, reader: bufio.NewReader(raw)}
 	bounded.left.Store(mostBytes)
 	l := ldap.NewConn(bounded, !c.starts)
 	// A second hold beside the deadlines of do, for what waits inside the library.
@@ -141,7 +144,8 @@ func (c *conn) close() {
 // why reading ended, which the library turns into a mere text.
 type boundedConn struct {
 	net.Conn
-	left atomic.Int64 // bytes that the operation may still read
+	reader *bufio.Reader // the library reads its messages byte by byte
+	left   atomic.Int64  // bytes that the operation may still read
 
 	mu    sync.Mutex
 	cause error // guarded by mu
@@ -151,7 +155,7 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	if c.left.Load() <= 0 {
 		return 0, c.fail(errTooLong)
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.reader.Read(p)
 	c.left.Add(-int64(n))
 	if err != nil {
 		return n, c.fail(err)

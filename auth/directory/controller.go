@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,9 +27,14 @@ type controller struct {
 	down     atomic.Int64
 	reviving atomic.Bool // somebody asks it whether it answers again
 
-	mu   sync.Mutex
-	idle []*idleConn // guarded by mu; bound as the reading account, the latest last
-	shut bool        // guarded by mu; nothing is kept from then on
+	readers pool // bound as the reading account
+	binders pool // for nothing but binds: whoever was bound last holds them
+}
+
+// shutDown closes what is kept, and keeps nothing more.
+func (c *controller) shutDown() {
+	c.readers.shutDown()
+	c.binders.shutDown()
 }
 
 // downFor is how long after it did not answer a controller is asked again.

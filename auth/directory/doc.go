@@ -2,9 +2,9 @@
 // by a simple bind inside TLS, and reads the account's state and its groups,
 // nested ones included.
 //
-// Accounts are read by a reading account on a few connections that are kept;
-// each client's bind gets a connection of its own that is closed afterwards, so
-// that no operation ever runs with somebody else's rights. Controllers are asked
+// Accounts are read by a reading account on a few connections that are kept, and
+// clients are bound on others, which carry nothing but binds: no operation ever
+// runs with somebody else's rights. Controllers are asked
 // in the order of the configuration, or of DNS; one that did not answer is asked
 // last until it has answered to somebody who did not log in.
 //

@@ -198,11 +198,13 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	for _, c := range d.known() {
-		c.mu.Lock()
-		if len(c.idle) > mostReaders {
-			t.Errorf("%d reading connections are kept", len(c.idle))
+		for p, most := range map[*pool]int{&c.readers: mostReaders, &c.binders: mostBinds} {
+			p.mu.Lock()
+			if len(p.idle) > most {
+				t.Errorf("%d connections are kept, of %d at most", len(p.idle), most)
+			}
+			p.mu.Unlock()
 		}
-		c.mu.Unlock()
 	}
 }
 

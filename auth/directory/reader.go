@@ -11,23 +11,9 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 )
 
-const (
-	// mostReaders bounds the reading connections in use at once, over all
-	// controllers: a read takes some 10 ms.
-	mostReaders = 8
-	// idleFor is how long a reading connection is kept unused, below the 15
-	// minutes after which a controller ends it (MaxConnIdleTime).
-	idleFor = 2 * time.Minute
-	// longestLife bounds a reading connection's age, so that a changed password or
-	// a disabled reading account does not go unnoticed.
-	longestLife = 15 * time.Minute
-)
-
-// idleConn is a reading connection that waits to be used.
-type idleConn struct {
-	*conn
-	expiry *time.Timer
-}
+// mostReaders bounds the reading connections in use at once, over all
+// controllers: a read takes some 10 ms.
+const mostReaders = 8
 
 // read gives a reading connection to a function, which returns what the
 // directory said. A connection that ended while it was idle is replaced.
@@ -41,25 +27,7 @@ func (d *Directory) read(ctx context.Context, use func(*conn) error) error {
 
 // readAt is read at one controller, for who holds a place.
 func (d *Directory) readAt(ctx context.Context, c *controller, use func(*conn) error) error {
-	for {
-		reader, kept := c.takeIdle()
-		if !kept {
-			var err error
-			if reader, err = d.dialReader(ctx, c); err != nil {
-				return err
-			}
-		}
-		err := use(reader)
-		if !reader.broken && !reader.ldap.IsClosing() {
-			c.putIdle(reader)
-			return err
-		}
-		stale := kept && !reader.timedOut() && ctx.Err() == nil
-		reader.close()
-		if !stale {
-			return err
-		}
-	}
+	return c.readers.with(ctx, func() (*conn, error) { return d.dialReader(ctx, c) }, use)
 }
 
 // acquire takes a place in a bounded number of them. It waits for twice the
@@ -115,58 +83,4 @@ func (d *Directory) dialReader(ctx context.Context, c *controller) (*conn, error
 		return nil, &unreachable{fmt.Errorf("%s: %w", c.url, f.Err)}
 	}
 	return nil, d.refused.remember(secret, d.now(), f)
-}
-
-// takeIdle returns the connection that was used last, if there is one.
-func (c *controller) takeIdle() (*conn, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.idle) > 0 {
-		last := len(c.idle) - 1
-		i := c.idle[last]
-		c.idle = c.idle[:last]
-		i.expiry.Stop()
-		if !i.ldap.IsClosing() {
-			return i.conn, true
-		}
-		i.close()
-	}
-	return nil, false
-}
-
-// putIdle keeps a connection for the next one who reads.
-func (c *controller) putIdle(reader *conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.shut || time.Since(reader.born) > longestLife {
-		reader.close()
-		return
-	}
-	i := &idleConn{conn: reader}
-	i.expiry = time.AfterFunc(idleFor, func() { c.expire(i) })
-	c.idle = append(c.idle, i)
-}
-
-// expire closes a connection that nobody wanted for idleFor.
-func (c *controller) expire(i *idleConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for k, other := range c.idle {
-		if other == i {
-			c.idle = append(c.idle[:k], c.idle[k+1:]...)
-			i.close()
-			return
-		}
-	}
-}
-
-func (c *controller) shutDown() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shut = true
-	for _, i := range c.idle {
-		i.expiry.Stop()
-		i.close()
-	}
-	c.idle = nil
 }
