@@ -104,6 +104,8 @@ var importers = map[string][]string{
 	"github.com/goccy/go-yaml":         {"internal/config"},
 	"github.com/prometheus":            {"internal/telemetry", "proxy", "cmd"},
 	"github.com/pires/go-proxyproto":   {"proxy/startup"},
+	"github.com/xdg-go/scram":          {"proxy/backend"},
+	"github.com/xdg-go/stringprep":     {"proxy/backend"},
 	"github.com/klauspost/compress":    {"audit/journal", "test/secrets"},
 	"filippo.io/age":                   {"audit/journal", "test/auditors"},
 	"github.com/spf13/cobra":           {"cmd"},

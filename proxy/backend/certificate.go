@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcustos/pgcustos/auth"
 )
 
 // certificates is a Credential that is made at log-in: a client certificate for
@@ -39,18 +41,18 @@ func newCertificates(a *Authority, grace time.Duration) *certificates {
 
 // apply implements Credential. The server has to ask for the certificate, and for
 // nothing else.
-func (s *certificates) apply(c *pgconn.Config, login *Login) error {
+func (s *certificates) apply(c *pgconn.Config, login *Login) (*auth.Secret, error) {
 	certificate, err := s.get(login)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	show := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	c.TLSConfig.GetClientCertificate = show
 	for _, f := range c.Fallbacks {
 		f.TLSConfig.GetClientCertificate = show
 	}
-	c.RequireAuth, c.SSLCertMode = "none", "require"
-	return nil
+	c.SSLCertMode = "require"
+	return nil, nil
 }
 
 // get returns the certificate for a log-in, made if there is none in use.

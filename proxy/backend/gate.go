@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 
+	"github.com/jackc/pgx/v5/pgproto3"
+
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
 
@@ -15,6 +17,7 @@ import (
 const (
 	maxLoginMessage = 1 << 20
 	maxGreeting     = 4 << 20
+	maxQuestion     = 64 << 10 // of an AuthenticationRequest
 )
 
 // errLoginMessage says that a server claims an impossible message.
@@ -25,15 +28,21 @@ var errLoginMessage = errors.New("a message of the log-in has an impossible leng
 // and keeps the messages that the client is to see as the server sent them:
 // parameters and notices.
 //
+// Where the role has a password, it answers the server's questions for it and
+// gives pgconn the AuthenticationOk alone: pgconn would derive the keys anew each
+// time.
+//
 // Behind a ReadyForQuery it holds every reader back until something is written:
 // where a write takes long, pgconn begins to read in the background, and does not
 // end that with the log-in. What came next would be lost to it.
 type gate struct {
 	net.Conn
-	head  [pgwire.HeaderSize]byte
-	n     int // bytes of head that have come
-	given int // of those, how many were passed on
-	left  int // bytes of the body that are still to come
+	proof *proof // nil where a certificate is shown
+
+	head  [pgwire.HeaderSize + 4]byte // of an AuthenticationRequest with its kind
+	n     int                         // bytes of head that have come
+	given int                         // of those, how many were passed on
+	left  int                         // bytes of the body that are still to come
 	keep  bool
 	done  bool // the first ReadyForQuery has come
 
@@ -116,28 +125,69 @@ func (g *gate) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// next reads the header of the next message.
+// next reads the header of the next message that is pgconn's.
 func (g *gate) next() error {
-	if err := g.await(); err != nil {
-		return err
+	for {
+		if err := g.await(); err != nil {
+			return err
+		}
+		if err := g.header(); err != nil {
+			return err
+		}
+		if g.proof == nil || g.head[0] != pgwire.Authentication {
+			return nil
+		}
+		if answered, err := g.authenticate(); err != nil || !answered {
+			return err
+		}
 	}
+}
+
+func (g *gate) header() error {
 	g.n, g.given, g.keep = 0, 0, false
-	if _, err := io.ReadFull(g.Conn, g.head[:]); err != nil {
+	if _, err := io.ReadFull(g.Conn, g.head[:pgwire.HeaderSize]); err != nil {
 		return err
 	}
 	size := binary.BigEndian.Uint32(g.head[1:])
 	if size < 4 || size > maxLoginMessage || len(g.greeting) > maxGreeting {
 		return errLoginMessage
 	}
-	g.n, g.left = len(g.head), int(size)-4
+	g.n, g.left = pgwire.HeaderSize, int(size)-4
 	switch g.head[0] {
 	case pgwire.ReadyForQuery:
 		g.done = true
 		g.rest()
 	case pgwire.ParameterStatus, pgwire.NoticeResponse, pgwire.NotificationResponse:
 		if g.keep = !g.done; g.keep {
-			g.greeting = append(g.greeting, g.head[:]...)
+			g.greeting = append(g.greeting, g.head[:pgwire.HeaderSize]...)
 		}
 	}
 	return nil
+}
+
+// authenticate answers an AuthenticationRequest whose header has been read. An
+// AuthenticationOk behind a proof is left for pgconn.
+func (g *gate) authenticate() (answered bool, err error) {
+	if g.left < 4 || g.left > maxQuestion {
+		return false, errLoginMessage
+	}
+	body := make([]byte, g.left)
+	if _, err := io.ReadFull(g.Conn, body); err != nil {
+		return false, err
+	}
+	g.left = 0
+	if binary.BigEndian.Uint32(body) == pgproto3.AuthTypeOk {
+		if !g.proof.proven || len(body) != 4 {
+			return false, errNotAsked
+		}
+		g.n += copy(g.head[pgwire.HeaderSize:], body)
+		return false, nil
+	}
+	g.n = 0
+	answer, err := g.proof.answer(g.Conn, body)
+	if err != nil || answer == nil {
+		return true, err
+	}
+	_, err = g.Conn.Write(answer)
+	return true, err
 }

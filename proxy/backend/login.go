@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/xdg-go/scram"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/handover"
@@ -19,7 +20,8 @@ import (
 type Backend struct {
 	opt          Options
 	template     *pgconn.Config
-	certificates *certificates // nil where roles log in with a password
+	certificates *certificates         // nil where roles log in with a password
+	keys         map[string]*scramKeys // by role, where they do
 }
 
 // Login says as whom, and with what, a session begins.
@@ -48,7 +50,10 @@ func Open(opt Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: unset the PG* environment variables of the proxy: %w", opt.Name, err)
 	}
-	b := &Backend{opt: opt, template: template}
+	b := &Backend{opt: opt, template: template, keys: make(map[string]*scramKeys, len(opt.Credentials))}
+	for role := range opt.Credentials {
+		b.keys[role] = &scramKeys{}
+	}
 	if opt.Authority != nil {
 		b.certificates = newCertificates(opt.Authority, opt.ConnectTimeout)
 	}
@@ -96,13 +101,16 @@ func (b *Backend) Certificate(login Login) (*tls.Certificate, error) {
 func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opt.ConnectTimeout)
 	defer cancel()
-	config, err := b.config(login)
+	config, client, err := b.config(login)
 	if err != nil {
 		return nil, failure(err)
 	}
 	var last *gate
 	config.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
 		last = newGate(conn)
+		if client != nil {
+			last.proof = &proof{client: client}
+		}
 		return last, nil
 	}
 	pc, err := pgconn.ConnectConfig(ctx, config)
@@ -115,7 +123,7 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 		return nil, failure(err)
 	}
 	last.shut()
-	hc.Conn, hc.Frontend, hc.Config.Password = last.Conn, nil, ""
+	hc.Conn, hc.Frontend = last.Conn, nil
 	hc.Config.SSLCertMode = "disable" // a cancel needs no certificate, and by then it may have ended
 	if err := hc.Conn.SetDeadline(time.Time{}); err != nil {
 		return nil, failure(err)
@@ -123,11 +131,12 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 	return &Conn{Conn: last.Conn, Greeting: last.greeting, Parameters: hc.ParameterStatuses, PID: hc.PID, hijacked: hc}, nil
 }
 
-// config makes pgconn's configuration, field by field.
-func (b *Backend) config(login Login) (*pgconn.Config, error) {
+// config makes pgconn's configuration, field by field. What proves a password, where
+// the role has one, is the gate's: pgconn sees a server that asks for nothing.
+func (b *Backend) config(login Login) (*pgconn.Config, *scram.Client, error) {
 	credential, err := b.credential(login.Role)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := b.template.Copy()
 	first := b.opt.Hosts[0]
@@ -153,7 +162,14 @@ func (b *Backend) config(login Login) (*pgconn.Config, error) {
 		return handover.New(conn), nil
 	}
 	c.LookupFunc = (&net.Resolver{}).LookupHost
-	return c, credential.apply(c, &login)
+	c.Password, c.RequireAuth = "", "none"
+	password, err := credential.apply(c, &login)
+	if err != nil || password == nil {
+		return c, nil, err
+	}
+	defer password.Wipe()
+	client, err := b.keys[login.Role].of(password.Reveal())
+	return c, client, err
 }
 
 // tls returns the verify-full configuration for a host; nil for a Unix socket,
