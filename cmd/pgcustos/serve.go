@@ -86,6 +86,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
 	if err := harden(); err != nil {
 		return err
 	}
+	collectSeldom()
 	// From here on a signal is ours to answer.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
