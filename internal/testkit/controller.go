@@ -19,11 +19,13 @@ type Options struct {
 	CA *CA
 	// Certificate is shown instead of one that is in order.
 	Certificate *Certificate
+	// Other makes it a controller of OTHER.EXAMPLE instead, a domain of its own.
+	Other bool
 	// Detached lets the controller outlive the program that started it.
 	Detached bool
 }
 
-// Controller is a running domain controller of CORP.EXAMPLE.COM, a copy of its
+// Controller is a running domain controller of CORP.EXAMPLE.COM, or OTHER.EXAMPLE, a copy of its
 // own of the seeded directory. Copies have the same SIDs and GUIDs, but nothing
 // replicates between them.
 type Controller struct {
@@ -34,6 +36,7 @@ type Controller struct {
 	CAFile string // PEM
 
 	options   Options
+	names     names
 	temporary bool
 	process   *process
 }
@@ -47,7 +50,11 @@ const startTimeout = 60 * time.Second
 func StartController(ctx context.Context, dir string, options Options) (*Controller, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
-	packed, err := image(ctx)
+	n := corp
+	if options.Other {
+		n = other
+	}
+	packed, err := image(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +62,7 @@ func StartController(ctx context.Context, dir string, options Options) (*Control
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{Dir: dir, options: options, temporary: temporary, CA: options.CA}
+	c := &Controller{Dir: dir, options: options, names: n, temporary: temporary, CA: options.CA}
 	if err := c.start(ctx, packed); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a domain controller: %w", err), c.Stop())
 	}
@@ -86,7 +93,7 @@ func (c *Controller) start(ctx context.Context, packed string) error {
 func (c *Controller) writeCertificates() error {
 	var err error
 	if c.CA == nil {
-		if c.CA, err = NewCA("CORP test CA"); err != nil {
+		if c.CA, err = NewCA(c.names.NetBIOS + " test CA"); err != nil {
 			return err
 		}
 	}
@@ -95,7 +102,7 @@ func (c *Controller) writeCertificates() error {
 	}
 	cert := c.options.Certificate
 	if cert == nil {
-		cert, err = c.CA.Issue(Leaf{CommonName: ControllerName, Names: []string{ControllerName}, Addresses: []netip.Addr{c.Addr}})
+		cert, err = c.CA.Issue(Leaf{CommonName: c.names.Controller, Names: []string{c.names.Controller}, Addresses: []netip.Addr{c.Addr}})
 		if err != nil {
 			return err
 		}
@@ -126,7 +133,7 @@ tls cafile = %[4]s/ca.crt
 private dir = %[4]s/private
 state directory = %[4]s/state
 log level = 1
-`, Realm, NetBIOS, c.Addr, c.Dir)
+`, c.names.Realm, c.names.NetBIOS, c.Addr, c.Dir)
 	// With a bare address instead of one with /8, samba runs and listens nowhere.
 	for option, name := range map[string]string{
 		"cache directory":            "cache",

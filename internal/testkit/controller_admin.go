@@ -24,7 +24,7 @@ const (
 )
 
 // administrator is the bind name of the domain's administrator.
-const administrator = "Administrator@" + Domain
+func (c *Controller) administrator() string { return "Administrator@" + c.names.Domain }
 
 // Disable disables an account.
 func (c *Controller) Disable(ctx context.Context, account string) error {
@@ -77,8 +77,8 @@ func (c *Controller) Delete(ctx context.Context, account string) error {
 // CreateUser makes a person in good order, with the UPN that goes with the
 // account's name.
 func (c *Controller) CreateUser(ctx context.Context, account, password string, groups ...string) error {
-	err := c.modify(ctx, ldif("dn", "CN="+escapeDN(account)+",OU="+ouPeople+","+BaseDN, "changetype", "add",
-		"objectClass", "user", "sAMAccountName", account, "userPrincipalName", account+"@"+Domain,
+	err := c.modify(ctx, ldif("dn", "CN="+escapeDN(account)+",OU="+ouPeople+","+c.names.BaseDN, "changetype", "add",
+		"objectClass", "user", "sAMAccountName", account, "userPrincipalName", account+"@"+c.names.Domain,
 		"unicodePwd", unicodePassword(password), "userAccountControl", strconv.Itoa(normalAccount)))
 	for _, group := range groups {
 		if err != nil {
@@ -93,8 +93,8 @@ func (c *Controller) CreateUser(ctx context.Context, account, password string, g
 func (c *Controller) CreateUsers(ctx context.Context, password string, accounts []string) error {
 	var records strings.Builder
 	for _, account := range accounts {
-		records.WriteString(ldif("dn", "CN="+escapeDN(account)+",OU="+ouPeople+","+BaseDN, "changetype", "add",
-			"objectClass", "user", "sAMAccountName", account, "userPrincipalName", account+"@"+Domain,
+		records.WriteString(ldif("dn", "CN="+escapeDN(account)+",OU="+ouPeople+","+c.names.BaseDN, "changetype", "add",
+			"objectClass", "user", "sAMAccountName", account, "userPrincipalName", account+"@"+c.names.Domain,
 			"unicodePwd", unicodePassword(password), "userAccountControl", strconv.Itoa(normalAccount)) + "\n")
 	}
 	return c.modify(ctx, records.String())
@@ -108,14 +108,14 @@ func (c *Controller) AddAllToGroup(ctx context.Context, accounts []string, group
 	}
 	record := ldif("dn", groupDN, "changetype", "modify", "add", "member")
 	for _, account := range accounts {
-		record += ldif("member", "CN="+escapeDN(account)+",OU="+ouPeople+","+BaseDN)
+		record += ldif("member", "CN="+escapeDN(account)+",OU="+ouPeople+","+c.names.BaseDN)
 	}
 	return c.modify(ctx, record)
 }
 
 // CreateGroup makes a global security group.
 func (c *Controller) CreateGroup(ctx context.Context, name string) error {
-	return c.modify(ctx, ldif("dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+BaseDN, "changetype", "add",
+	return c.modify(ctx, ldif("dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+c.names.BaseDN, "changetype", "add",
 		"objectClass", "group", "sAMAccountName", name))
 }
 
@@ -132,7 +132,7 @@ func (c *Controller) Rename(ctx context.Context, account, name string) error {
 	if err := c.replace(ctx, account, "sAMAccountName", name); err != nil {
 		return err
 	}
-	return c.replace(ctx, name, "userPrincipalName", name+"@"+Domain)
+	return c.replace(ctx, name, "userPrincipalName", name+"@"+c.names.Domain)
 }
 
 // SetAttribute replaces an attribute of an account or group by one value.
@@ -142,12 +142,12 @@ func (c *Controller) SetAttribute(ctx context.Context, account, attribute, value
 
 // SetDomainAttribute replaces an attribute of the domain itself.
 func (c *Controller) SetDomainAttribute(ctx context.Context, attribute, value string) error {
-	return c.modify(ctx, ldif("dn", BaseDN, "changetype", "modify", "replace", attribute, attribute, value))
+	return c.modify(ctx, ldif("dn", c.names.BaseDN, "changetype", "modify", "replace", attribute, attribute, value))
 }
 
 // Attributes reads attributes of an account or group that have one value, as text.
 func (c *Controller) Attributes(ctx context.Context, account string, attributes ...string) (map[string]string, error) {
-	lines, err := c.lines(ctx, BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", attributes...)
+	lines, err := c.lines(ctx, c.names.BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", attributes...)
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +160,61 @@ func (c *Controller) Attributes(ctx context.Context, account string, attributes 
 	return values, nil
 }
 
+// SID returns the SID of an account or group, of the domain itself for an empty name.
+func (c *Controller) SID(ctx context.Context, account string) (string, error) {
+	scope, filter := "sub", "(sAMAccountName="+escapeFilter(account)+")"
+	if account == "" {
+		scope, filter = "base", "(objectClass=*)"
+	}
+	lines, err := c.lines(ctx, c.names.BaseDN, scope, filter, "objectSid")
+	if err != nil {
+		return "", err
+	}
+	for _, line := range lines {
+		if encoded, found := strings.CutPrefix(line, "objectSid:: "); found {
+			b, err := base64.StdEncoding.DecodeString(encoded)
+			if err != nil || len(b) < 8 || len(b) != 8+4*int(b[1]) {
+				return "", fmt.Errorf("not a SID: %q", encoded)
+			}
+			s := fmt.Sprintf("S-%d-%d", b[0], b[7])
+			for b = b[8:]; len(b) > 0; b = b[4:] {
+				s += "-" + strconv.FormatUint(uint64(binary.LittleEndian.Uint32(b)), 10)
+			}
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("%q has no SID", account)
+}
+
+// CreateLocalGroup makes a domain-local security group, which strangers may be in.
+func (c *Controller) CreateLocalGroup(ctx context.Context, name string) error {
+	const local = -2147483644 // GROUP_TYPE_RESOURCE_GROUP, security enabled
+	return c.modify(ctx, ldif("dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+c.names.BaseDN, "changetype", "add",
+		"objectClass", "group", "sAMAccountName", name, "groupType", strconv.Itoa(local)))
+}
+
+// AddStranger makes an account or group of another domain a member of a group, by its
+// SID: the controller makes a foreignSecurityPrincipal of it.
+func (c *Controller) AddStranger(ctx context.Context, sid, group string) error {
+	return c.stranger(ctx, "add", "<SID="+sid+">", group)
+}
+
+// RemoveStranger ends that.
+func (c *Controller) RemoveStranger(ctx context.Context, sid, group string) error {
+	return c.stranger(ctx, "delete", "CN="+sid+",CN=ForeignSecurityPrincipals,"+c.names.BaseDN, group)
+}
+
+func (c *Controller) stranger(ctx context.Context, how, member, group string) error {
+	groupDN, err := c.DN(ctx, group)
+	if err != nil {
+		return err
+	}
+	return c.modify(ctx, ldif("dn", groupDN, "changetype", "modify", how, "member", "member", member))
+}
+
 // DN returns the distinguished name of the account or group.
 func (c *Controller) DN(ctx context.Context, account string) (string, error) {
-	dns, err := c.search(ctx, BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", "1.1")
+	dns, err := c.search(ctx, c.names.BaseDN, "sub", "(sAMAccountName="+escapeFilter(account)+")", "1.1")
 	if err != nil {
 		return "", err
 	}
@@ -259,7 +311,7 @@ func (c *Controller) tool(ctx context.Context, name string, args ...string) (*ex
 	if err != nil {
 		return nil, err
 	}
-	args = append([]string{"-H", c.URL, "-x", "-D", administrator, "-w", AdministratorPassword, "-o", "nettimeout=10"}, args...)
+	args = append([]string{"-H", c.URL, "-x", "-D", c.administrator(), "-w", AdministratorPassword, "-o", "nettimeout=10"}, args...)
 	cmd := exec.CommandContext(ctx, path, args...)
 	verify := "demand"
 	if c.options.Certificate != nil { // which is there to be wrong

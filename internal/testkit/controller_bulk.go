@@ -22,7 +22,7 @@ func (c *Controller) CreateGroups(ctx context.Context, member, prefix string, n 
 	for i := range n {
 		name := fmt.Sprintf("%s-%d", prefix, i)
 		records.WriteString(ldif(
-			"dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+BaseDN, "changetype", "add",
+			"dn", "CN="+escapeDN(name)+",OU="+ouGroups+","+c.names.BaseDN, "changetype", "add",
 			"objectClass", "group", "sAMAccountName", name, "member", memberDN) + "\n")
 	}
 	python := exec.CommandContext(ctx, "/usr/bin/python3", "-c", bulkScript, c.configFile())
@@ -37,7 +37,7 @@ func (c *Controller) Move(ctx context.Context, account, ou string) error {
 		return err
 	}
 	return c.modify(ctx, ldif("dn", dn, "changetype", "modrdn", "newrdn", "CN="+escapeDN(account), "deleteoldrdn", "1",
-		"newsuperior", "OU="+ou+","+BaseDN))
+		"newsuperior", "OU="+ou+","+c.names.BaseDN))
 }
 
 // LockOut sends wrong passwords until the domain locks the account.
@@ -53,7 +53,7 @@ func (c *Controller) LockOut(ctx context.Context, account string) error {
 		}
 		for i, arg := range cmd.Args {
 			switch arg {
-			case administrator:
+			case c.administrator():
 				cmd.Args[i] = dn
 			case AdministratorPassword:
 				cmd.Args[i] = "Wr0ng-" + AdministratorPassword

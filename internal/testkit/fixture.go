@@ -47,6 +47,7 @@ var shared struct {
 	mu         sync.Mutex
 	main       bool
 	controller *Controller
+	other      *Controller
 	postgres   *Postgres
 	site       *Site
 }
@@ -68,6 +69,23 @@ func SharedController(tb testing.TB) *Controller {
 		shared.controller = c
 	}
 	return shared.controller
+}
+
+// SharedOther returns a controller of OTHER.EXAMPLE that all tests of the package share,
+// likewise.
+func SharedOther(tb testing.TB) *Controller {
+	tb.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	needMain(tb)
+	if shared.other == nil {
+		c, err := StartController(context.Background(), "", Options{Other: true})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		shared.other = c
+	}
+	return shared.other
 }
 
 // SharedPostgres returns the cluster that all tests of the package share, with
@@ -126,6 +144,9 @@ func stopShared() error {
 	}
 	if shared.controller != nil {
 		errs = append(errs, shared.controller.Stop())
+	}
+	if shared.other != nil {
+		errs = append(errs, shared.other.Stop())
 	}
 	if shared.postgres != nil {
 		errs = append(errs, shared.postgres.Stop())

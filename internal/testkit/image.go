@@ -31,12 +31,12 @@ var seedScript string
 const imageAge = 30 * 24 * time.Hour
 
 // image returns the path of the packed directory, made if need be.
-func image(ctx context.Context) (string, error) {
+func image(ctx context.Context, n names) (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	key, err := imageKey(ctx)
+	key, err := imageKey(ctx, n)
 	if err != nil {
 		return "", err
 	}
@@ -53,7 +53,7 @@ func image(ctx context.Context) (string, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	if err := makeImage(ctx, path); err != nil {
+	if err := makeImage(ctx, path, n); err != nil {
 		return "", fmt.Errorf("provision the domain: %w", err)
 	}
 	return path, removeOld(dir)
@@ -95,7 +95,7 @@ func cacheDir() (string, error) {
 	return dir, nil
 }
 
-func imageKey(ctx context.Context) (string, error) {
+func imageKey(ctx context.Context, n names) (string, error) {
 	samba, err := lookTool("samba", "samba")
 	if err != nil {
 		return "", err
@@ -104,12 +104,12 @@ func imageKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask samba for its version: %w", err)
 	}
-	people, err := json.Marshal(theSeed())
+	people, err := json.Marshal(seedOf(n))
 	if err != nil {
 		return "", err
 	}
 	h := sha256.New()
-	domain := strings.Join([]string{Realm, NetBIOS, AdministratorPassword}, " ")
+	domain := strings.Join([]string{n.Realm, n.NetBIOS, AdministratorPassword}, " ")
 	for _, part := range [][]byte{version, people, []byte(seedScript), []byte(domain)} {
 		fmt.Fprintf(h, "%d:", len(part))
 		h.Write(part)
@@ -138,17 +138,17 @@ func lockFile(path string) (unlock func(), err error) {
 
 // makeImage provisions and seeds a domain in a directory of its own and packs
 // it. A half-made image is never seen under its final name.
-func makeImage(ctx context.Context, path string) error {
+func makeImage(ctx context.Context, path string, n names) error {
 	dir, err := os.MkdirTemp(shortTemp(), "pgci")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	root := filepath.Join(dir, "d")
-	if err := provision(ctx, dir, root); err != nil {
+	if err := provision(ctx, dir, root, n); err != nil {
 		return err
 	}
-	people, err := json.Marshal(theSeed())
+	people, err := json.Marshal(seedOf(n))
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func makeImage(ctx context.Context, path string) error {
 	return os.Rename(unfinished, path)
 }
 
-func provision(ctx context.Context, dir, root string) error {
+func provision(ctx context.Context, dir, root string, n names) error {
 	tool, err := lookTool("samba-tool", "samba")
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func provision(ctx context.Context, dir, root string) error {
 	}
 	// The address only ends up in smb.conf, which each controller writes anew.
 	return run(exec.CommandContext(ctx, tool, "domain", "provision", "-s", empty,
-		"--targetdir="+root, "--realm="+Realm, "--domain="+NetBIOS, "--server-role=dc",
+		"--targetdir="+root, "--realm="+n.Realm, "--domain="+n.NetBIOS, "--server-role=dc",
 		"--dns-backend=NONE", "--host-name=dc1", "--host-ip=127.0.0.1",
 		"--adminpass="+AdministratorPassword,
 		"--option=interfaces = 127.0.0.1/8", "--option=bind interfaces only = yes"))

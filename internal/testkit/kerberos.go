@@ -49,7 +49,7 @@ udp_preference_limit = 1
 [domain_realm]
 .%[3]s = %[1]s
 %[3]s = %[1]s
-`, Realm, c.Addr, Domain)
+`, c.names.Realm, c.Addr, c.names.Domain)
 	return os.WriteFile(c.Krb5Conf(), []byte(conf), 0o644)
 }
 

@@ -17,6 +17,25 @@ const (
 	LockoutThreshold = 10
 )
 
+// names are what tells one domain from another.
+type names struct{ Realm, Domain, NetBIOS, BaseDN, Controller string }
+
+var (
+	corp  = names{Realm, Domain, NetBIOS, BaseDN, ControllerName}
+	other = names{OtherRealm, OtherDomain, OtherNetBIOS, OtherBaseDN, "dc1." + OtherDomain}
+)
+
+// A second domain, which trusts nobody and has accounts and groups of the same names.
+const (
+	OtherRealm   = "OTHER.EXAMPLE"
+	OtherDomain  = "other.example"
+	OtherNetBIOS = "OTHER"
+	OtherBaseDN  = "DC=other,DC=example"
+
+	OtherAlicePassword = "An0ther-Alice-than-C0rps" // in APP-Orders-Readers of this domain
+	OtherOscarPassword = "0nly-Known-at-0ther"      // in no group that matters
+)
+
 // The passwords of the seed.
 const (
 	AdministratorPassword = "Adm1n-0f-the-Domain"
@@ -99,6 +118,32 @@ const (
 	ouServices = "Services"
 	ouGroups   = "Groups"
 )
+
+// seedOf is what the domain is filled with.
+func seedOf(n names) seed {
+	if n == other {
+		return theOtherSeed()
+	}
+	return theSeed()
+}
+
+func theOtherSeed() seed {
+	s := theSeed()
+	s.BaseDN = OtherBaseDN
+	s.Groups = []seedGroup{{Name: GroupReaders}, {Name: GroupMigrations}, {Name: GroupTeam, Groups: []string{GroupReaders}}}
+	reader := service("svc-pgcustos", ReaderPassword)
+	reader.Principal = ProxyPrincipal
+	s.Users = []seedUser{
+		person("alice", "Alice Other", OtherAlicePassword, inOrder, GroupReaders),
+		person("oscar", "Oscar Other", OtherOscarPassword, inOrder),
+		service("svc-orders", OrdersPassword, GroupReaders),
+		reader,
+	}
+	for i := range s.Users {
+		s.Users[i].UPN = s.Users[i].Account + "@" + OtherDomain
+	}
+	return s
+}
 
 func theSeed() seed {
 	readers := []string{GroupReaders}

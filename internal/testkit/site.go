@@ -68,6 +68,7 @@ type SiteConfig struct {
 	Redact                                 string // YAML, a list; empty for none
 	ExtraServices                          string // likewise
 	Tracing                                string // YAML; empty for none
+	Directory                              string // YAML, the section's content; empty for the one domain
 	Kerberos                               string // YAML, the section; empty for none
 	ClientCertificates                     string // YAML, the section; empty for none
 }
@@ -326,6 +327,29 @@ func (s *Site) DSN(user, password, database string) string {
 // the level of the list, are asked for something else.
 func (s *Site) WithKerberos(c *SiteConfig, pins string) {
 	c.Kerberos = fmt.Sprintf("kerberos: {keytab: %s, pins: [%s]}", s.Controller.Keytab(), pins)
+}
+
+// WithOther lets the proxy know OTHER.EXAMPLE beside the site's own domain, of which
+// names without one are.
+func (s *Site) WithOther(ctx context.Context, c *SiteConfig, o *Controller) error {
+	c.Directory = "\n  default: " + NetBIOS + "\n  domains:"
+	for _, dc := range []*Controller{s.Controller, o} {
+		sid, err := dc.SID(ctx, "")
+		if err != nil {
+			return err
+		}
+		c.Directory += fmt.Sprintf(`
+    - domain: %s
+      netbios: %s
+      sid: %s
+      controllers: ["%s"]
+      ca: %s
+      bind_name: svc-pgcustos@%[1]s
+      bind_password_file: bind.password
+      timeout: 3s
+      recheck: %[6]s`, dc.names.Domain, dc.names.NetBIOS, sid, dc.URL, dc.CAFile, c.Recheck)
+	}
+	return nil
 }
 
 // TicketDSN is a connection string for the proxy by the name that tickets are for.
