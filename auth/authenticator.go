@@ -52,6 +52,11 @@ const (
 	CauseIdentityMismatch Cause = "identity_mismatch"
 	CauseNoMatchingRule   Cause = "no_matching_rule"
 
+	// Of several domains.
+	CauseUnknownDomain  Cause = "unknown_domain"        // none of those that are configured
+	CauseDomainNotNamed Cause = "domain_not_named"      // a name without one, which could be of any
+	CauseForeignSID     Cause = "sid_of_another_domain" // a domain vouches for its own SIDs alone
+
 	CauseThrottled Cause = "throttled"          // too many wrong passwords, of the account or from the address
 	CauseMethod    Cause = "method_not_allowed" // the way in that the client asks for
 

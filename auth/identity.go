@@ -11,14 +11,17 @@ type Identity struct {
 	Account string // sAMAccountName
 	UPN     string // userPrincipalName, lower case
 	Domain  string // DNS name of the domain
-	DN      string // distinguishedName
-	SID     string // objectSid, S-1-5-…
-	GUID    string // objectGUID, in the form 8-4-4-4-12
-	Kind    Kind
-	Owner   string // the human who answers for a service
-	Terms   *Terms // of a declared service; nil for everybody else
-	Groups  []Group
-	State   State
+	NetBIOS string // NetBIOS name of the domain; empty where there is one alone
+	// Qualified tells that a name without a domain means another one's account.
+	Qualified bool
+	DN        string // distinguishedName
+	SID       string // objectSid, S-1-5-…
+	GUID      string // objectGUID, in the form 8-4-4-4-12
+	Kind      Kind
+	Owner     string // the human who answers for a service
+	Terms     *Terms // of a declared service; nil for everybody else
+	Groups    []Group
+	State     State
 	// Expires is when accountExpires ends the account; zero for never.
 	Expires time.Time
 	// PasswordSet is when the password was set; zero where it has to be changed.
@@ -27,6 +30,22 @@ type Identity struct {
 	USN uint64
 	// Read is when the directory was asked: the account is at least as new.
 	Read time.Time
+	// Unheard are the other domains, by DNS name, that could not be asked for groups
+	// of theirs that the account is in.
+	Unheard []string
+}
+
+// Key tells accounts apart: no two share one, whatever names and GUIDs a domain
+// gives to its own.
+func (id *Identity) Key() string { return id.Domain + "/" + id.GUID }
+
+// Handle is the name by which rules, services and operators mean the account:
+// alice, or, where that is somebody else's in another domain, OTHER\alice.
+func (id *Identity) Handle() string {
+	if id.Qualified {
+		return id.NetBIOS + `\` + id.Account
+	}
+	return id.Account
 }
 
 // Name returns the name that people know the account by: its UPN, or, where it has
@@ -40,9 +59,12 @@ func (id *Identity) Name() string {
 
 // Group is a group that an identity is in, directly or through others.
 type Group struct {
-	SID  string
-	Name string // sAMAccountName, empty where the SID did not resolve
-	DN   string
+	SID string
+	// Name is the sAMAccountName, with the domain's where a name without one means
+	// another domain's group: OTHER\Staff. It is empty where the SID did not resolve.
+	Name   string
+	DN     string
+	Domain string // DNS name of the domain that told of it; empty where the SID did not resolve
 }
 
 // Matches reports whether spec names the group: by SID, DN or name, without

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -9,6 +10,13 @@ import (
 type Watcher interface {
 	// Watch tells the roll what changes, until ctx ends.
 	Watch(ctx context.Context, roll Roll)
+}
+
+// Silence is a Watcher of several domains.
+type Silence interface {
+	// Silent tells for how long a domain, by its DNS name, has not answered; 0 for
+	// one that does.
+	Silent(domain string) time.Duration
 }
 
 // Roll is who is in session. A Watcher asks it whom to watch, and tells it what it
@@ -20,17 +28,21 @@ type Roll interface {
 	// Changed tells how an account fares that was read again. Nothing may have
 	// changed.
 	Changed(Change)
-	// Confirmed tells that the accounts with these GUIDs were found as they were.
-	Confirmed(guids []string)
+	// Confirmed tells that the accounts with these keys were found as they were.
+	Confirmed(keys []string)
 }
 
 // Change is what became of an account.
 type Change struct {
-	GUID string
+	Key string // Identity.Key
 	// Now is the account as it is, the zero value where Err says why it could not be
 	// read. CauseNoSuchAccount stands for one that is gone.
 	Now Identity
 	Err error
+	// Guest is the domain, by its DNS name, whose groups alone were read, for an
+	// account of another one: of Now there are these, or Unheard. Empty where the
+	// account itself was read: then its groups elsewhere are not among Now's.
+	Guest string
 	// Since is when the change was noticed; where nothing announced it, the last
 	// moment at which it was not there yet.
 	Since time.Time
@@ -76,4 +88,23 @@ func (c *Changes) Silent(k Kind) time.Duration {
 		return c.SilentService
 	}
 	return c.SilentPerson
+}
+
+// After returns the account as it is after a change: each domain tells of its own part
+// of it.
+func (id Identity) After(c *Change) Identity {
+	if c.Guest == "" {
+		after := c.Now
+		after.Unheard = id.Unheard
+		after.Groups = slices.Clone(after.Groups)
+		for _, g := range id.Groups {
+			if g.Domain != "" && g.Domain != after.Domain {
+				after.Groups = append(after.Groups, g)
+			}
+		}
+		return after
+	}
+	id.Groups = append(slices.DeleteFunc(slices.Clone(id.Groups), func(g Group) bool { return g.Domain == c.Guest }), c.Now.Groups...)
+	id.Unheard = append(slices.DeleteFunc(slices.Clone(id.Unheard), func(s string) bool { return s == c.Guest }), c.Now.Unheard...)
+	return id
 }

@@ -12,7 +12,7 @@ import (
 // any it chooses none, unless it says All.
 type Selector struct {
 	All      bool   `json:"all,omitempty"`
-	User     string `json:"user,omitempty"` // sAMAccountName, UPN, SID or GUID
+	User     string `json:"user,omitempty"` // sAMAccountName, DOMAIN\name, UPN, SID or GUID
 	Role     string `json:"role,omitempty"` // at the backend
 	Database string `json:"database,omitempty"`
 	Source   string `json:"source,omitempty"` // an address or a network
@@ -68,7 +68,7 @@ func (s *Selector) Matches(x *Subject) bool {
 func is(want, got string) bool { return want == "" || want == got }
 
 func (s *Selector) names(id *Identity) bool {
-	for _, name := range []string{id.Account, id.UPN, id.SID, id.GUID} {
+	for _, name := range []string{id.Handle(), id.UPN, id.SID, id.GUID} {
 		if name != "" && strings.EqualFold(name, s.User) {
 			return true
 		}

@@ -98,12 +98,13 @@ func (c *session) unanswered(cause auth.Cause, err error) {
 func (c *session) identify(id auth.Identity) {
 	c.setIdentity(id)
 	c.confirmed.Store(c.server.now())
+	c.account = id.Key()
 	c.context.Principal = principal(&id)
 }
 
 func principal(id *auth.Identity) audit.Principal {
 	return audit.Principal{
-		Account: id.Account, UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN,
+		Account: id.Handle(), UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN,
 		Kind: string(id.Kind), Owner: id.Owner,
 	}
 }

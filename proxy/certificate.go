@@ -62,7 +62,7 @@ func (c *session) bearer(ctx context.Context, shown *auth.Shown) (auth.Identity,
 		if err != nil {
 			return auth.Identity{}, explainCertificate(err, shown)
 		}
-		if named.GUID != id.GUID {
+		if named.Key() != id.Key() {
 			return auth.Identity{}, mismatch("")
 		}
 	}

@@ -108,7 +108,7 @@ const roomForNames = 48
 // has no room, and nothing where that has none either. The client can change it: it
 // is for people's eyes.
 func (c *session) applicationName(own string) string {
-	for _, principal := range []string{c.identity.Name(), c.identity.Account} {
+	for _, principal := range []string{c.identity.Name(), c.identity.Handle()} {
 		if name := strings.TrimSpace(principal + " " + own); len(name) <= roomForNames || own == "" {
 			return name
 		}

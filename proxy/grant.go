@@ -98,8 +98,8 @@ func (c *session) refuseSession(cause string, e *pgwire.Error) {
 func (c *session) occupy() bool {
 	g := c.grant.Load()
 	limits := map[usageKey]int{
-		{backend: g.Backend}:                  c.policy.Backends[g.Backend].Options().Connections,
-		{rule: g.Rule, guid: c.identity.GUID}: g.Limits.Connections,
+		{backend: g.Backend}:               c.policy.Backends[g.Backend].Options().Connections,
+		{rule: g.Rule, account: c.account}: g.Limits.Connections,
 	}
 	full := c.server.occupy(c, limits)
 	if full == (usageKey{}) {

@@ -14,6 +14,7 @@ type Status struct {
 	Session     string        `json:"session"`
 	Account     string        `json:"account"`
 	UPN         string        `json:"upn,omitempty"`
+	Domain      string        `json:"domain"`
 	SID         string        `json:"sid"`
 	Kind        string        `json:"kind"`
 	Method      string        `json:"method"`
@@ -38,6 +39,14 @@ var phases = map[relay.Phase]string{relay.PhaseIdle: "idle", relay.PhaseIdleInTr
 // Resolver is that of the policy in force.
 func (s *Server) Resolver() auth.Resolver { return s.policy.Load().Resolver }
 
+// Named tells whether a name means one account, by its form alone.
+func (s *Server) Named(name string) error {
+	if r, several := s.Resolver().(interface{ Named(name string) error }); several {
+		return r.Named(name)
+	}
+	return nil
+}
+
 // Live returns the live sessions that a selector chooses; nil: all.
 func (s *Server) Live(chosen *auth.Selector) []Status {
 	now := s.now()
@@ -55,7 +64,7 @@ func (c *session) status(now int64) Status {
 	phase, since := c.machine.Activity()
 	totals := c.machine.Totals()
 	st := Status{
-		Session: c.id, Account: id.Account, UPN: id.UPN, SID: id.SID, Kind: string(id.Kind), Method: c.context.Method,
+		Session: c.id, Account: id.Handle(), UPN: id.UPN, Domain: id.Domain, SID: id.SID, Kind: string(id.Kind), Method: c.context.Method,
 		Source: c.context.Source.Address.String(), Application: c.context.ApplicationName,
 		Rule: grant.Rule, Backend: grant.Backend, Database: c.context.Database, Role: grant.Role, BackendPID: c.context.BackendPID,
 		Since: c.started, Phase: phases[phase], PhaseFor: time.Duration(now - since),

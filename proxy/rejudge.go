@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -22,7 +23,7 @@ func (s *Server) Apply(p Policy) (ended int) {
 	s.setPolicy(&p)
 	s.setBudgets(p.Budget)
 	for _, c := range s.live() {
-		if c.rejudge(&p, c.currentIdentity(), byConfiguration, began) {
+		if c.rejudge(&p, p.adopted, byConfiguration, began) {
 			ended++
 		}
 	}
@@ -39,8 +40,16 @@ func (c *session) catchUp() {
 		c.revoke(quarantined(why, time.Now()))
 	}
 	if p := c.server.policy.Load(); p != c.policy {
-		c.rejudge(p, c.currentIdentity(), byConfiguration, time.Now())
+		c.rejudge(p, p.adopted, byConfiguration, time.Now())
 	}
+}
+
+// adopted returns the account as the policy knows it.
+func (p *Policy) adopted(id auth.Identity) (auth.Identity, error) {
+	if p.Adopt == nil {
+		return id, nil
+	}
+	return p.Adopt(id)
 }
 
 func (c *session) currentIdentity() auth.Identity {
@@ -53,6 +62,13 @@ func (c *session) setIdentity(id auth.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.identity = id
+	var others []string
+	for i := range id.Groups {
+		if d := id.Groups[i].Domain; d != "" && d != id.Domain && !slices.Contains(others, d) {
+			others = append(others, d)
+		}
+	}
+	c.guestOf.Store(&others)
 	at, cause := id.Ends()
 	c.expires.Store(&ending{at, cause})
 	c.server.rota.hurry(c)
@@ -60,8 +76,11 @@ func (c *session) setIdentity(id auth.Identity) {
 
 // rejudge asks the rules again. A session goes on under what they give now if
 // that is the same role on the same backend; otherwise what it rests on is gone,
-// and it ends. It reports whether the session was ended.
-func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time.Time) bool {
+// and it ends. It reports whether the session was ended. Now tells how the account is
+// from how it was.
+func (c *session) rejudge(p *Policy, now func(auth.Identity) (auth.Identity, error), change string, since time.Time) bool {
+	c.judging.Lock()
+	defer c.judging.Unlock()
 	if change == byConfiguration {
 		if r := c.withdrawn(p, since); r != nil {
 			return c.revoke(r)
@@ -69,6 +88,10 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 	}
 	was := c.grant.Load()
 	before := c.currentIdentity()
+	id, err := now(before)
+	if err != nil {
+		return c.revoke(refusedAs(err, change, since))
+	}
 	if reset := !id.PasswordSet.Equal(before.PasswordSet); reset && was.Changes.PasswordReset == auth.Terminate {
 		return c.revoke(&revocation{cause: auth.CausePasswordReset, change: change, since: since})
 	}
@@ -92,12 +115,16 @@ func (c *session) rejudge(p *Policy, id auth.Identity, change string, since time
 	case err == nil:
 		return c.revoke(&revocation{cause: auth.CauseAnotherGrant, detail: another(was, grant), change: change, since: since})
 	}
+	return c.revoke(refusedAs(err, change, since))
+}
+
+func refusedAs(err error, change string, since time.Time) *revocation {
 	r := &revocation{change: change, since: since}
 	var f *auth.Failure
 	if errors.As(err, &f) {
 		r.cause, r.detail = f.Cause, f.Detail
 	}
-	return c.revoke(r)
+	return r
 }
 
 func another(was, is *auth.Grant) string {

@@ -26,7 +26,7 @@ func (c *session) relayBytes() {
 	s := c.server
 	g := c.grant.Load()
 	_ = c.conn.SetDeadline(time.Time{})
-	judge := statement.For(s.judge, c.currentIdentity().GUID)
+	judge := statement.For(s.judge, c.account)
 	if c.hello.Request.Replication != startup.NoReplication {
 		judge = statement.Walsender(judge)
 	}
@@ -43,7 +43,7 @@ func (c *session) relayBytes() {
 		Loops:  s.loops,
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: judge, Recorder: s.recorder,
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
-		Spool: s.spool, Principal: c.context.Principal.GUID, MaxText: s.maxText,
+		Spool: s.spool, Principal: c.account, MaxText: s.maxText,
 	})
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
 	live.Inc()

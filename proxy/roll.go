@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,9 +41,13 @@ func (s *Server) Accounts() []auth.Identity {
 			continue // it is about to end
 		}
 		id := c.currentIdentity()
-		if known, there := oldest[id.GUID]; !there || id.Read.Before(known.Read) {
-			oldest[id.GUID] = id
+		known, there := oldest[c.account]
+		unheard := slices.Concat(known.Unheard, id.Unheard)
+		if !there || id.Read.Before(known.Read) {
+			known = id
 		}
+		known.Unheard = unheard
+		oldest[c.account] = known
 	}
 	accounts := make([]auth.Identity, 0, len(oldest))
 	for _, id := range oldest {
@@ -52,11 +57,11 @@ func (s *Server) Accounts() []auth.Identity {
 }
 
 // of returns the live sessions of an account.
-func (s *Server) of(guid string) []*session {
+func (s *Server) of(account string) []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*session
-	for c := range s.byAccount[guid] {
+	for c := range s.byAccount[account] {
 		list = append(list, c)
 	}
 	return list
@@ -65,15 +70,17 @@ func (s *Server) of(guid string) []*session {
 // Changed implements auth.Roll.
 func (s *Server) Changed(change auth.Change) {
 	p := s.policy.Load()
-	for _, c := range s.of(change.GUID) {
+	for _, c := range s.of(change.Key) {
 		c.changed(p, &change)
 	}
 }
 
 func (c *session) changed(p *Policy, change *auth.Change) {
 	if change.Err == nil {
-		c.confirmed.Store(c.server.now())
-		c.rejudge(p, change.Now, byDirectory, change.Since)
+		if change.Guest == "" {
+			c.confirmed.Store(c.server.now())
+		}
+		c.rejudge(p, func(was auth.Identity) (auth.Identity, error) { return p.adopted(was.After(change)) }, byDirectory, change.Since)
 		return
 	}
 	r := &revocation{change: byDirectory, since: change.Since}
@@ -94,10 +101,10 @@ func (c *session) changed(p *Policy, change *auth.Change) {
 }
 
 // Confirmed implements auth.Roll.
-func (s *Server) Confirmed(guids []string) {
+func (s *Server) Confirmed(keys []string) {
 	now := s.now()
-	for _, guid := range guids {
-		for _, c := range s.of(guid) {
+	for _, key := range keys {
+		for _, c := range s.of(key) {
 			c.confirmed.Store(now)
 		}
 	}
@@ -121,6 +128,28 @@ func (c *session) keepAccount(now int64) {
 			cause: auth.CauseDirectoryDown, change: byTime, since: wall.Add(silent - unconfirmed),
 			detail: fmt.Sprintf("the account was confirmed %s ago; the rule lets it go on for %s", unconfirmed.Round(time.Second), silent),
 		})
+	}
+}
+
+// silent tells for how long a domain has not answered.
+func (s *Server) silent(domain string) time.Duration {
+	if w, several := s.policy.Load().Watcher.(auth.Silence); several {
+		return w.Silent(domain)
+	}
+	return 0
+}
+
+// keepGuest takes from the account the groups of another domain that has been silent
+// for longer than the rule goes on for: what rests on them ends.
+func (c *session) keepGuest() {
+	limit := c.grant.Load().Changes.Silent(auth.Kind(c.context.Principal.Kind))
+	for _, domain := range *c.guestOf.Load() {
+		silent := c.server.silent(domain)
+		if !exceeded(silent, limit) {
+			continue
+		}
+		gone := &auth.Change{Guest: domain, Now: auth.Identity{Unheard: []string{domain}}}
+		c.rejudge(c.server.policy.Load(), func(was auth.Identity) (auth.Identity, error) { return was.After(gone), nil }, byTime, time.Now().Add(limit-silent))
 	}
 }
 

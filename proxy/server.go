@@ -44,8 +44,11 @@ type Policy struct {
 	Authenticator auth.Authenticator
 	Resolver      auth.Resolver
 	Watcher       auth.Watcher // nil where nobody follows accounts
-	Rules         *rules.Set
-	Backends      map[string]*backend.Backend
+	// Adopt gives an account the names that it has by this policy, or tells that it has
+	// none; nil: accounts keep theirs.
+	Adopt    func(auth.Identity) (auth.Identity, error)
+	Rules    *rules.Set
+	Backends map[string]*backend.Backend
 	// ClientGoneGrace is how long a statement may go on whose client closed its
 	// side.
 	ClientGoneGrace time.Duration
@@ -86,7 +89,7 @@ type Server struct {
 	sessions map[*session]struct{}
 	keys     map[uint32][]*session // by the process id of the cancel key
 	usage    map[usageKey]int
-	// byAccount are the live sessions of each account, by GUID.
+	// byAccount are the live sessions of each account, by its key.
 	byAccount map[string]map[*session]struct{}
 	// used is when each service last began a session, by SID.
 	used map[string]time.Time
@@ -95,7 +98,7 @@ type Server struct {
 }
 
 // usageKey counts sessions: of a backend, or of a principal under a rule.
-type usageKey struct{ backend, rule, guid string }
+type usageKey struct{ backend, rule, account string }
 
 // New makes a server.
 func New(opt Options) *Server {

@@ -36,7 +36,7 @@ func (c *session) quarantine() string {
 func (s *Server) Used(id *auth.Identity) (last time.Time, sessions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.used[id.SID], len(s.byAccount[id.GUID])
+	return s.used[id.SID], len(s.byAccount[id.Key()])
 }
 
 // use notes that a service begins a session. mu is held.

@@ -40,6 +40,7 @@ type session struct {
 	machine  *relay.Machine
 	relay    *driver.Relay
 	key      cancelKey
+	account  string    // auth.Identity.Key
 	asked    time.Time // when the directory was asked
 	started  time.Time
 	usage    []usageKey
@@ -62,9 +63,14 @@ type session struct {
 	// server's clock; expires when the account ends.
 	confirmed atomic.Int64
 	expires   atomic.Pointer[ending]
-	watched   watched // owned by Server.watch
-	turn      turnOf  // guarded by server.rota
-	live      bool    // guarded by server.mu: it is relayed
+	guestOf   atomic.Pointer[[]string] // the other domains that the account has groups of
+	watched   watched                  // owned by Server.watch
+	turn      turnOf                   // guarded by server.rota
+	live      bool                     // guarded by server.mu: it is relayed
+
+	// judging is held while the session is judged again: domains are watched each by
+	// itself, and each tells of its part of the account.
+	judging sync.Mutex
 }
 
 // ending is when something ends that a session rests on, the zero time for never,

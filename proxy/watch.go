@@ -23,11 +23,10 @@ func (s *Server) enliven(c *session) {
 	s.mu.Lock()
 	c.watched = watched{cancelled: -1}
 	c.live = true
-	guid := c.context.Principal.GUID
-	if s.byAccount[guid] == nil {
-		s.byAccount[guid] = make(map[*session]struct{})
+	if s.byAccount[c.account] == nil {
+		s.byAccount[c.account] = make(map[*session]struct{})
 	}
-	s.byAccount[guid][c] = struct{}{}
+	s.byAccount[c.account][c] = struct{}{}
 	s.use(c)
 	s.mu.Unlock()
 	s.rota.put(c, 0)
@@ -43,9 +42,8 @@ func (s *Server) deaden(c *session) {
 func (s *Server) bury(c *session) {
 	c.live = false
 	s.rota.drop(c)
-	guid := c.context.Principal.GUID
-	if delete(s.byAccount[guid], c); len(s.byAccount[guid]) == 0 {
-		delete(s.byAccount, guid)
+	if delete(s.byAccount[c.account], c); len(s.byAccount[c.account]) == 0 {
+		delete(s.byAccount, c.account)
 	}
 }
 
@@ -78,6 +76,7 @@ func (s *Server) watch(ctx context.Context) {
 		due = s.rota.turn(due[:0])
 		for _, c := range due {
 			c.keepAccount(now)
+			c.keepGuest()
 			c.keepNarrow()
 			c.keepLimits(now)
 			s.rota.put(c, c.leisure(now))
@@ -115,6 +114,9 @@ func (c *session) leisure(now int64) time.Duration {
 		if !end.at.IsZero() {
 			left = min(left, time.Until(end.at))
 		}
+	}
+	for _, domain := range *c.guestOf.Load() {
+		within(g.Changes.Silent(auth.Kind(c.context.Principal.Kind)), c.server.silent(domain))
 	}
 	return left
 }

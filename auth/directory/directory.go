@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -28,6 +30,19 @@ type Directory struct {
 	fleet   fleet
 	log     *slog.Logger
 	now     func() time.Time
+
+	// qualified tells that a name without a domain means another domain's account.
+	qualified bool
+	// peers are the other domains, whose groups the accounts may be in. Static from
+	// OpenDomains on.
+	peers []*Directory
+	born  time.Time
+	// heard is when the domain was watched last, in nanoseconds since born.
+	heard atomic.Int64
+	// nudged has a token when accounts of other domains are to be asked for.
+	nudged chan struct{}
+	// seeking: somebody looks for the first controllers.
+	seeking atomic.Bool
 
 	readers, binds chan struct{} // a place for each connection in use
 	refused        refusal
@@ -52,6 +67,8 @@ func Open(o Options, log *slog.Logger) (*Directory, error) {
 		options: o,
 		log:     log,
 		now:     time.Now,
+		born:    time.Now(),
+		nudged:  make(chan struct{}, 1),
 		readers: make(chan struct{}, mostReaders),
 		binds:   make(chan struct{}, mostBinds),
 
@@ -77,12 +94,17 @@ func Open(o Options, log *slog.Logger) (*Directory, error) {
 	return d, nil
 }
 
+// domainSID is what the SIDs of domains look like (MS-DTYP section 2.4.2.4).
+var domainSID = regexp.MustCompile(`^S-1-5-21-[0-9]+-[0-9]+-[0-9]+$`)
+
 func (o *Options) validate() error {
 	switch {
 	case o.Domain == "" || strings.HasPrefix(o.Domain, ".") || strings.HasSuffix(o.Domain, ".") || strings.Contains(o.Domain, ".."):
 		return fmt.Errorf("%q is not the DNS name of a domain", o.Domain)
 	case o.NetBIOS == "":
 		return errors.New("the domain's NetBIOS name is missing")
+	case o.SID != "" && !domainSID.MatchString(o.SID):
+		return fmt.Errorf("%q is not the SID of a domain", o.SID)
 	case len(o.Controllers) == 0 && !o.Discover:
 		return errors.New("no controllers")
 	case len(o.Controllers) > 0 && o.Discover:
@@ -185,6 +207,7 @@ func (d *Directory) Lookup(ctx context.Context, typed string) (auth.Identity, er
 	if err != nil {
 		return refuse(err, id)
 	}
+	d.complete(ctx, &id)
 	return id, nil
 }
 
@@ -207,6 +230,9 @@ func (d *Directory) reload(ctx context.Context, id auth.Identity) (auth.Identity
 	if err == nil && id.SID != "" && fresh.SID != id.SID {
 		err = &auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the account's SID is another one now"}
 	}
+	if err == nil {
+		d.complete(ctx, &fresh)
+	}
 	return fresh, err
 }
 
@@ -217,12 +243,24 @@ func (d *Directory) Probe(ctx context.Context) error {
 		if err == nil && len(entries) != 1 {
 			return &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: "there is no " + d.base}
 		}
+		if err == nil && d.options.SID != "" {
+			return d.checkSID(entries[0])
+		}
 		return err
 	})
 	if err != nil {
 		return failure(err)
 	}
 	return nil
+}
+
+// checkSID compares the domain's own SID with that of the configuration.
+func (d *Directory) checkSID(domain *ldap.Entry) error {
+	is, err := sidText(domain.GetEqualFoldRawAttributeValue("objectSid"))
+	if err == nil && is == d.options.SID {
+		return nil
+	}
+	return &auth.Failure{Cause: auth.CauseForeignSID, Detail: fmt.Sprintf("the SID of %s is %q, and %q in the configuration", d.options.Domain, is, d.options.SID)}
 }
 
 // refuse returns no identity beside the failure that holds what was learnt.

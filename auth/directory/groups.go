@@ -38,15 +38,19 @@ func (d *Directory) groups(ctx context.Context, c *conn, e *ldap.Entry) ([]auth.
 			Detail: clip(e.DN + ": tokenGroups is missing: may the reading account read it?"),
 		}
 	}
-	groups := make([]auth.Group, len(raw))
+	groups := make([]auth.Group, 0, len(raw))
 	bySID := make(map[string]*auth.Group, len(raw))
-	for i, b := range raw {
+	for _, b := range raw {
 		sid, err := sidText(b)
 		if err != nil {
 			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": tokenGroups: " + err.Error()), Err: err}
 		}
-		groups[i].SID = sid
-		bySID[sid] = &groups[i]
+		if d.vouches(sid) {
+			groups = append(groups, auth.Group{SID: sid})
+		}
+	}
+	for i := range groups {
+		bySID[groups[i].SID] = &groups[i]
 	}
 	for some := range slices.Chunk(raw, chunk) {
 		if err := d.nameGroups(ctx, c, some, bySID); err != nil {
@@ -54,6 +58,27 @@ func (d *Directory) groups(ctx context.Context, c *conn, e *ldap.Entry) ([]auth.
 		}
 	}
 	return groups, nil
+}
+
+// vouches reports whether the domain has a say in who has a SID. The builtin ones
+// are the same everywhere: where there are several domains, they are those of the
+// one whose names need none.
+func (d *Directory) vouches(sid string) bool {
+	return d.options.SID == "" || d.owns(sid) || !d.qualified && strings.HasPrefix(sid, builtin)
+}
+
+const builtin = "S-1-5-32-"
+
+// groupName is the name by which rules mean a group.
+func (d *Directory) groupName(account string) string {
+	switch {
+	case account == "" || d.options.SID != "" && strings.Contains(account, `\`):
+		return ""
+	case d.qualified:
+		return d.options.NetBIOS + `\` + account
+	default:
+		return account
+	}
 }
 
 // nameGroups fills in the names of the groups with these SIDs. Those that do not
@@ -68,8 +93,8 @@ func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySI
 		if err != nil {
 			continue // nobody asked for it
 		}
-		if g := bySID[sid]; g != nil {
-			g.Name, g.DN = e.GetEqualFoldAttributeValue("sAMAccountName"), e.DN
+		if g := bySID[sid]; g != nil && (d.options.SID == "" || d.holds(e.DN)) {
+			g.Name, g.DN, g.Domain = d.groupName(e.GetEqualFoldAttributeValue("sAMAccountName")), e.DN, d.options.Domain
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (d *Directory) meet(ctx context.Context, n name, source netip.Addr) (found 
 		if err != nil {
 			return err
 		}
-		a.Account, a.Counted = found.GUID, d.counted(e, policy.Window)
+		a.Account, a.Counted = found.Key(), d.counted(e, policy.Window)
 		return nil
 	})
 	if err == nil || failure(err).Cause != auth.CauseNoSuchAccount {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -44,11 +45,52 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 		id.Kind, id.Owner, id.Terms = auth.Service, service.Owner, &service
 		id.State |= service.State(id.PasswordSet, d.now())
 	}
+	if f.err == nil && d.options.SID != "" {
+		f.err = d.confine(&id)
+	}
 	if f.err != nil {
-		return id, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": " + f.err.Error()), Err: f.err, Identity: id}
+		failure := &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": " + f.err.Error()), Err: f.err, Identity: id}
+		if foreign := (*auth.Failure)(nil); errors.As(f.err, &foreign) {
+			// What it claims to be is somebody else, whom the record is not to name.
+			failure.Cause, failure.Identity = foreign.Cause, auth.Identity{}
+			id = auth.Identity{}
+		}
+		return id, failure
 	}
 	return id, nil
 }
+
+// confine takes from an account what its domain has no say in, for other domains
+// have: a UPN of theirs is not its name, and an account with a SID or a place of
+// theirs is none.
+func (d *Directory) confine(id *auth.Identity) error {
+	id.NetBIOS, id.Qualified = d.options.NetBIOS, d.qualified
+	if at := strings.LastIndexByte(id.UPN, '@'); !d.hasSuffix(id.UPN[at+1:]) {
+		id.UPN = ""
+	}
+	switch {
+	case !d.owns(id.SID):
+		return &auth.Failure{Cause: auth.CauseForeignSID, Detail: fmt.Sprintf("the SID %s is not of the domain %s, %s", id.SID, d.options.Domain, d.options.SID)}
+	case !d.holds(id.DN):
+		return fmt.Errorf("not below %s", d.base)
+	case strings.ContainsAny(id.Account, `\@`):
+		return fmt.Errorf("sAMAccountName: %q could be read as a name of another domain", id.Account)
+	}
+	return nil
+}
+
+// holds reports whether a DN is one of the domain's own, and not of another one's whose
+// name is below its.
+func (d *Directory) holds(dn string) bool {
+	for _, p := range d.peers {
+		if len(p.base) > len(d.base) && below(dn, p.base) {
+			return false
+		}
+	}
+	return below(dn, d.base)
+}
+
+func below(dn, base string) bool { return strings.HasSuffix(lower(dn), ","+lower(base)) }
 
 // fields reads attributes and keeps the first error.
 type fields struct {

@@ -25,34 +25,41 @@ var lookAttributes = []string{
 
 // look looks at accounts, and at the groups that they are in, and returns the
 // accounts that are not as they were. Those that are, it confirms.
-func (p *post) look(ctx context.Context, accounts []auth.Identity) ([]auth.Identity, error) {
+func (p *post) look(ctx context.Context, accounts, guests []auth.Identity) ([]auth.Identity, error) {
 	different := make(map[string]bool)
 	if err := p.lookAtAccounts(ctx, accounts, different); err != nil {
 		return nil, err
 	}
-	if err := p.lookAtGroups(ctx, accounts, different); err != nil {
+	all := slices.Concat(accounts, guests)
+	if err := p.lookAtGroups(ctx, all, different); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(accounts), func(id auth.Identity) bool { return !different[id.GUID] }), nil
+	return those(all, different), nil
+}
+
+// those returns the accounts with these keys.
+func those(accounts []auth.Identity, keys map[string]bool) []auth.Identity {
+	return slices.DeleteFunc(slices.Clone(accounts), func(id auth.Identity) bool { return !keys[id.Key()] })
 }
 
 func (p *post) lookAtAccounts(ctx context.Context, accounts []auth.Identity, different map[string]bool) error {
-	keys := make([]string, len(accounts))
+	guids, keys := make([]string, len(accounts)), make(map[string]string, len(accounts))
 	for i := range accounts {
-		keys[i] = accounts[i].GUID
-		p.watch.sighting(keys[i])
+		guids[i] = accounts[i].GUID
+		keys[guids[i]] = accounts[i].Key()
+		p.watch.sighting(guids[i])
 	}
 	var same []string
-	for some := range slices.Chunk(turn(keys, p.watch.seen), chunk) {
+	for some := range slices.Chunk(turn(guids, p.watch.seen), chunk) {
 		found, err := p.find(ctx, "objectGUID", some, guidBytes, lookAttributes)
 		if err != nil {
 			return err
 		}
 		for _, guid := range some {
 			if p.watch.seen[guid].show(found[guid]) {
-				same = append(same, guid)
+				same = append(same, keys[guid])
 			} else {
-				different[guid] = true
+				different[keys[guid]] = true
 			}
 		}
 	}
@@ -66,10 +73,10 @@ func (p *post) lookAtGroups(ctx context.Context, accounts []auth.Identity, diffe
 	members := make(map[string][]string)
 	for i := range accounts {
 		for _, g := range accounts[i].Groups {
-			if g.DN == "" {
+			if g.DN == "" || g.Domain != p.watch.d.options.Domain {
 				continue // of another domain
 			}
-			members[g.SID] = append(members[g.SID], accounts[i].GUID)
+			members[g.SID] = append(members[g.SID], accounts[i].Key())
 			if p.watch.groups[g.SID] == nil {
 				p.watch.groups[g.SID] = &sighting{print: g.DN}
 			}
@@ -85,8 +92,8 @@ func (p *post) lookAtGroups(ctx context.Context, accounts []auth.Identity, diffe
 			if p.watch.groups[sid].show(found[sid]) {
 				continue
 			}
-			for _, guid := range members[sid] {
-				different[guid] = true
+			for _, key := range members[sid] {
+				different[key] = true
 			}
 		}
 	}

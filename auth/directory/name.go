@@ -31,7 +31,7 @@ func (d *Directory) parseName(s string) (name, *auth.Failure) {
 		switch {
 		case account == "" || netbios == "" || strings.ContainsAny(account, `\@`):
 			return name{}, &auth.Failure{Cause: auth.CauseMalformedName, Detail: "neither alice, alice@domain nor DOMAIN\\alice"}
-		case !strings.EqualFold(netbios, d.options.NetBIOS):
+		case lower(netbios) != lower(d.options.NetBIOS):
 			return name{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: "a name of another domain"}
 		}
 		return name{account: account}, nil
@@ -42,8 +42,10 @@ func (d *Directory) parseName(s string) (name, *auth.Failure) {
 		return name{account: s, upn: s + "@" + d.options.Domain}, nil
 	case account == "" || suffix == "" || strings.Contains(suffix, "@"):
 		return name{}, &auth.Failure{Cause: auth.CauseMalformedName, Detail: "neither alice, alice@domain nor DOMAIN\\alice"}
-	case !strings.EqualFold(suffix, d.options.Domain):
+	case !d.hasSuffix(suffix):
 		return name{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: "a name of another domain"}
+	case lower(suffix) != lower(d.options.Domain):
+		return name{upn: s}, nil
 	}
 	// Each account also answers to sAMAccountName@domain, whatever its
 	// userPrincipalName is (MS-ADTS section 5.1.1.1.1).
@@ -75,8 +77,11 @@ func malformed(s string) string {
 
 // filter finds the accounts that the name can stand for.
 func (n name) filter() string {
-	if n.upn == "" {
+	switch {
+	case n.upn == "":
 		return "(sAMAccountName=" + escape(n.account) + ")"
+	case n.account == "":
+		return "(userPrincipalName=" + escape(n.upn) + ")"
 	}
 	return "(|(sAMAccountName=" + escape(n.account) + ")(userPrincipalName=" + escape(n.upn) + "))"
 }

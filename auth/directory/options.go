@@ -10,8 +10,14 @@ import (
 
 // Options say which domain to ask, where, and as whom.
 type Options struct {
-	Domain      string   // DNS name: corp.example.com
-	NetBIOS     string   // CORP
+	Domain  string // DNS name: corp.example.com
+	NetBIOS string // CORP
+	// Suffixes are further UPN suffixes of the domain's accounts, in lower case.
+	Suffixes []string
+	// SID is the domain's, S-1-5-21-…, where there are several: it vouches for its
+	// own SIDs, names and places, and for nothing else. Where it is empty there is no
+	// other domain, and whatever the directory says is taken.
+	SID         string
 	Controllers []string // ldaps://dc1.corp.example.com:636, asked in this order
 	// Discover has the controllers looked up in DNS instead: at NameServer, host:port,
 	// or the system's where it is empty. What DNS says is not proved by anything: their

@@ -28,6 +28,8 @@ type post struct {
 	looked time.Time // when the accounts were looked at last
 	// handled are the entries that were announced since, with their uSNChanged.
 	handled map[string]uint64
+	// asked are the accounts of other domains whose groups were asked for, by key.
+	asked map[string]asking
 }
 
 func (w *watch) open(ctx context.Context, c *controller) (*post, error) {
@@ -35,7 +37,7 @@ func (w *watch) open(ctx context.Context, c *controller) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &post{watch: w, controller: c, conn: conn, notices: notices{wake: make(chan struct{}, 1)}, handled: make(map[string]uint64)}
+	p := &post{watch: w, controller: c, conn: conn, notices: notices{wake: make(chan struct{}, 1)}, handled: make(map[string]uint64), asked: make(map[string]asking)}
 	listening, stop := context.WithCancel(ctx)
 	p.stop = stop
 	p.polled, p.looked = time.Now(), time.Now()
@@ -110,12 +112,17 @@ func (p *post) poll(ctx context.Context, n *news, anybody bool) error {
 
 // affected returns the accounts that a change may have happened to: those that
 // changed, those in a group that changed, and those that have come into one.
-func (p *post) affected(ctx context.Context, n *news, accounts []auth.Identity) ([]auth.Identity, error) {
+func (p *post) affected(ctx context.Context, n *news, own, guests []auth.Identity) ([]auth.Identity, error) {
+	accounts := slices.Concat(own, guests)
 	if n.since.IsZero() || len(accounts) == 0 {
 		return nil, nil
 	}
 	touched := make(map[string]bool)
 	all := n.all
+	byGUID := make(map[string]string, len(own))
+	for i := range own {
+		byGUID[own[i].GUID] = own[i].Key()
+	}
 	for guid, c := range n.entries {
 		p.handled[guid] = c.usn
 		switch c.kind {
@@ -123,7 +130,7 @@ func (p *post) affected(ctx context.Context, n *news, accounts []auth.Identity) 
 		case kindPlace:
 			all = true
 		case kindAccount:
-			touched[guid] = true
+			touched[byGUID[guid]] = true
 		case kindGroup:
 			members, err := p.members(ctx, guid)
 			if err != nil {
@@ -131,8 +138,8 @@ func (p *post) affected(ctx context.Context, n *news, accounts []auth.Identity) 
 			}
 			all = all || members == nil
 			for i := range accounts {
-				if id := &accounts[i]; inGroup(id, c.sid) || isMember(id, members) {
-					touched[id.GUID] = true
+				if id := &accounts[i]; inGroup(id, c.sid) || isMember(id, members) || p.watch.d.isGuest(id, members) {
+					touched[id.Key()] = true
 				}
 			}
 		}
@@ -140,7 +147,7 @@ func (p *post) affected(ctx context.Context, n *news, accounts []auth.Identity) 
 	if all {
 		return accounts, nil
 	}
-	return slices.DeleteFunc(slices.Clone(accounts), func(id auth.Identity) bool { return !touched[id.GUID] }), nil
+	return those(accounts, touched), nil
 }
 
 // members reads the members of a group by their folded DN, nil where there are too

@@ -78,6 +78,7 @@ func (w *watch) stand(ctx context.Context, c *controller) error {
 		return err
 	}
 	defer p.close()
+	w.d.answers(c)
 	if w.blind {
 		w.d.log.Info("the directory is watched again", "controller", c.url)
 		w.blind = false
@@ -97,6 +98,8 @@ func (w *watch) stand(ctx context.Context, c *controller) error {
 		case <-p.notices.wake:
 		case <-tick.C:
 			full = true
+		case <-w.d.nudged:
+			full = true
 		}
 		if err := p.round(ctx, full); err != nil {
 			if errors.Is(err, errAfresh) {
@@ -112,15 +115,15 @@ func (w *watch) stand(ctx context.Context, c *controller) error {
 // that something did.
 func (p *post) round(ctx context.Context, full bool) error {
 	w := p.watch
-	accounts := w.roll.Accounts()
-	w.forget(accounts)
+	accounts, guests := w.d.part(w.roll.Accounts())
+	w.forget(accounts, guests)
 	news := p.notices.take()
 	if full {
-		if err := p.poll(ctx, &news, len(accounts) > 0); err != nil {
+		if err := p.poll(ctx, &news, len(accounts)+len(guests) > 0); err != nil {
 			return err
 		}
 	}
-	touched, err := p.affected(ctx, &news, accounts)
+	touched, err := p.affected(ctx, &news, accounts, guests)
 	if err == nil {
 		err = p.reread(ctx, touched, news.since)
 	}
@@ -129,18 +132,22 @@ func (p *post) round(ctx context.Context, full bool) error {
 	}
 	before := p.looked
 	p.looked = time.Now()
-	different, err := p.look(ctx, accounts)
+	different, err := p.look(ctx, accounts, guests)
 	if err == nil {
 		err = p.reread(ctx, different, before)
 	}
 	if err == nil {
-		err = p.reread(ctx, w.due(w.roll.Accounts()), time.Time{})
+		accounts, guests = w.d.part(w.roll.Accounts())
+		err = p.reread(ctx, append(w.due(accounts), p.dueGuests(guests)...), time.Time{})
+	}
+	if err == nil {
+		w.d.hear()
 	}
 	return err
 }
 
 // forget drops what is known of accounts without sessions.
-func (w *watch) forget(accounts []auth.Identity) {
+func (w *watch) forget(accounts, guests []auth.Identity) {
 	live := make(map[string]bool, len(accounts))
 	for i := range accounts {
 		live[accounts[i].GUID] = true
@@ -150,18 +157,23 @@ func (w *watch) forget(accounts []auth.Identity) {
 			delete(w.seen, guid)
 		}
 	}
-	if len(accounts) == 0 {
+	if len(accounts)+len(guests) == 0 {
 		clear(w.groups)
 	}
+}
+
+// recheck is how often an account is read in any case.
+func (w *watch) recheck() time.Duration {
+	if w.d.options.Recheck <= 0 {
+		return time.Minute
+	}
+	return w.d.options.Recheck
 }
 
 // due returns the accounts of which a session has a reading that was not confirmed
 // since it began, and those whose reading is old.
 func (w *watch) due(accounts []auth.Identity) []auth.Identity {
-	recheck := w.d.options.Recheck
-	if recheck <= 0 {
-		recheck = time.Minute
-	}
+	recheck := w.recheck()
 	var due []auth.Identity
 	for i := range accounts {
 		id := &accounts[i]
@@ -206,10 +218,12 @@ func (p *post) reread(ctx context.Context, accounts []auth.Identity, since time.
 		work.Go(func() {
 			for id := range queue {
 				change, err := p.rereadOne(ctx, id, since)
+				own := p.watch.d.mine(id)
 				mu.Lock()
 				switch {
-				case err == nil:
+				case err == nil && own:
 					p.watch.confirm(&change)
+				case err == nil: // its own domain confirms it
 				case failed == nil:
 					failed = err
 					cancel()
@@ -219,6 +233,9 @@ func (p *post) reread(ctx context.Context, accounts []auth.Identity, since time.
 					return
 				}
 				p.watch.roll.Changed(change)
+				if own && change.Err == nil {
+					p.spread(id, &change.Now)
+				}
 			}
 		})
 	}
@@ -229,7 +246,7 @@ func (p *post) reread(ctx context.Context, accounts []auth.Identity, since time.
 // confirm notes the reading that the sessions of an account rest on from now on.
 func (w *watch) confirm(c *auth.Change) {
 	if c.Err == nil {
-		w.sighting(c.GUID).read = c.Now.Read
+		w.sighting(c.Now.GUID).read = c.Now.Read
 	}
 }
 
@@ -237,7 +254,10 @@ func (w *watch) confirm(c *auth.Change) {
 // answer; what the directory says of the account stands in the change.
 func (p *post) rereadOne(ctx context.Context, id *auth.Identity, since time.Time) (auth.Change, error) {
 	d := p.watch.d
-	change := auth.Change{GUID: id.GUID, Since: since}
+	if !d.mine(id) {
+		return p.rereadGuest(ctx, id, since)
+	}
+	change := auth.Change{Key: id.Key(), Since: since}
 	if since.IsZero() {
 		change.Since = id.Read
 	}

@@ -16,7 +16,7 @@ import (
 // roll is who is in session, for tests.
 type roll struct {
 	mu       sync.Mutex
-	accounts map[string]auth.Identity // guarded by mu, by GUID
+	accounts map[string]auth.Identity // guarded by mu, by key
 	failed   map[string]error         // guarded by mu
 	heard    map[string]time.Time     // guarded by mu; Since of the last change
 	sure     map[string]int           // guarded by mu; confirmations
@@ -26,7 +26,7 @@ type roll struct {
 func newRoll(ids ...auth.Identity) *roll {
 	r := &roll{accounts: map[string]auth.Identity{}, failed: map[string]error{}, heard: map[string]time.Time{}, sure: map[string]int{}}
 	for _, id := range ids {
-		r.accounts[id.GUID] = id
+		r.accounts[id.Key()] = id
 	}
 	return r
 }
@@ -41,13 +41,13 @@ func (r *roll) Changed(c auth.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.changes++
-	r.heard[c.GUID] = c.Since
+	r.heard[c.Key] = c.Since
 	if c.Err != nil {
-		r.failed[c.GUID] = c.Err
-		delete(r.accounts, c.GUID)
+		r.failed[c.Key] = c.Err
+		delete(r.accounts, c.Key)
 		return
 	}
-	r.accounts[c.GUID] = c.Now
+	r.accounts[c.Key] = r.accounts[c.Key].After(&c)
 }
 
 func (r *roll) Confirmed(guids []string) {
@@ -79,8 +79,8 @@ func watchOver(t *testing.T, d *Directory, accounts ...string) (*roll, map[strin
 	for _, a := range accounts {
 		id, err := d.Lookup(t.Context(), a)
 		must(t, err)
-		guids[a] = id.GUID
-		r.accounts[id.GUID] = id
+		guids[a] = id.Key()
+		r.accounts[id.Key()] = id
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup

@@ -16,14 +16,40 @@ var _ auth.Acceptor = (*Acceptor)(nil)
 
 // Options say whose tickets are accepted, and for whom.
 type Options struct {
-	// Realm is the domain's, in upper case: CORP.EXAMPLE.COM. Tickets of others,
-	// trusted ones included, are refused.
-	Realm string
+	// Realms are those of the domains. Tickets of others are refused, and so are those
+	// that one of them made for the people of another: each vouches for its own.
+	Realms []Realm
 	// Service is the first half of the principals that tickets may be for:
 	// "postgres" unless clients set krbsrvname.
 	Service string
 	// Keytab holds the keys.
 	Keytab *Keytab
+}
+
+// Realm is a domain's.
+type Realm struct {
+	Name string // in upper case: CORP.EXAMPLE.COM
+	// SID is the domain's. Accounts of its tickets have a SID of it, and groups of other
+	// domains do not count. Empty where there is one domain alone: then all count.
+	SID string
+}
+
+// realm returns the realm of that name, nil where it is none of these.
+func (o *Options) realm(name string) *Realm {
+	for i := range o.Realms {
+		if o.Realms[i].Name == name {
+			return &o.Realms[i]
+		}
+	}
+	return nil
+}
+
+func (o *Options) realmNames() string {
+	names := make([]string, len(o.Realms))
+	for i := range o.Realms {
+		names[i] = o.Realms[i].Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // Acceptor checks tickets. It is safe for concurrent use, and does no I/O.
@@ -65,7 +91,7 @@ func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) 
 	}
 	t := auth.Ticket{Client: clientName(&req.Ticket), Ends: req.Ticket.DecryptedEncPart.EndTime}
 	refused := func(err error) (auth.Ticket, error) { return auth.Ticket{Client: t.Client}, err }
-	if err := a.checkTicket(&req.Ticket.DecryptedEncPart, source); err != nil {
+	if err := a.checkTicket(&req.Ticket, source); err != nil {
 		return refused(err)
 	}
 	mutual, err := a.openAuthenticator(req)
@@ -77,6 +103,9 @@ func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) 
 		return refused(err)
 	}
 	if t.SID, t.SIDs, err = readPAC(req, key); err != nil {
+		return refused(err)
+	}
+	if t.SIDs, err = a.options.realm(req.Ticket.Realm).filter(t.SID, t.SIDs); err != nil {
 		return refused(err)
 	}
 	if mutual {

@@ -53,10 +53,15 @@ func readKeytab(t testing.TB, path string) *Keytab {
 // logOn gets a ticket from the domain.
 func logOn(t testing.TB, account, password, principal string) *holder {
 	t.Helper()
-	c := testkit.SharedController(t)
+	return logOnAt(t, testkit.SharedController(t), testkit.Realm, account, password, principal)
+}
+
+// logOnAt gets a ticket from that domain.
+func logOnAt(t testing.TB, c *testkit.Controller, realm, account, password, principal string) *holder {
+	t.Helper()
 	conf, err := config.Load(c.Krb5Conf())
 	must(t, err)
-	krb := client.NewWithPassword(account, testkit.Realm, password, conf, client.DisablePAFXFAST(true))
+	krb := client.NewWithPassword(account, realm, password, conf, client.DisablePAFXFAST(true))
 	t.Cleanup(krb.Destroy)
 	must(t, krb.Login())
 	h := &holder{keytab: readKeytab(t, c.Keytab()), now: time.Now()}
@@ -72,7 +77,7 @@ func alice(t testing.TB) *holder {
 
 // acceptor accepts at the holder's time.
 func (h *holder) acceptor() *Acceptor {
-	a := New(Options{Realm: testkit.Realm, Service: "postgres", Keytab: h.keytab}, newReplays(h.now.Add(-time.Hour)))
+	a := New(Options{Realms: []Realm{{Name: testkit.Realm}}, Service: "postgres", Keytab: h.keytab}, newReplays(h.now.Add(-time.Hour)))
 	a.now = func() time.Time { return h.now }
 	return a
 }

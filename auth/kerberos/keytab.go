@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -117,13 +118,27 @@ func (k *Keytab) Serves(service, realm string) bool {
 	return false
 }
 
+// Shared returns two principals of different realms that have a key in common, empty
+// where there are none: whoever makes tickets for the one could make them for the other.
+func (k *Keytab) Shared() (a, b string) {
+	for i := range k.keys {
+		for j := range k.keys[:i] {
+			x, y := &k.keys[j], &k.keys[i]
+			if x.Realm != y.Realm && bytes.Equal(x.secret.KeyValue, y.secret.KeyValue) {
+				return x.Principal(), y.Principal()
+			}
+		}
+	}
+	return "", ""
+}
+
 // openTicket finds the key that the ticket was made with, and decrypts it.
 func (a *Acceptor) openTicket(req *messages.APReq) (types.EncryptionKey, error) {
 	t := &req.Ticket
 	name := t.SName.PrincipalNameString() + "@" + t.Realm
 	switch {
-	case t.Realm != a.options.Realm:
-		return types.EncryptionKey{}, refusal(auth.CauseTicketRealm, "the ticket is for %q, of another realm than %s", name, a.options.Realm)
+	case a.options.realm(t.Realm) == nil:
+		return types.EncryptionKey{}, refusal(auth.CauseTicketRealm, "the ticket is for %q, of another realm than %s", name, a.options.realmNames())
 	case !strings.EqualFold(t.SName.NameString[0], a.options.Service):
 		return types.EncryptionKey{}, refusal(auth.CauseTicketService, "the ticket is for %q, not for the service %s", name, a.options.Service)
 	case size(t.EncPart.EType) < 0:

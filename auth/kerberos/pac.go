@@ -56,6 +56,30 @@ func readPAC(req *messages.APReq, key types.EncryptionKey) (sid string, sids []s
 	return account.String(), sids, nil
 }
 
+// filter judges the SIDs of a ticket by what its domain vouches for: the account has
+// one of its own, and of the others those of no domain, which say how its holder
+// logged on, and its own are kept.
+func (r *Realm) filter(account string, sids []string) ([]string, error) {
+	if r.SID == "" {
+		return sids, nil
+	}
+	if !r.gives(account) {
+		return nil, refusal(auth.CauseForeignSID, "the realm %s vouches for %s, which is not of its domain, %s", r.Name, account, r.SID)
+	}
+	kept := make([]string, 0, len(sids))
+	for _, sid := range sids {
+		if r.gives(sid) || !strings.HasPrefix(sid, "S-1-5-21-") && !strings.HasPrefix(sid, "S-1-5-32-") {
+			kept = append(kept, sid)
+		}
+	}
+	return kept, nil
+}
+
+func (r *Realm) gives(sid string) bool {
+	rid, own := strings.CutPrefix(sid, r.SID+"-")
+	return own && rid != "" && !strings.Contains(rid, "-")
+}
+
 // findPAC looks for the PAC, which stands in an AD-IF-RELEVANT (MS-KILE section
 // 3.3.5.6.4.3), and checks that its parts lie within it.
 func findPAC(data types.AuthorizationData) ([]byte, error) {

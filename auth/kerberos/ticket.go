@@ -15,15 +15,20 @@ import (
 // checkTicket judges a ticket that the domain has made (RFC 4120, section 3.2.3).
 // Its end is its end: the clocks of the domain and of the proxy are held to be
 // the same, only clients' may be off.
-func (a *Acceptor) checkTicket(t *messages.EncTicketPart, source netip.Addr) error {
-	now := a.now()
+//
+// The realm of the client is that of the service: the key that opened the ticket is
+// of that realm, and a domain that makes tickets for the people of another one would
+// vouch for them. Whoever is of a domain gets a ticket of that domain, which knows
+// the service, too.
+func (a *Acceptor) checkTicket(ticket *messages.Ticket, source netip.Addr) error {
+	t, now := &ticket.DecryptedEncPart, a.now()
 	begins := t.StartTime
 	if begins.IsZero() {
 		begins = t.AuthTime
 	}
 	switch {
-	case t.CRealm != a.options.Realm:
-		return refusal(auth.CauseTicketRealm, "the client is of realm %q", t.CRealm)
+	case t.CRealm != ticket.Realm:
+		return refusal(auth.CauseTicketRealm, "the client is of realm %q, and the ticket of %s", t.CRealm, ticket.Realm)
 	case len(t.CName.NameString) != 1 || t.CName.NameString[0] == "":
 		return refusal(auth.CauseNotAPerson, "the client's name has %d parts", len(t.CName.NameString))
 	case types.IsFlagSet(&t.Flags, flags.Invalid):

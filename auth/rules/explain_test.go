@@ -27,6 +27,7 @@ func TestExplanationText(t *testing.T) {
 
 	want := `account    alice (person)
 upn        alice@corp.example.com
+domain     corp.example.com
 dn         CN=Alice,DC=corp,DC=example,DC=com
 sid        S-1-5-21-1-2-3-1104
 guid       01020304-0506-0708-090a-0b0c0d0e0f10

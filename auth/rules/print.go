@@ -27,8 +27,9 @@ func (e Explanation) String() string {
 
 func (e Explanation) writeIdentity(b *strings.Builder) {
 	id := &e.Identity
-	fmt.Fprintf(b, "account    %s (%s)\n", clean(id.Account), or(string(id.Kind), "unknown kind"))
+	fmt.Fprintf(b, "account    %s (%s)\n", clean(id.Handle()), or(string(id.Kind), "unknown kind"))
 	line(b, "upn", id.UPN)
+	line(b, "domain", id.Domain)
 	line(b, "dn", id.DN)
 	line(b, "sid", id.SID)
 	line(b, "guid", id.GUID)
@@ -46,6 +47,7 @@ func (e Explanation) writeIdentity(b *strings.Builder) {
 		}
 		line(b, "group", what)
 	}
+	line(b, "unheard", strings.Join(id.Unheard, ", "))
 }
 
 func writeTerms(b *strings.Builder, t *auth.Terms) {
@@ -116,7 +118,7 @@ func (e Explanation) writePath(b *strings.Builder, g *auth.Group) {
 	if g == nil {
 		return
 	}
-	way := []string{clean(e.Identity.Account)}
+	way := []string{clean(e.Identity.Handle())}
 	if e.Groups != nil {
 		for _, via := range e.Groups.Path(g.SID) {
 			way = append(way, named(&via))

@@ -12,8 +12,8 @@ import (
 // absence asks for nothing.
 type Rule struct {
 	Name      string
-	Groups    []string // any of them: name, DN or SID
-	Accounts  []string // any of them: sAMAccountName, UPN or SID; beside Groups, either will do
+	Groups    []string // any of them: name (auth.Group.Name), DN or SID
+	Accounts  []string // any of them: name (auth.Identity.Handle), UPN or SID; beside Groups, either will do
 	Databases []string // any of them; "*" for every one
 	Sources   []netip.Prefix
 	Methods   []auth.Method

@@ -82,7 +82,7 @@ func (r *Rule) grant(who string) *auth.Grant {
 // candidates returns the rules that may name the identity, in their order.
 func (s *Set) candidates(id *auth.Identity) []int {
 	var out []int
-	for _, name := range []string{id.Account, id.UPN, id.SID} {
+	for _, name := range []string{id.Handle(), id.UPN, id.SID} {
 		out = append(out, lookup(s.accounts, name)...)
 	}
 	for i := range id.Groups {
@@ -119,7 +119,10 @@ func (s *Set) nearest(candidates []int, id *auth.Identity, req *auth.Request) st
 		out = append(out, v.Rule+": "+v.Failed[0].Why)
 	}
 	if len(out) == 0 {
-		return "no rule names the account or one of its groups"
+		out = append(out, "no rule names the account or one of its groups")
+	}
+	if len(id.Unheard) > 0 {
+		out = append(out, "groups of "+strings.Join(id.Unheard, ", ")+" are missing: that domain did not answer")
 	}
 	return strings.Join(out, "; ")
 }

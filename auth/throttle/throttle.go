@@ -53,7 +53,7 @@ type account struct {
 
 // Attempt is one password that is to be tried.
 type Attempt struct {
-	Account string // objectGUID
+	Account string // Identity.Key
 	Source  netip.Addr
 	// Counted is how many wrong passwords in a row the directory has counted; 0
 	// where it does not say.

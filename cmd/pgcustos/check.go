@@ -155,25 +155,31 @@ func leafOf(t *tls.Config) (*x509.Certificate, error) {
 // directory probes each controller by itself: a proxy that finds one of two is
 // in order until that one is gone.
 func (r *report) directory(ctx context.Context, c *config.Config) {
+	for i := range c.Directory.Domains {
+		r.domain(ctx, &c.Directory.Domains[i])
+	}
+	for _, account := range slices.Sorted(maps.Keys(c.Directory.Services)) {
+		terms := c.Directory.Services[account]
+		r.service(ctx, c, account, &terms)
+	}
+}
+
+func (r *report) domain(ctx context.Context, domain *directory.Options) {
 	var controllers []string
-	err := withDirectory(ctx, c.Directory, func(ctx context.Context, d *directory.Directory) (err error) {
+	err := withDirectory(ctx, *domain, func(ctx context.Context, d *directory.Directory) (err error) {
 		controllers, err = d.Controllers(ctx)
 		return err
 	})
 	if err != nil {
-		r.fail("directory %s: %v", c.Directory.Domain, describe(err))
+		r.fail("directory %s: %v", domain.Domain, describe(err))
 	}
 	for _, controller := range controllers {
-		o := c.Directory
+		o := *domain
 		if o.Discover && o.ServerName == "" {
 			o.ServerName = o.Domain
 		}
 		o.Controllers, o.Discover = []string{controller}, false
 		r.controller(ctx, &o, controller)
-	}
-	for _, account := range slices.Sorted(maps.Keys(c.Directory.Services)) {
-		terms := c.Directory.Services[account]
-		r.service(ctx, c, account, &terms)
 	}
 }
 
@@ -206,7 +212,11 @@ func (r *report) controller(ctx context.Context, o *directory.Options, url strin
 		r.fail("directory %s: %v", url, describe(err))
 		return
 	}
-	r.ok("directory %s: answers, and %s may read", url, o.BindName)
+	of := ""
+	if o.SID != "" {
+		of = " of " + o.Domain + " (" + o.NetBIOS + ")"
+	}
+	r.ok("directory %s%s: answers, and %s may read", url, of, o.BindName)
 	err = withDirectory(ctx, *o, func(ctx context.Context, d *directory.Directory) error {
 		leaf, err := d.Certificate(ctx)
 		if err == nil {

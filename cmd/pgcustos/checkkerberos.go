@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/auth/kerberos"
 	"github.com/pgcustos/pgcustos/internal/config"
 )
 
@@ -19,39 +19,43 @@ func (r *report) kerberos(ctx context.Context, c *config.Config) {
 		return
 	}
 	keys, ignored := c.Kerberos.Keytab.Keys()
-	versions := map[string][]uint32{}
-	for i := range keys {
-		k := &keys[i]
-		if !strings.EqualFold(k.Service, c.Kerberos.Service) || k.Realm != c.Kerberos.Realm {
-			ignored++
-			continue
+	for i := range c.Directory.Domains {
+		d := &c.Directory.Domains[i]
+		realm, versions := c.Kerberos.Realms[i].Name, map[string][]uint32{}
+		for i := range keys {
+			k := &keys[i]
+			if !strings.EqualFold(k.Service, c.Kerberos.Service) || k.Realm != realm {
+				continue
+			}
+			name := k.Service + "/" + k.Host
+			if !slices.Contains(versions[name], k.Version) {
+				versions[name] = append(versions[name], k.Version)
+			}
 		}
-		name := k.Service + "/" + k.Host
-		if !slices.Contains(versions[name], k.Version) {
-			versions[name] = append(versions[name], k.Version)
+		for _, name := range slices.Sorted(maps.Keys(versions)) {
+			have := versions[name]
+			slices.Sort(have)
+			r.principal(ctx, d, name, realm, have)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		have := versions[name]
-		slices.Sort(have)
-		r.principal(ctx, c, name, have)
+	for i := range keys {
+		k := &keys[i]
+		if !strings.EqualFold(k.Service, c.Kerberos.Service) || !slices.ContainsFunc(c.Kerberos.Realms, func(r kerberos.Realm) bool { return r.Name == k.Realm }) {
+			ignored++
+		}
 	}
 	if ignored > 0 {
 		r.warn("kerberos: %s of the keytab not used: of another service or realm, or no AES", counted(ignored, "key"))
 	}
 }
 
-func (r *report) principal(ctx context.Context, c *config.Config, name string, have []uint32) {
-	what := fmt.Sprintf("kerberos %s@%s", name, c.Kerberos.Realm)
-	d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
-	if err != nil {
-		r.fail("%s: %v", what, err)
-		return
-	}
-	defer d.Close() //nolint:errcheck // nothing was written
-	ctx, cancel := context.WithTimeout(ctx, 3*c.Directory.Timeout)
-	defer cancel()
-	p, err := d.ServicePrincipal(ctx, name)
+func (r *report) principal(ctx context.Context, o *directory.Options, name, realm string, have []uint32) {
+	what := fmt.Sprintf("kerberos %s@%s", name, realm)
+	var p directory.ServicePrincipal
+	err := withDirectory(ctx, *o, func(ctx context.Context, d *directory.Directory) (err error) {
+		p, err = d.ServicePrincipal(ctx, name)
+		return err
+	})
 	newest := have[len(have)-1]
 	switch {
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -114,12 +115,12 @@ func (x *explained) find(ctx context.Context, f *explainFlags, req auth.Request)
 	if err := x.steps.time("read the configuration", func() error { c, err = config.Load(f.config); return err }); err != nil {
 		return err
 	}
-	d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
+	d, err := openDomains(c)
 	if err != nil {
 		return err
 	}
 	defer d.Close() //nolint:errcheck // nothing was written
-	ctx, cancel := context.WithTimeout(ctx, 4*c.Directory.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*longest(d))
 	defer cancel()
 	var id auth.Identity
 	var groups *directory.Memberships
@@ -127,7 +128,7 @@ func (x *explained) find(ctx context.Context, f *explainFlags, req auth.Request)
 		name string
 		do   func() error
 	}{
-		{"reach a domain controller", func() error { return d.Probe(ctx) }},
+		{"reach a domain controller", func() error { return reach(ctx, d, f.user) }},
 		{"read the account, its state and groups", func() error { id, err = d.Lookup(ctx, f.user); return err }},
 		{"follow its groups", func() error { groups, err = d.Memberships(ctx, id); return err }},
 	} {
@@ -142,16 +143,43 @@ func (x *explained) find(ctx context.Context, f *explainFlags, req auth.Request)
 	})
 }
 
+// reach asks each domain whether it answers: the account's has to.
+func reach(ctx context.Context, d *directory.Domains, name string) error {
+	place, err := d.Place(name)
+	if err != nil {
+		return err
+	}
+	for i, err := range d.Probe(ctx) {
+		if d.All()[i] == place {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDomains opens what the configuration names, for a few questions.
+func openDomains(c *config.Config) (*directory.Domains, error) {
+	return directory.OpenDomains(c.Directory.Domains, c.Directory.Home, slog.New(slog.DiscardHandler))
+}
+
+// longest is the longest of the domains' timeouts.
+func longest(d *directory.Domains) (timeout time.Duration) {
+	for _, domain := range d.All() {
+		timeout = max(timeout, domain.Timeout())
+	}
+	return timeout
+}
+
 // bindName is what a password of this account would be tried with.
 func bindName(id *auth.Identity) string { return id.DN }
 
 // lookup reads an account, without its password.
 func lookup(ctx context.Context, c *config.Config, name string) (auth.Identity, error) {
-	d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
+	d, err := openDomains(c)
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*c.Directory.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*longest(d))
 	defer cancel()
 	id, err := d.Lookup(ctx, name)
 	if closeErr := d.Close(); err == nil {

@@ -27,6 +27,7 @@ type (
 	accountJSON struct {
 		Account string      `json:"account"`
 		UPN     string      `json:"upn,omitempty"`
+		Domain  string      `json:"domain"`
 		DN      string      `json:"dn"`
 		SID     string      `json:"sid"`
 		GUID    string      `json:"guid"`
@@ -34,6 +35,7 @@ type (
 		Owner   string      `json:"owner,omitempty"`
 		State   string      `json:"state"`
 		Groups  []groupJSON `json:"groups"`
+		Unheard []string    `json:"unheard,omitempty"` // domains whose groups are missing: they did not answer
 	}
 	groupJSON struct {
 		Name string `json:"name,omitempty"`
@@ -101,8 +103,8 @@ func (x *explained) json(w io.Writer) error {
 	out := explainedJSON{
 		Asked: x.asked, BindName: bindName(id), Barred: string(e.Barred), Why: e.Why, Rules: verdicts(e),
 		Account: accountJSON{
-			Account: id.Account, UPN: id.UPN, DN: id.DN, SID: id.SID, GUID: id.GUID, Kind: string(id.Kind), Owner: id.Owner,
-			State: stateName(id.State), Groups: groupList(id.Groups),
+			Account: id.Handle(), UPN: id.UPN, Domain: id.Domain, DN: id.DN, SID: id.SID, GUID: id.GUID, Kind: string(id.Kind), Owner: id.Owner,
+			State: stateName(id.State), Groups: groupList(id.Groups), Unheard: id.Unheard,
 		},
 		Request: requestJSON{
 			Database: e.Request.Database, Source: e.Request.Source.String(), Method: string(e.Request.Method),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,9 +27,8 @@ type health struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	directory *directory.Directory
-	timeout   time.Duration
-	down      error
+	directory *directory.Domains
+	down      map[string]error     // of each domain; none for one that answers
 	ends      map[string]time.Time // of certificates, by what they are for
 
 	wake chan struct{}
@@ -40,13 +40,21 @@ var errNotProbed = errors.New("the directory was not asked yet")
 func (h *health) init() { h.once.Do(func() { h.wake = make(chan struct{}, 1) }) }
 
 // setDirectory changes which directory is probed, and has it probed at once.
-func (h *health) setDirectory(d *directory.Directory, timeout time.Duration) {
+func (h *health) setDirectory(d *directory.Domains, m *telemetry.Metrics) {
 	h.init()
 	h.mu.Lock()
-	if h.directory == nil {
-		h.down = errNotProbed
+	down := make(map[string]error)
+	for _, domain := range d.All() {
+		name := domain.Domain()
+		if err, known := h.down[name]; known || h.directory == nil || !slices.ContainsFunc(h.directory.All(), func(d *directory.Directory) bool { return d.Domain() == name }) {
+			down[name] = err
+			if !known {
+				down[name] = errNotProbed
+			}
+		}
 	}
-	h.directory, h.timeout = d, timeout
+	h.directory, h.down = d, down
+	m.DomainUp.Reset()
 	h.mu.Unlock()
 	select {
 	case h.wake <- struct{}{}:
@@ -72,31 +80,40 @@ func (h *health) watch(ctx context.Context, m *telemetry.Metrics, log *slog.Logg
 
 func (h *health) probe(ctx context.Context, m *telemetry.Metrics, log *slog.Logger) {
 	h.mu.Lock()
-	d, timeout, before := h.directory, h.timeout, h.down
+	d := h.directory
 	h.mu.Unlock()
 	if d == nil {
 		return
 	}
-	probeCtx, cancel := context.WithTimeout(ctx, 2*timeout)
-	defer cancel()
-	err := d.Probe(probeCtx)
+	errs := d.Probe(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	h.mu.Lock()
-	h.down = err
-	h.mu.Unlock()
-	if err == nil {
-		m.DirectoryUp.Set(1)
-		if before != nil {
-			log.Info("the directory answers")
+	defer h.mu.Unlock()
+	if h.directory != d {
+		return // the next probe asks those that are configured now
+	}
+	up := 1.0
+	for i, domain := range d.All() {
+		name, err := domain.Domain(), errs[i]
+		before := h.down[name]
+		if err != nil {
+			h.down[name] = err
+			up = 0
+			m.DomainUp.WithLabelValues(name).Set(0)
+			if before == nil || errors.Is(before, errNotProbed) {
+				log.Error("the directory does not answer: log-ins are refused", "domain", name, "error", describe(err))
+			}
+			continue
 		}
-		return
+		delete(h.down, name)
+		m.DomainUp.WithLabelValues(name).Set(1)
+		if before != nil {
+			log.Info("the directory answers", "domain", name)
+		}
 	}
-	m.DirectoryUp.Set(0)
-	if before == nil || errors.Is(before, errNotProbed) {
-		log.Error("the directory does not answer: log-ins are refused", "error", describe(err))
-	}
+	m.DirectoryUp.Set(up)
 }
 
 // ready says why no new client can be served, or nil.
@@ -109,10 +126,29 @@ func (h *health) ready() error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.down != nil {
-		return fmt.Errorf("directory: %w", h.down)
+	if h.directory == nil {
+		return fmt.Errorf("directory: %w", errNotProbed)
 	}
-	return h.ending(time.Now())
+	if all := h.directory.All(); len(h.down) == len(all) {
+		return fmt.Errorf("directory: %w", h.down[all[0].Domain()])
+	}
+	return h.warnings(time.Now())
+}
+
+// warnings tells of domains that do not answer, which is nothing to the people of the
+// others, and of certificates that end; nil for none. mu is held.
+func (h *health) warnings(now time.Time) error {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(h.down)) {
+		all = append(all, fmt.Sprintf("the domain %s: %v", name, describe(h.down[name])))
+	}
+	if err := h.ending(now); err != nil {
+		all = append(all, err.Error())
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return telemetry.Warning(strings.Join(all, "; "))
 }
 
 // setCertificates changes which certificates are looked at.

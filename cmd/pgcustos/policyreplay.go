@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/audit/view"
-	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/cmd/pgcustos/trial"
 	"github.com/pgcustos/pgcustos/internal/config"
@@ -79,7 +77,7 @@ func (f *replayFlags) replay(ctx context.Context, cmd *cobra.Command, period vie
 		if err != nil {
 			return err
 		}
-		d, err := directory.Open(c.Directory, slog.New(slog.DiscardHandler))
+		d, err := openDomains(c)
 		if err != nil {
 			return err
 		}

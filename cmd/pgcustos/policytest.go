@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -116,10 +115,13 @@ func openJudge() (*statement.Reader, error) {
 // tells people from services as the configuration does.
 func identify(ctx context.Context, path string, rulesAlone *config.Config, cases []config.Case) error {
 	found := map[string]auth.Identity{}
-	var d *directory.Directory
+	var d *directory.Domains
 	for i := range cases {
 		c := &cases[i]
 		if c.Lookup == "" {
+			if err := rulesAlone.Place(&c.Identity, c.Identity.GUID); err != nil {
+				return fmt.Errorf("%s:%d:%d: %w", c.File, c.Line, c.Column, err)
+			}
 			declare(rulesAlone, &c.Identity)
 			continue
 		}
@@ -128,7 +130,7 @@ func identify(ctx context.Context, path string, rulesAlone *config.Config, cases
 			if err != nil {
 				return err
 			}
-			if d, err = directory.Open(whole.Directory, slog.New(slog.DiscardHandler)); err != nil {
+			if d, err = openDomains(whole); err != nil {
 				return err
 			}
 			defer d.Close() //nolint:errcheck // nothing was written
@@ -148,7 +150,7 @@ func identify(ctx context.Context, path string, rulesAlone *config.Config, cases
 
 // declare tells a person from a declared service, unless the table does.
 func declare(c *config.Config, id *auth.Identity) {
-	terms, service := c.Directory.Services[strings.ToLower(id.Account)]
+	terms, service := c.Directory.Services[strings.ToLower(id.Handle())]
 	switch {
 	case service && id.Kind != auth.Person:
 		id.Kind, id.Owner, id.Terms = auth.Service, terms.Owner, &terms

@@ -26,7 +26,7 @@ import (
 // policy is a proxy.Policy with what has to be closed when it goes.
 type policy struct {
 	proxy.Policy
-	directory *directory.Directory
+	directory *directory.Domains
 }
 
 // memory is what log-ins have left behind. A reload keeps it: it must be no way to
@@ -38,9 +38,11 @@ type memory struct {
 
 // newPolicy builds what a reload replaces. It connects to nothing.
 func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
-	o := c.Directory
-	o.Throttle = m.guesses
-	d, err := directory.Open(o, log)
+	domains := slices.Clone(c.Directory.Domains)
+	for i := range domains {
+		domains[i].Throttle = m.guesses
+	}
+	d, err := directory.OpenDomains(domains, c.Directory.Home, log)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +52,7 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 		Authenticator:   d,
 		Resolver:        d,
 		Watcher:         d,
+		Adopt:           d.Adopt,
 		Rules:           rules.New(c.Rules),
 		Backends:        make(map[string]*backend.Backend, len(c.Backends)),
 		ClientGoneGrace: c.Listen.ClientGoneGrace,
@@ -145,7 +148,7 @@ func (d *daemon) apply() error {
 	old, before := d.policy, d.config
 	d.policy, d.config = fresh, c
 	d.level.Set(c.Log.Level)
-	d.health.setDirectory(fresh.directory, c.Directory.Timeout)
+	d.health.setDirectory(fresh.directory, d.metrics)
 	d.searchFor(before, c)
 	ended := d.server.Apply(fresh.Policy)
 	d.services.Declare(c.Directory.Services, c.Directory.Recheck)

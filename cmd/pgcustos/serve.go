@@ -196,6 +196,7 @@ func (d *daemon) listenForOperators(c *config.Config) (err error) {
 		Find: func(ctx context.Context, name string) (auth.Identity, error) {
 			return d.server.Resolver().Lookup(ctx, name)
 		},
+		Named: d.server.Named,
 	})
 	return err
 }
@@ -251,7 +252,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 	ended := make(chan error, 2)
 	work.Go(func() { d.health.watch(ctx, d.metrics, d.log) })
 	work.Go(func() { d.services.Watch(ctx) })
-	d.health.setDirectory(d.policy.directory, d.config.Directory.Timeout)
+	d.health.setDirectory(d.policy.directory, d.metrics)
 	work.Go(func() { ended <- d.server.Serve(ctx, clients) })
 	if admin != nil {
 		work.Go(func() {

@@ -75,18 +75,11 @@ func (d *diff) part(what, noun, verb string, of, without []string) {
 
 func (d *diff) directory(before, after *Config) {
 	b, a := before.Directory, after.Directory
-	of(d, "directory: domain", b.Domain, a.Domain)
-	of(d, "directory: netbios", b.NetBIOS, a.NetBIOS)
-	of(d, "directory: controllers", controllers(&b), controllers(&a))
-	of(d, "directory: starttls", b.StartTLS, a.StartTLS)
-	of(d, "directory: dns_server", b.NameServer, a.NameServer)
-	of(d, "directory: server_name", b.ServerName, a.ServerName)
-	of(d, "directory: bind_name", b.BindName, a.BindName)
-	of(d, "directory: timeout", b.Timeout, a.Timeout)
-	of(d, "directory: recheck", b.Recheck, a.Recheck)
-	of(d, "directory: the bind password is read from", before.origins[credential{}], after.origins[credential{}])
-	if !samePool(b.CA, a.CA) {
-		d.addf("directory: ca changed")
+	if !b.several() && !a.several() && len(b.Domains) == 1 && len(a.Domains) == 1 {
+		d.domain("directory", &b.Domains[0], &a.Domains[0])
+		of(d, "directory: the bind password is read from", before.origins[credential{}], after.origins[credential{}])
+	} else {
+		d.domains(before, after)
 	}
 	all := maps.Clone(b.Services)
 	if all == nil {
@@ -105,6 +98,23 @@ func (d *diff) directory(before, after *Config) {
 			of(d, "service "+account+": owner", was.Owner, is.Owner)
 			d.service("service "+account, &was, &is)
 		}
+	}
+}
+
+func (d *diff) domain(what string, b, a *directory.Options) {
+	of(d, what+": domain", b.Domain, a.Domain)
+	of(d, what+": netbios", b.NetBIOS, a.NetBIOS)
+	of(d, what+": sid", b.SID, a.SID)
+	of(d, what+": upn_suffixes", strings.Join(b.Suffixes, ", "), strings.Join(a.Suffixes, ", "))
+	of(d, what+": controllers", controllers(b), controllers(a))
+	of(d, what+": starttls", b.StartTLS, a.StartTLS)
+	of(d, what+": dns_server", b.NameServer, a.NameServer)
+	of(d, what+": server_name", b.ServerName, a.ServerName)
+	of(d, what+": bind_name", b.BindName, a.BindName)
+	of(d, what+": timeout", b.Timeout, a.Timeout)
+	of(d, what+": recheck", b.Recheck, a.Recheck)
+	if !samePool(b.CA, a.CA) {
+		d.addf("%s: ca changed", what)
 	}
 }
 

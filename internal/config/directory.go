@@ -9,8 +9,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/directory"
+	"github.com/pgcustos/pgcustos/auth/throttle"
 )
+
+// Directory is who knows the users: one domain, or several.
+type Directory struct {
+	Domains []directory.Options // in the order of the file
+	// Home is the DNS name of the domain that names without one are of; empty for none.
+	Home string
+	// Services are all declared ones, by the name that rules call the account by, in
+	// lower case. Each domain has its own among its options.
+	Services map[string]auth.Terms
+	// Guesses is what is said of wrong passwords, for every domain.
+	Guesses throttle.Policy
+	// Recheck is the shortest of the domains'.
+	Recheck time.Duration
+}
 
 func (c *Config) readDirectory(root *object) {
 	v, ok := root.need("directory", "the domain that knows the users")
@@ -21,6 +37,22 @@ func (c *Config) readDirectory(root *object) {
 	if !ok {
 		return
 	}
+	if o.has("domains") {
+		c.readDomains(o)
+	} else {
+		d := c.readDomain(o, credential{})
+		c.Directory.Domains, c.Directory.Home = []directory.Options{d}, d.Domain
+	}
+	o.done()
+	for i := range c.Directory.Domains {
+		if r := c.Directory.Domains[i].Recheck; i == 0 || r < c.Directory.Recheck {
+			c.Directory.Recheck = r
+		}
+	}
+}
+
+// readDomain reads what there is to know of a domain.
+func (c *Config) readDomain(o *object, secret credential) directory.Options {
 	d := directory.Options{
 		Domain:  strings.ToLower(o.hostName("domain", "the DNS name of the domain, such as corp.example.com")),
 		Timeout: o.duration("timeout", 5*time.Second, 100*time.Millisecond, time.Minute),
@@ -35,11 +67,31 @@ func (c *Config) readDirectory(root *object) {
 	d.BindName = o.needWord("bind_name", "the account that reads others, such as svc-pgcustos@corp.example.com")
 	if read, from, ok := o.secret("bind_password"); ok {
 		d.BindPassword = read
-		c.origins[credential{}] = from
+		if secret.role != "" {
+			secret.role = d.Domain
+		}
+		c.origins[secret] = from
 	}
 	d.Recheck = o.duration("recheck", time.Minute, time.Second, day)
-	o.done()
-	c.Directory = d
+	d.Suffixes = o.suffixes()
+	return d
+}
+
+// suffixes reads the UPN suffixes of a domain beside its name.
+func (o *object) suffixes() []string {
+	v, ok := o.get("upn_suffixes")
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, item := range v.words() {
+		s := text(item.node)
+		if !isHost(s) {
+			item.errorf("%q is not a UPN suffix: write what stands behind the @, such as corp.example.com", s)
+		}
+		out = append(out, strings.ToLower(s))
+	}
+	return out
 }
 
 func (o *object) netbios(otherwise string) string {

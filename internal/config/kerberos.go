@@ -25,7 +25,11 @@ func (c *Config) readKerberos(root *object) {
 	if !ok {
 		return
 	}
-	k := kerberos.Options{Realm: strings.ToUpper(c.Directory.Domain), Service: "postgres"}
+	k := kerberos.Options{Service: "postgres"}
+	for i := range c.Directory.Domains {
+		d := &c.Directory.Domains[i]
+		k.Realms = append(k.Realms, kerberos.Realm{Name: strings.ToUpper(d.Domain), SID: d.SID})
+	}
 	if v, given := o.get("service"); given {
 		if s, ok := v.word(); ok && !isLabel(s) {
 			v.errorf("%q is not the name of a service, such as postgres", s)
@@ -33,12 +37,12 @@ func (c *Config) readKerberos(root *object) {
 			k.Service = s
 		}
 	}
-	k.Keytab = o.keytab(&k)
+	k.Keytab = c.keytab(o, &k)
 	c.Kerberos = Kerberos{Options: k, Pins: o.pins()}
 	o.done()
 }
 
-func (o *object) keytab(k *kerberos.Options) *kerberos.Keytab {
+func (c *Config) keytab(o *object, k *kerberos.Options) *kerberos.Keytab {
 	v, ok := o.need("keytab", "the file with the keys of the service's principal")
 	if !ok {
 		return nil
@@ -53,8 +57,21 @@ func (o *object) keytab(k *kerberos.Options) *kerberos.Keytab {
 		v.errorf("%s: %v", text(v.node), err)
 		return nil
 	}
-	if k.Realm != "" && !keytab.Serves(k.Service, k.Realm) {
-		v.errorf("%s holds no key of %s/…@%s: it has %s", text(v.node), k.Service, k.Realm, strings.Join(principals(keytab), ", "))
+	var without []string
+	for _, r := range k.Realms {
+		if !keytab.Serves(k.Service, r.Name) {
+			without = append(without, r.Name)
+		}
+	}
+	switch {
+	case len(without) == 0:
+	case len(without) == len(k.Realms):
+		v.errorf("%s holds no key of %s/…@%s: it has %s", text(v.node), k.Service, strings.Join(without, ", "), strings.Join(principals(keytab), ", "))
+	default:
+		c.warnf("kerberos: the keytab holds no key of %s/…@%s: whoever is of that domain cannot show a ticket", k.Service, strings.Join(without, ", "))
+	}
+	if a, b := keytab.Shared(); a != "" {
+		v.errorf("%s: %s and %s have the same key, so that one domain could make tickets of the other: set other passwords, and export the keys again", text(v.node), a, b)
 	}
 	return keytab
 }

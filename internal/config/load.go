@@ -16,7 +16,6 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
-	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/backend"
@@ -34,7 +33,7 @@ type Config struct {
 	Admin     Admin
 	Control   Control
 	Log       Log
-	Directory directory.Options
+	Directory Directory
 	Kerberos  Kerberos
 	// ClientCertificates are a way in.
 	ClientCertificates ClientCertificates

@@ -232,7 +232,7 @@ func TestSecretsAreReadAtEachUse(t *testing.T) {
 		read func() (*auth.Secret, error)
 		want string
 	}{
-		{"bind", c.Directory.BindPassword, "bind-secret"},
+		{"bind", c.Directory.Domains[0].BindPassword, "bind-secret"},
 		{"file", c.Backends[0].Credentials["app_ro_orders"].(backend.Password), "ro-secret"},
 		{"file without newline", c.Backends[0].Credentials["app_rw_orders"].(backend.Password), "rw-secret"},
 		{"environment", c.Backends[0].Credentials["migrate_orders"].(backend.Password), "migrate-secret"},
@@ -244,7 +244,7 @@ func TestSecretsAreReadAtEachUse(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(dir, "bind.password"), "rotated\n", 0o600)
-	if s, err := c.Directory.BindPassword(); err != nil || s.Reveal() != "rotated" {
+	if s, err := c.Directory.Domains[0].BindPassword(); err != nil || s.Reveal() != "rotated" {
 		t.Errorf("a rotated password is not read: %v", err)
 	}
 }
@@ -268,7 +268,7 @@ rules:
 - {name: rb, groups: *people, databases: [d], sources: ["2001:db8::/48"], grant: {backend: b, role: r, classes: [read, WRITE]}}
 journal: {path: journal}
 `)
-	if d := c.Directory; d.NetBIOS != "CORP" || d.Domain != "corp.example.com" || d.Controllers[0] != "ldaps://dc1.corp.example.com:636" || d.Timeout != 5*time.Second {
+	if d := c.Directory.Domains[0]; d.NetBIOS != "CORP" || d.Domain != "corp.example.com" || d.Controllers[0] != "ldaps://dc1.corp.example.com:636" || d.Timeout != 5*time.Second {
 		t.Errorf("directory = %+v", d)
 	}
 	if c.Journal.Path != filepath.Join(dir, "journal") {

@@ -49,8 +49,8 @@ func (c *Config) readRules(root *object) {
 func (c *Config) readRule(o *object) rules.Rule {
 	r := rules.Rule{
 		Name:          o.label("records and messages tell rules apart by it"),
-		Groups:        o.principals("groups"),
-		Accounts:      o.principals("accounts"),
+		Groups:        c.principals(o, "groups"),
+		Accounts:      c.principals(o, "accounts"),
 		Databases:     o.databases(),
 		Methods:       choices(o, "methods", auth.Password, auth.Kerberos, auth.Certificate),
 		Assurance:     o.assurance(),
@@ -95,21 +95,26 @@ func (o *object) assurance() []string {
 }
 
 // principals reads names of groups or accounts.
-func (o *object) principals(key string) []string {
+func (c *Config) principals(o *object, key string) []string {
 	v, ok := o.get(key)
 	if !ok {
 		return nil
 	}
 	out := listed(v)
-	for _, item := range v.items() {
+	for i, item := range v.items() {
 		s := text(item.node)
+		if name, err := c.handle(s); err != nil {
+			item.errorf("%v", err)
+		} else if i < len(out) && out[i] == s {
+			out[i] = name
+		}
 		if strings.HasPrefix(strings.ToUpper(s), "S-1-") && !sid.MatchString(s) {
 			item.errorf("%q is not a SID (S-1-5-21-…-1104)", s)
 		}
 		if strings.ContainsAny(s, "*?") {
 			item.errorf("%q: groups and accounts are named one by one, without wildcards", s)
 		}
-		if key == "accounts" && strings.Contains(s, `\`) {
+		if key == "accounts" && strings.Contains(s, `\`) && !c.Directory.several() {
 			item.errorf("%q: name an account by its sAMAccountName, UPN or SID", s)
 		}
 	}

@@ -17,6 +17,7 @@ func LoadRules(path string) (*Config, error) {
 	}
 	c := newConfig(path, data)
 	if root, ok := (value{node: body, at: &token.Position{Line: 1, Column: 1}, l: l}).object(); ok {
+		c.readDomainsAlone(root)
 		c.readServices(root)
 		c.readBackends(root)
 		c.readRules(root)

@@ -22,12 +22,18 @@ func (c *Config) readServices(root *object) {
 			continue
 		}
 		account := strings.ToLower(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
-		if at, given := o.fields["account"]; given && strings.ContainsAny(account, `@\`) {
-			at.errorf("%q: name a service by its sAMAccountName alone, without the domain", account)
-		} else if _, twice := services[account]; twice && account != "" {
+		at := o.fields["account"]
+		name, err := c.handle(account)
+		switch name = strings.ToLower(name); {
+		case account == "":
+		case strings.Contains(account, "@"), strings.Contains(account, `\`) && !c.Directory.several():
+			at.errorf("%q: name a service by its sAMAccountName%s", account, map[bool]string{true: ` alone, or DOMAIN\name`, false: " alone, without the domain"}[c.Directory.several()])
+		case err != nil:
+			at.errorf("%v", err)
+		case services[name].Owner != "":
 			at.errorf("%q is declared twice: remove one", account)
 		}
-		services[account] = o.terms()
+		services[name] = o.terms()
 		if at, given := o.fields["owner"]; given {
 			owners = append(owners, at)
 		}
@@ -37,11 +43,23 @@ func (c *Config) readServices(root *object) {
 		o.done()
 	}
 	for _, at := range owners {
-		if _, service := services[bareAccount(text(at.node))]; service {
+		owner, err := c.accountOf(text(at.node))
+		if err != nil {
+			at.errorf("%v", err)
+		}
+		if _, service := services[owner]; service {
 			at.errorf("%q is declared as a service: a person has to answer for one", text(at.node))
 		}
 	}
 	c.Directory.Services = services
+	for name, terms := range services {
+		if d := c.Directory.domainOf(name); d != nil {
+			if d.Services == nil {
+				d.Services = map[string]auth.Terms{}
+			}
+			d.Services[bareAccount(name)] = terms
+		}
+	}
 }
 
 // bareAccount is the account's name in any form that clients use.

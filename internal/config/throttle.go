@@ -11,13 +11,17 @@ import (
 func (c *Config) readThrottle(root *object) {
 	o := root.section("throttle")
 	defaults := throttle.Policy{}.WithDefaults()
-	c.Directory.Guesses = throttle.Policy{
+	guesses := throttle.Policy{
 		Threshold:    o.integer("lockout_threshold", 0, 0, 999),
 		Window:       o.duration("lockout_window", 0, 0, 7*day),
 		PerSource:    o.integer("failures_per_source", defaults.PerSource, 1, 1_000_000),
 		SourceWindow: o.duration("source_window", defaults.SourceWindow, time.Second, day),
 	}
 	o.done()
+	c.Directory.Guesses = guesses
+	for i := range c.Directory.Domains {
+		c.Directory.Domains[i].Guesses = guesses
+	}
 }
 
 func (d *diff) throttle(before, after *Config) {

@@ -59,6 +59,7 @@ type Metrics struct {
 	ConfigInfo         *prometheus.GaugeVec   // hash
 	CertificateExpires *prometheus.GaugeVec   // certificate: listen, …; Unix time
 	DirectoryUp        prometheus.Gauge       // 1 while the last probe of the directory succeeded
+	DomainUp           *prometheus.GaugeVec   // domain: those that are configured
 }
 
 // Buckets of the histograms, in seconds.
@@ -121,7 +122,8 @@ func (m *Metrics) makeOperation() {
 	m.ReloadTime = m.gauge("pgcustos_reload_timestamp_seconds", "Unix time at which the running configuration was loaded.")
 	m.ConfigInfo = m.gauges("pgcustos_config_info", "The running configuration's SHA-256, as a label; always 1.", "hash")
 	m.CertificateExpires = m.gauges("pgcustos_certificate_expiry_timestamp_seconds", "Unix time at which a certificate expires.", "certificate")
-	m.DirectoryUp = m.gauge("pgcustos_directory_up", "1 while the last probe of the directory succeeded.")
+	m.DirectoryUp = m.gauge("pgcustos_directory_up", "1 while the last probe of the directory succeeded, of all domains.")
+	m.DomainUp = m.gauges("pgcustos_domain_up", "1 while the last probe of a domain's directory succeeded.", "domain")
 	for _, result := range []string{"success", "failure"} {
 		m.Reloads.WithLabelValues(result)
 	}

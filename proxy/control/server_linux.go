@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,8 @@ type Options struct {
 	Target    Target
 	// Find reads an account, so that a lock holds on when it is renamed.
 	Find func(ctx context.Context, name string) (auth.Identity, error)
+	// Named tells whether a name means one account, by its form alone.
+	Named func(name string) error
 	// Services tells how the declared services fare.
 	Services func() []services.Status
 	Recorder audit.Recorder
@@ -182,6 +185,9 @@ func (s *Server) do(r *Request, by peer.Peer, began time.Time) (*Answer, error) 
 	if r.Selector != (auth.Selector{}) {
 		chosen = &r.Selector
 	}
+	if err := s.named(r); err != nil {
+		return &Answer{}, err
+	}
 	switch r.Do {
 	case Sessions:
 		return &Answer{Sessions: s.o.Target.Live(chosen)}, nil
@@ -201,6 +207,25 @@ func (s *Server) do(r *Request, by peer.Peer, began time.Time) (*Answer, error) 
 	default:
 		return s.unlock(r, by)
 	}
+}
+
+// named refuses a name that could be of any domain: it would choose nobody, and be
+// taken for a lock.
+func (s *Server) named(r *Request) error {
+	if s.o.Named == nil || r.Do != Kill && r.Do != Lock || r.User == "" || strings.HasPrefix(r.User, "S-1-") || isGUID(r.User) {
+		return nil
+	}
+	var f *auth.Failure
+	if err := s.o.Named(r.User); errors.As(err, &f) && (f.Cause == auth.CauseDomainNotNamed || f.Cause == auth.CauseUnknownDomain) {
+		return fmt.Errorf("%q: %s", r.User, f.Detail)
+	}
+	return nil
+}
+
+// isGUID reports whether a name is written 8-4-4-4-12.
+func isGUID(s string) bool {
+	const length = 36
+	return len(s) == length && strings.Count(s, "-") == 4
 }
 
 // who names an operator.

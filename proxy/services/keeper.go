@@ -14,6 +14,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,7 +111,7 @@ func (k *Keeper) round(ctx context.Context) {
 	declared, _ := k.declarations()
 	began := time.Now()
 	var list []Status
-	resolver := &oneChance{Resolver: k.o.Target.Resolver()}
+	resolver := &oneChance{Resolver: k.o.Target.Resolver(), down: map[string]error{}}
 	for _, account := range slices.Sorted(maps.Keys(declared)) {
 		terms := declared[account]
 		list = append(list, k.look(ctx, resolver, account, &terms))
@@ -146,7 +147,7 @@ func (k *Keeper) look(ctx context.Context, resolver auth.Resolver, account strin
 	if m.Quarantined != "" {
 		state = stateQuarantined
 	}
-	return newStatus(account, state, owner, sessions, terms, m)
+	return newStatus(account, id.Domain, state, owner, sessions, terms, m)
 }
 
 // quarantine puts in force who is in quarantine.
@@ -166,7 +167,7 @@ func (k *Keeper) tell(id *auth.Identity, cause, detail string) bool {
 	_, err := k.o.Recorder.Record(&audit.Event{
 		Type: audit.Account, Decision: audit.Allowed, Cause: cause, Detail: detail, Rows: -1,
 		Context: &audit.Context{Principal: audit.Principal{
-			Account: id.Account, UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN, Kind: string(id.Kind), Owner: id.Owner,
+			Account: id.Handle(), UPN: id.UPN, SID: id.SID, GUID: id.GUID, DN: id.DN, Kind: string(id.Kind), Owner: id.Owner,
 		}},
 	})
 	if err != nil {
@@ -180,25 +181,30 @@ func (k *Keeper) tell(id *auth.Identity, cause, detail string) bool {
 // oneChance asks a directory that does not answer no second time.
 type oneChance struct {
 	auth.Resolver
-	down error
+	down map[string]error // by domain, as a name has it
 }
 
 func (r *oneChance) Lookup(ctx context.Context, name string) (auth.Identity, error) {
-	return r.once(func() (auth.Identity, error) { return r.Resolver.Lookup(ctx, name) })
+	domain, _, named := strings.Cut(name, `\`)
+	if !named {
+		_, domain, _ = strings.Cut(name, "@")
+	}
+	return r.once(strings.ToLower(domain), func() (auth.Identity, error) { return r.Resolver.Lookup(ctx, name) })
 }
 
 func (r *oneChance) Refresh(ctx context.Context, id auth.Identity) (auth.Identity, error) {
-	return r.once(func() (auth.Identity, error) { return r.Resolver.Refresh(ctx, id) })
+	domain := id.SID[:max(strings.LastIndexByte(id.SID, '-'), 0)]
+	return r.once(domain, func() (auth.Identity, error) { return r.Resolver.Refresh(ctx, id) })
 }
 
-func (r *oneChance) once(read func() (auth.Identity, error)) (auth.Identity, error) {
-	if r.down != nil {
-		return auth.Identity{}, r.down
+func (r *oneChance) once(domain string, read func() (auth.Identity, error)) (auth.Identity, error) {
+	if down := r.down[domain]; down != nil {
+		return auth.Identity{}, down
 	}
 	id, err := read()
 	var f *auth.Failure
 	if errors.As(err, &f) && f.Cause == auth.CauseDirectoryDown {
-		r.down = err
+		r.down[domain] = err
 	}
 	return id, err
 }

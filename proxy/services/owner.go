@@ -19,6 +19,7 @@ const (
 var gone = map[string]bool{
 	string(auth.CauseDisabled): true, string(auth.CauseAccountExpired): true, string(auth.CauseNoSuchAccount): true,
 	string(auth.CauseNotAPerson): true, string(auth.CauseIdentityMismatch): true,
+	string(auth.CauseUnknownDomain): true,
 }
 
 // owner looks at the owner of a service, and returns the state of that account. It

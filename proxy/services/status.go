@@ -13,6 +13,7 @@ import (
 // Status is how a declared service fared when it was looked at last.
 type Status struct {
 	Account     string     `json:"account"`
+	Domain      string     `json:"domain,omitempty"`
 	SID         string     `json:"sid,omitempty"`
 	Purpose     string     `json:"purpose"`
 	State       string     `json:"state"` // of the account: in good order, quarantined, or the cause that bars it
@@ -60,9 +61,9 @@ func (k *Keeper) List() []Status {
 	return slices.Clone(k.status)
 }
 
-func newStatus(account, state, owner string, sessions int, t *auth.Terms, m *remembered) Status {
+func newStatus(account, domain, state, owner string, sessions int, t *auth.Terms, m *remembered) Status {
 	s := Status{
-		Account: account, SID: m.SID, Purpose: t.Purpose, State: state, Owner: t.Owner, OwnerState: owner, OwnerGone: moment(m.OwnerGone),
+		Account: account, Domain: domain, SID: m.SID, Purpose: t.Purpose, State: state, Owner: t.Owner, OwnerState: owner, OwnerGone: moment(m.OwnerGone),
 		Quarantined: m.Quarantined, Ends: moment(t.Ends), LastUse: moment(m.LastUse), Sessions: sessions,
 		Rules: t.Rules, Sources: texts(t.Sources), Methods: texts(t.Methods),
 	}

@@ -127,7 +127,7 @@ func (r *replay) choose(ctx context.Context, record *journal.Record) (granted, e
 		return granted{why: "no_source"}, nil //nolint:nilerr // a record of something else
 	}
 	key := situation{
-		guid: record.Principal.GUID, database: record.Database, method: record.Method, role: record.Role,
+		guid: keyOf(&record.Principal), database: record.Database, method: record.Method, role: record.Role,
 		reason: record.Reason, group: record.Group, source: source.Addr().Unmap(),
 	}
 	if g, known := r.grants[key]; known {
@@ -158,6 +158,9 @@ func (r *replay) choose(ctx context.Context, record *journal.Record) (granted, e
 	return out, nil
 }
 
+// keyOf tells accounts apart: a GUID is a domain's own word, and so is a SID.
+func keyOf(p *audit.Principal) string { return p.SID + "/" + p.GUID }
+
 // identity is the account as it is now, or as the record knows it.
 func (r *replay) identity(ctx context.Context, record *journal.Record) (auth.Identity, error) {
 	p := &record.Principal
@@ -168,7 +171,7 @@ func (r *replay) identity(ctx context.Context, record *journal.Record) (auth.Ide
 	if r.Resolve == nil {
 		return recorded, nil
 	}
-	id, known := r.accounts[p.GUID]
+	id, known := r.accounts[keyOf(p)]
 	if known && id.GUID != "" {
 		return id, nil
 	}
@@ -179,14 +182,14 @@ func (r *replay) identity(ctx context.Context, record *journal.Record) (auth.Ide
 	var f *auth.Failure
 	switch {
 	case err == nil:
-	case errors.As(err, &f) && (f.Cause == auth.CauseNoSuchAccount || f.Cause == auth.CauseIdentityMismatch):
+	case errors.As(err, &f) && (f.Cause == auth.CauseNoSuchAccount || f.Cause == auth.CauseIdentityMismatch || f.Cause == auth.CauseUnknownDomain):
 		r.report.Gone = append(r.report.Gone, p.Account)
-		r.accounts[p.GUID] = auth.Identity{}
+		r.accounts[keyOf(p)] = auth.Identity{}
 		return recorded, nil
 	default:
 		return auth.Identity{}, err
 	}
-	r.accounts[p.GUID] = id
+	r.accounts[keyOf(p)] = id
 	return id, nil
 }
 

@@ -83,7 +83,7 @@ func newReport() *Report {
 
 func (r *Report) begin(record *journal.Record) {
 	r.Sessions++
-	r.principals[record.Principal.GUID] = true
+	r.principals[keyOf(&record.Principal)] = true
 	r.see(record)
 }
 

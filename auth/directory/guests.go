@@ -1,0 +1,305 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/pgcustos/pgcustos/auth"
+)
+
+// An account can be in groups of other domains: these hold a foreignSecurityPrincipal
+// with its SID, or with that of a group that it is in (MS-ADTS section 6.1.1.4.10).
+// They are looked for at that other domain, which alone vouches for its groups.
+
+// guestPatience bounds what a log-in waits for another domain's word. One that does
+// not answer in time is not waited for again until it does.
+const guestPatience = time.Second
+
+// part tells the domain's own accounts from those of other domains.
+func (d *Directory) part(accounts []auth.Identity) (own, guests []auth.Identity) {
+	if d.options.SID == "" {
+		return accounts, nil
+	}
+	for i := range accounts {
+		switch {
+		case d.mine(&accounts[i]):
+			own = append(own, accounts[i])
+		case d.host(&accounts[i]) != nil:
+			guests = append(guests, accounts[i])
+		}
+	}
+	return own, guests
+}
+
+func (d *Directory) mine(id *auth.Identity) bool {
+	return d.options.SID == "" || d.owns(id.SID) && id.Domain == d.options.Domain
+}
+
+// host returns which of the other domains the account is of.
+func (d *Directory) host(id *auth.Identity) *Directory {
+	for _, p := range d.peers {
+		if p.mine(id) {
+			return p
+		}
+	}
+	return nil
+}
+
+// complete adds the groups of other domains to an account that was read. Those of one
+// that does not answer are missing, and the account says so.
+func (d *Directory) complete(ctx context.Context, id *auth.Identity) {
+	sids := d.ownSIDs(id)
+	found, errs := make([][]auth.Group, len(d.peers)), make([]error, len(d.peers))
+	var work sync.WaitGroup
+	for i, p := range d.peers {
+		work.Go(func() { found[i], errs[i] = p.guest(ctx, sids) })
+	}
+	work.Wait()
+	for i, p := range d.peers {
+		if errs[i] != nil {
+			id.Unheard = append(id.Unheard, p.options.Domain)
+		}
+		id.Groups = append(id.Groups, found[i]...)
+	}
+}
+
+// ownSIDs are those of the account and its groups that its domain gives out, by
+// which others know it.
+func (d *Directory) ownSIDs(id *auth.Identity) [][]byte {
+	var sids [][]byte
+	add := func(sid string) {
+		if b, err := sidBytes(sid); err == nil && d.owns(sid) {
+			sids = append(sids, b)
+		}
+	}
+	add(id.SID)
+	for i := range id.Groups {
+		add(id.Groups[i].SID)
+	}
+	return sids
+}
+
+var errAway = errors.New("no controller has answered lately")
+
+// away reports whether no controller has answered lately. It waits for nothing.
+func (d *Directory) away() bool {
+	known := d.known()
+	if len(known) == 0 && d.seeking.CompareAndSwap(false, true) {
+		d.aside(func(ctx context.Context) {
+			defer d.seeking.Store(false)
+			_, _ = d.discover(ctx) // whoever logs in to this domain hears why not
+		})
+	}
+	away, now := true, d.now().UnixNano()
+	for _, c := range known {
+		switch until := c.down.Load(); {
+		case until == 0:
+			away = false
+		case until <= now:
+			d.revive(c)
+		}
+	}
+	return away
+}
+
+// guest finds the groups that a stranger with these SIDs is in.
+func (d *Directory) guest(ctx context.Context, sids [][]byte) (groups []auth.Group, err error) {
+	if d.away() {
+		return nil, errAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(guestPatience, d.options.Timeout))
+	defer cancel()
+	err = d.read(ctx, func(c *conn) error {
+		groups, err = d.guestGroups(ctx, c, sids)
+		return err
+	})
+	return groups, err
+}
+
+func (d *Directory) guestGroups(ctx context.Context, c *conn, sids [][]byte) ([]auth.Group, error) {
+	var members []string
+	for some := range slices.Chunk(sids, chunk) {
+		filter := "(&(objectClass=foreignSecurityPrincipal)" + anyOf("objectSid", some) + ")"
+		entries, err := d.search(ctx, c, strangers+d.base, ldap.ScopeSingleLevel, filter, []string{"objectSid"})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if isOneOf(e.GetEqualFoldRawAttributeValue("objectSid"), some) && d.holds(e.DN) {
+				members = append(members, e.DN)
+			}
+		}
+	}
+	return d.climb(ctx, c, members)
+}
+
+// strangers is where a domain keeps foreignSecurityPrincipals, each named by its SID.
+const strangers = "CN=ForeignSecurityPrincipals,"
+
+func isOneOf(sid []byte, some [][]byte) bool {
+	return slices.ContainsFunc(some, func(s []byte) bool { return string(s) == string(sid) })
+}
+
+// membersAtOnce is how many members' groups are looked for by one filter: a controller
+// gives no more than mostPolled groups at once.
+const membersAtOnce = 20
+
+// climb finds the groups that these entries are members of, and those that these groups
+// are in. An entry's own memberOf would tell, but not everybody who may read a group.
+func (d *Directory) climb(ctx context.Context, c *conn, next []string) (groups []auth.Group, err error) {
+	seen := make(map[string]bool)
+	for len(next) > 0 {
+		members := next
+		next = nil
+		for some := range slices.Chunk(members, membersAtOnce) {
+			dns := make([][]byte, len(some))
+			for i := range some {
+				dns[i] = []byte(some[i])
+			}
+			entries, err := d.searchMost(ctx, c, d.base, ldap.ScopeWholeSubtree, "(&(objectClass=group)"+anyOf("member", dns)+")",
+				[]string{"objectSid", "sAMAccountName", "groupType"}, mostPolled)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				if g, ok := d.securityGroup(e); ok && !seen[g.SID] {
+					seen[g.SID] = true
+					groups, next = append(groups, g), append(next, g.DN)
+				}
+			}
+		}
+		if len(groups) > mostGroups {
+			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: "the account is in too many groups"}
+		}
+	}
+	return groups, nil
+}
+
+// GROUP_TYPE_SECURITY_ENABLED of groupType (MS-ADTS section 2.2.12), which is a
+// signed number of 32 bits. What has not got it is a list of addresses.
+const securityEnabled = 1 << 31
+
+// securityGroup reads a group that the domain has a say in.
+func (d *Directory) securityGroup(e *ldap.Entry) (auth.Group, bool) {
+	sid, err := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
+	kind, kindErr := strconv.ParseInt(e.GetEqualFoldAttributeValue("groupType"), 10, 64)
+	if err != nil || kindErr != nil || kind&securityEnabled == 0 || !d.owns(sid) || !d.holds(e.DN) {
+		return auth.Group{}, false
+	}
+	return auth.Group{SID: sid, Name: d.groupName(e.GetEqualFoldAttributeValue("sAMAccountName")), DN: e.DN, Domain: d.options.Domain}, true
+}
+
+// isGuest reports whether the account, or a group of its own domain that it is in, is
+// among members of a group of this one.
+func (d *Directory) isGuest(id *auth.Identity, members map[string]bool) bool {
+	host := d.host(id)
+	if host == nil {
+		return false
+	}
+	is := func(sid string) bool {
+		return host.owns(sid) && members[strings.ToLower("CN="+sid+","+strangers+d.base)]
+	}
+	return is(id.SID) || slices.ContainsFunc(id.Groups, func(g auth.Group) bool { return is(g.SID) })
+}
+
+// guestPause is how long after a vain question for an account's groups the next is.
+const guestPause = 5 * time.Second
+
+// asking is the last question for the groups of an account of another domain.
+type asking struct {
+	at   time.Time
+	sids [sha256.Size]byte // those that it asked with
+}
+
+// dueGuests returns the accounts of other domains that are to be asked for: of each once
+// since the watch stands, and again when they are in other groups at home, were not
+// told of, or when that was long ago.
+func (p *post) dueGuests(guests []auth.Identity) []auth.Identity {
+	d, now := p.watch.d, time.Now()
+	var due []auth.Identity
+	live := make(map[string]bool, len(guests))
+	for i := range guests {
+		id := &guests[i]
+		key, sids := id.Key(), sha256.Sum256(bytes.Join(d.host(id).ownSIDs(id), nil))
+		live[key] = true
+		last, asked := p.asked[key]
+		missing := slices.Contains(id.Unheard, d.options.Domain) && now.Sub(last.at) > guestPause
+		if (!asked || missing || last.sids != sids || now.Sub(last.at) > p.watch.recheck()) && len(due) < mostRereads {
+			due = append(due, *id)
+			p.asked[key] = asking{now, sids}
+		}
+	}
+	maps.DeleteFunc(p.asked, func(key string, _ asking) bool { return !live[key] })
+	return due
+}
+
+// rereadGuest reads the groups here of an account of another domain. What the
+// directory does not tell, the account has not got.
+func (p *post) rereadGuest(ctx context.Context, id *auth.Identity, since time.Time) (auth.Change, error) {
+	d := p.watch.d
+	change := auth.Change{Key: id.Key(), Guest: d.options.Domain, Since: since}
+	if since.IsZero() {
+		change.Since = id.Read
+	}
+	sids := d.host(id).ownSIDs(id)
+	err := d.readAt(ctx, p.controller, func(c *conn) (err error) {
+		change.Now.Groups, err = d.guestGroups(ctx, c, sids)
+		return err
+	})
+	if isUnreachable(err) {
+		return change, err
+	}
+	if err != nil {
+		d.log.Warn("the groups of an account of another domain cannot be read", "account", id.Handle(), "error", err)
+		change.Now = auth.Identity{Unheard: []string{d.options.Domain}}
+	}
+	return change, nil
+}
+
+// spread has other domains look for the account's groups there, when it is in other
+// ones here. Those of one that is away go, where they may rest on what was lost.
+func (p *post) spread(was, is *auth.Identity) {
+	d := p.watch.d
+	before, after := d.ownSIDs(was), d.ownSIDs(is)
+	lost := slices.ContainsFunc(before, func(sid []byte) bool { return !isOneOf(sid, after) })
+	if !lost && len(before) == len(after) {
+		return
+	}
+	for _, peer := range d.peers {
+		if lost && peer.away() {
+			p.watch.roll.Changed(auth.Change{
+				Key: is.Key(), Guest: peer.options.Domain, Now: auth.Identity{Unheard: []string{peer.options.Domain}}, Since: is.Read,
+			})
+		}
+		select {
+		case peer.nudged <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hear notes that the domain is watched.
+func (d *Directory) hear() { d.heard.Store(int64(time.Since(d.born))) }
+
+var _ auth.Silence = (*Domains)(nil)
+
+// Silent implements auth.Silence. A domain that is not configured is silent since
+// these were opened.
+func (ds *Domains) Silent(domain string) time.Duration {
+	for _, d := range ds.all {
+		if d.options.Domain == domain {
+			return time.Since(d.born) - time.Duration(d.heard.Load())
+		}
+	}
+	return time.Since(ds.all[0].born)
+}
