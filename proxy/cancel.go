@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -57,23 +58,55 @@ func (c *session) cancelRequest(ctx context.Context) {
 		c.server.strangers.note(source, "cancel_throttled", "")
 		return
 	}
-	target := c.server.byKey(c.hello.Cancel.PID, c.hello.Cancel.Secret)
-	if target == nil {
+	key := CancelKey{PID: c.hello.Cancel.PID, Secret: c.hello.Cancel.Secret, Source: source}
+	if !c.server.Cancel(ctx, key) && !c.server.cancelElsewhere(ctx, key) {
 		c.server.metrics.Cancels.WithLabelValues("unknown_key").Inc()
 		c.server.strangers.wrongKey(source)
-		return
 	}
-	_, err := c.server.recorder.Record(&audit.Event{
-		Type: audit.Cancel, Prepared: target.prepared, Decision: audit.Allowed, Cause: "client", Detail: "from " + source.String(),
+}
+
+// CancelKey is what a CancelRequest shows, and where it came from.
+type CancelKey struct {
+	PID    uint32         `json:"pid"`
+	Secret []byte         `json:"secret"`
+	Source netip.AddrPort `json:"source"`
+}
+
+// Elsewhere passes a cancel on to another process, and reports whether its key is
+// that of a session there.
+type Elsewhere func(context.Context, CancelKey) bool
+
+// SetElsewhere says who is asked about keys that are none of this process's.
+func (s *Server) SetElsewhere(e Elsewhere) { s.elsewhere.Store(&e) }
+
+func (s *Server) cancelElsewhere(ctx context.Context, key CancelKey) bool {
+	e := s.elsewhere.Load()
+	if e == nil || !(*e)(ctx, key) {
+		return false
+	}
+	s.metrics.Cancels.WithLabelValues("passed_on").Inc()
+	return true
+}
+
+// Cancel passes a cancel on to the backend of the session with that key, when it is
+// on record, and reports whether there is one.
+func (s *Server) Cancel(ctx context.Context, key CancelKey) bool {
+	target := s.byKey(key.PID, key.Secret)
+	if target == nil {
+		return false
+	}
+	_, err := s.recorder.Record(&audit.Event{
+		Type: audit.Cancel, Prepared: target.prepared, Decision: audit.Allowed, Cause: "client", Detail: "from " + key.Source.String(),
 	})
 	if err != nil {
-		c.server.log.Error("record", "type", audit.Cancel, "session", target.id, "error", err)
-		return
+		s.log.Error("record", "type", audit.Cancel, "session", target.id, "error", err)
+		return true
 	}
-	c.server.metrics.Cancels.WithLabelValues("forwarded").Inc()
+	s.metrics.Cancels.WithLabelValues("forwarded").Inc()
 	if err := target.backend.Cancel(ctx); err != nil {
-		c.server.log.Warn("cancel at backend", "session", target.id, "backend", target.context.Backend, "error", err)
+		s.log.Warn("cancel at backend", "session", target.id, "backend", target.context.Backend, "error", err)
 	}
+	return true
 }
 
 // byKey finds the session of a cancel key.

@@ -8,5 +8,6 @@
 // of the grant. Nothing is pooled and nothing is shared between principals. The
 // server also keeps what touches live sessions from outside: cancel keys
 // (cancel.go), limits (watch.go), a reload or a change in the directory
-// (rejudge.go), and the drain at a shut-down (shutdown.go).
+// (rejudge.go), the drain at a shut-down (shutdown.go), and another process that
+// accepts in its place (cede.go).
 package proxy

@@ -20,6 +20,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
+	s.listener.Store(&ln)
+	defer s.left()
 	s.work.Go(func() { s.watch(ctx) })
 	s.work.Go(func() { s.followDirectory(ctx) })
 	s.work.Go(func() { s.strangers.run(ctx) })
@@ -27,6 +29,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		conn, err := ln.Accept()
 		switch {
 		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed) && s.ceded.Load():
+			s.left()
+			<-ctx.Done() // live sessions are watched until then
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("the listener was closed: %w", err)
@@ -54,7 +60,9 @@ func (s *Server) admit(conn net.Conn) {
 	}
 	tune(conn)
 	conn = handover.New(conn)
+	s.arriving.Add(1)
 	s.work.Go(func() {
+		defer s.arriving.Add(-1)
 		defer release()
 		c := &session{server: s, id: newSessionID(), conn: conn, leaveStartup: release}
 		defer c.contain()

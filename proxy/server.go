@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,6 +84,14 @@ type Server struct {
 	work      sync.WaitGroup // sessions, and what the server runs beside them
 	draining  atomic.Bool
 
+	listener atomic.Pointer[net.Listener] // that Serve accepts from
+	ceded    atomic.Bool                  // others accept from its socket
+	arriving atomic.Int64                 // connections that have been accepted and are not relayed yet
+	gone     chan struct{}                // closed when Serve accepts no more
+	left     func()                       // closes gone
+	// elsewhere passes a cancel on whose key is none of this process's.
+	elsewhere atomic.Pointer[Elsewhere]
+
 	rota rota
 
 	mu       sync.Mutex // guards what follows
@@ -122,6 +131,8 @@ func New(opt Options) *Server {
 		used:       make(map[string]time.Time),
 		allowances: make(map[string]*allowance),
 	}
+	s.gone = make(chan struct{})
+	s.left = sync.OnceFunc(func() { close(s.gone) })
 	s.strangers = newStrangers(s)
 	s.setPolicy(&opt.Policy)
 	return s

@@ -2,6 +2,8 @@ package kerberos
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -418,6 +420,37 @@ func TestReadKeytab(t *testing.T) {
 	for i := range data {
 		if _, err := ReadKeytab(data[:i]); err != nil && bytes.Contains([]byte(err.Error()), data[max(0, i-8):i]) && i > 16 {
 			t.Errorf("cut at %d, the error quotes the file: %v", i, err)
+		}
+	}
+}
+
+// TestReplaysAreHandedOver: a successor knows what was used before it, and takes an
+// authenticator from before its own beginning that was not.
+func TestReplaysAreHandedOver(t *testing.T) {
+	began := time.Now()
+	before := newReplays(began)
+	made := began.Add(time.Second)
+	if err := before.add([]byte("used"), "alice", made, made); err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := newReplays(began.Add(time.Minute))
+	if err := json.Unmarshal(data, after); err != nil {
+		t.Fatal(err)
+	}
+	var refused *auth.Failure
+	if err := after.add([]byte("used"), "alice", made, made); !errors.As(err, &refused) || refused.Cause != auth.CauseTicketReplayed {
+		t.Errorf("one that was used: %v", err)
+	}
+	if err := after.add([]byte("new"), "alice", made, made); err != nil {
+		t.Errorf("one that was not: %v", err)
+	}
+	for _, damaged := range []string{`{"young":"AAAA"}`, `[]`} {
+		if err := json.Unmarshal([]byte(damaged), after); err == nil {
+			t.Errorf("%s is taken", damaged)
 		}
 	}
 }

@@ -15,6 +15,10 @@ const (
 	mostReplaysEach = 1 << 13
 )
 
+const sumSize = sha256.Size
+
+type sums map[[sumSize]byte]struct{}
+
 // Replays remembers the authenticators that were accepted, until they are too old
 // to be accepted again. It is safe for concurrent use.
 //
@@ -26,7 +30,7 @@ type Replays struct {
 	mu sync.Mutex
 	// Two generations, each for as long as an authenticator can be accepted: one
 	// that can still be replayed is in the one or the other.
-	young, old map[[sha256.Size]byte]struct{}
+	young, old sums
 	each       map[string]int // by client, in the young generation
 	turned     time.Time
 }
@@ -37,7 +41,7 @@ func NewReplays() *Replays { return newReplays(time.Now()) }
 func newReplays(now time.Time) *Replays {
 	return &Replays{
 		since: now, turned: now,
-		young: make(map[[sha256.Size]byte]struct{}), each: make(map[string]int),
+		young: make(sums), each: make(map[string]int),
 	}
 }
 
@@ -70,9 +74,9 @@ func (r *Replays) add(cipher []byte, client string, made, now time.Time) error {
 func (r *Replays) turn(now time.Time) {
 	for now.Sub(r.turned) >= 2*skew {
 		if now.Sub(r.turned) >= 4*skew {
-			r.young = make(map[[sha256.Size]byte]struct{})
+			r.young = make(sums)
 		}
-		r.old, r.young = r.young, make(map[[sha256.Size]byte]struct{})
+		r.old, r.young = r.young, make(sums)
 		clear(r.each)
 		r.turned = now
 	}

@@ -108,16 +108,19 @@ func (d *daemon) recordConfiguration(cause string, c *config.Config, change, det
 
 // reload reads the configuration again. The old one stays in force unless the
 // new one passes every check and its difference is on record.
-func (d *daemon) reload() {
+func (d *daemon) reload() error {
+	d.notify(reloading())
+	defer d.notify(ready)
 	if err := d.apply(); err != nil {
 		d.metrics.Reloads.WithLabelValues("failure").Inc()
 		d.log.Error("the configuration was not reloaded, the old one stays in force", "error", err)
 		if err := d.recordConfiguration(reloadRefused, nil, "", brief(err)); err != nil {
 			d.log.Error("record", "error", err)
 		}
-		return
+		return err
 	}
 	d.metrics.Reloads.WithLabelValues("success").Inc()
+	return nil
 }
 
 // mostComplaints are recorded of a configuration that was refused; the log has

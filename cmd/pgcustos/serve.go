@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,24 +32,32 @@ import (
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/services"
 	"github.com/pgcustos/pgcustos/proxy/spool"
+	"github.com/pgcustos/pgcustos/proxy/succession"
 )
 
 func newServe() *cobra.Command {
 	var path string
+	var takeOver bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the proxy",
 		Long: `Runs the proxy until SIGTERM or SIGINT, which let each session come to an idle
 point first; a second one ends them at once. SIGHUP reads the configuration
-again: a wrong one changes nothing.`,
+again: a wrong one changes nothing. SIGUSR2 starts the program anew, with the
+same arguments and --take-over: the new process goes on with the listening
+sockets, and this one ends when its sessions have.`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), path, cmd.ErrOrStderr())
+			return serve(cmd.Context(), path, takeOver, cmd.ErrOrStderr())
 		}),
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&takeOver, takeOverFlag, false, "go on with the sockets of the process that serves, which drains; without one, start as usual")
 	return cmd
 }
+
+// takeOverFlag is also what a process gives to the one that it starts.
+const takeOverFlag = "take-over"
 
 // drainPeriod is how often a shutdown looks whether sessions are left.
 const drainPeriod = 50 * time.Millisecond
@@ -65,20 +73,37 @@ type daemon struct {
 	server   *proxy.Server
 	loops    *driver.Loops // nil for none
 	sinks    []*sink.Runner
-	tracer   *tracing.Tracer // nil for none
-	readings *reading.Server // nil where it cannot listen
+	runners  map[string]*atomic.Pointer[sink.Runner] // of the sinks, by name: for their lag
+	tracer   *tracing.Tracer                         // nil for none
+	readings *reading.Server                         // nil where it cannot listen
 	services *services.Keeper
 	control  *control.Server
 	health   health
 	memory   memory
 
+	asks  chan func()   // for the goroutine that handles signals
+	over  chan struct{} // closed when it takes no more of them
+	ended chan error    // holds what fails
+
 	// Owned by the goroutine that handles signals.
-	config *config.Config
-	policy *policy
+	config    *config.Config
+	policy    *policy
+	sockets   []succession.Socket
+	inherited []succession.Socket // of them, those that wait to be used
+	layDown   func() error        // ends what only one process can have; nil: it has none of it
+	before    *succession.Predecessor
+	incumbent *succession.Incumbent
+	ending    bool          // no successor is wanted any more
+	child     int           // the process that this one started to succeed it; 0 for none
+	heir      atomic.Int64  // the process that has succeeded it; 0 for none; read by others
+	hurried   chan struct{} // closed when sessions get no time to end by themselves any more
+	hurry     func()
+	abandoned chan struct{} // closed when the successor is gone
+	abandon   func()
 }
 
 // serve runs until a signal ends it.
-func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
+func serve(ctx context.Context, path string, takeOver bool, stderr io.Writer) (err error) {
 	c, err := config.Load(path)
 	if err != nil {
 		return err
@@ -89,10 +114,10 @@ func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
 	collectSeldom()
 	// From here on a signal is ours to answer.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, append(upgradeSignals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)...)
 	defer signal.Stop(signals)
 
-	d, err := newDaemon(c, stderr)
+	d, err := newDaemon(ctx, c, takeOver, stderr)
 	if err != nil {
 		return err
 	}
@@ -100,8 +125,13 @@ func serve(ctx context.Context, path string, stderr io.Writer) (err error) {
 	return d.run(ctx, signals)
 }
 
-func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
-	d = &daemon{level: new(slog.LevelVar), metrics: telemetry.New(), config: c, memory: memory{kerberos.NewReplays(), throttle.New()}}
+func newDaemon(ctx context.Context, c *config.Config, takeOver bool, stderr io.Writer) (d *daemon, err error) {
+	d = &daemon{
+		level: new(slog.LevelVar), metrics: telemetry.New(), config: c, memory: memory{kerberos.NewReplays(), throttle.New()},
+		runners: make(map[string]*atomic.Pointer[sink.Runner]), asks: make(chan func()), over: make(chan struct{}), ended: make(chan error, 4), hurried: make(chan struct{}), abandoned: make(chan struct{}),
+	}
+	d.hurry = sync.OnceFunc(func() { close(d.hurried) })
+	d.abandon = sync.OnceFunc(func() { close(d.abandoned) })
 	d.level.Set(c.Log.Level)
 	d.log = telemetry.NewLogger(stderr, c.Log.Format, d.level).With("node", c.Node)
 	defer func() {
@@ -109,6 +139,9 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 			err = errors.Join(err, d.close())
 		}
 	}()
+	if err := d.inherit(ctx, takeOver); err != nil {
+		return d, err
+	}
 	options := c.Journal
 	options.Archive = &archiveWatch{metrics: d.metrics, log: d.log, overdue: c.EncryptionOverdue}
 	options.Upkeep = newUpkeep(c)
@@ -143,15 +176,9 @@ func newDaemon(c *config.Config, stderr io.Writer) (d *daemon, err error) {
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, MaxText: c.Parser.MaxText, Spool: large, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
 		SpoolDir: c.Journal.Path, Loops: d.loops,
 	})
+	d.server.SetElsewhere(d.cancelElsewhere)
 	d.published(c)
-	d.listenForReaders()
-	if err := d.keepServices(c); err != nil {
-		return d, err
-	}
-	if err := d.listenForOperators(c); err != nil {
-		return d, err
-	}
-	return d, d.startSinks(c)
+	return d, nil
 }
 
 // startTracing sends spans where the configuration says, if it does.
@@ -191,7 +218,7 @@ func (d *daemon) listenForReaders() {
 // listenForOperators puts the locks in force, without which nobody is let in.
 func (d *daemon) listenForOperators(c *config.Config) (err error) {
 	d.control, err = control.Listen(control.Options{
-		Directory: c.Control.Directory, Group: c.Control.Group, Target: d.server, Recorder: d.recorder, Log: d.log,
+		Directory: c.Control.Directory, Group: c.Control.Group, Target: d.everyone(), Recorder: d.recorder, Log: d.log,
 		Services: d.services.List,
 		Find: func(ctx context.Context, name string) (auth.Identity, error) {
 			return d.server.Resolver().Lookup(ctx, name)
@@ -203,17 +230,19 @@ func (d *daemon) listenForOperators(c *config.Config) (err error) {
 
 // keepServices puts in force which services are in quarantine.
 func (d *daemon) keepServices(c *config.Config) (err error) {
-	d.services, err = services.Open(services.Options{Directory: c.Control.Directory, Target: d.server, Recorder: d.recorder, Log: d.log})
+	d.services, err = services.Open(services.Options{Directory: c.Control.Directory, Target: d.everyone(), Recorder: d.recorder, Log: d.log})
 	if err == nil {
 		d.services.Declare(c.Directory.Services, c.Directory.Recheck)
 	}
 	return err
 }
 
-// close ends what newDaemon made, in the reverse order. The journal comes last:
-// what ends may have something to say.
+// close ends what newDaemon made, in the reverse order. The journal comes last but
+// for the successor: what ends may have something to say, and whoever waits for the
+// end waits for that of the journal.
 func (d *daemon) close() error {
-	var errs []error
+	close(d.over)
+	errs := []error{d.stopAlone()}
 	if d.loops != nil {
 		errs = append(errs, d.loops.Close())
 	}
@@ -223,124 +252,100 @@ func (d *daemon) close() error {
 	if d.reader != nil {
 		d.reader.Close()
 	}
-	if d.control != nil {
-		errs = append(errs, d.control.Close())
-	}
-	if d.readings != nil {
-		errs = append(errs, d.readings.Close())
-	}
 	d.stopSinks()
 	d.stopTracing()
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
+	}
+	errs = append(errs, d.before.Close())
+	if d.incumbent != nil {
+		errs = append(errs, d.incumbent.Close())
+	}
+	for _, s := range slices.Concat(d.sockets, d.inherited) {
+		errs = append(errs, s.File.Close())
 	}
 	return errors.Join(errs...)
 }
 
 // run listens, serves and handles signals.
 func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
-	clients, admin, err := d.listen(ctx)
+	clients, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.recordConfiguration(started, d.config, "", ""); err != nil {
-		return errors.Join(fmt.Errorf("the start cannot be recorded: %w", err), clients.Close(), closeListener(admin))
+	if err := d.begin(ctx); err != nil {
+		return errors.Join(err, clients.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup
-	ended := make(chan error, 2)
 	work.Go(func() { d.health.watch(ctx, d.metrics, d.log) })
-	work.Go(func() { d.services.Watch(ctx) })
 	d.health.setDirectory(d.policy.directory, d.metrics)
-	work.Go(func() { ended <- d.server.Serve(ctx, clients) })
-	if admin != nil {
-		work.Go(func() {
-			if err := d.metrics.Serve(ctx, admin, d.health.ready, d.log); err != nil {
-				ended <- err
-			}
-		})
-	}
+	work.Go(func() { d.ended <- d.server.Serve(ctx, clients) })
 	d.log.Info("serving", "address", clients.Addr().String(), "config", d.config.Digest, "version", telemetry.Version())
+	d.notify(ready)
+	work.Go(func() { d.watchdog(ctx) })
 
-	err = d.handle(ctx, cancel, signals, ended)
+	err = d.handle(ctx, cancel, signals)
 	cancel()
-	work.Wait()
-	if stopErr := d.recordConfiguration(stopped, d.config, "", ""); err == nil && stopErr != nil {
+	d.untilDone(work.Wait)
+	err = errors.Join(err, d.stopAlone())
+	if stopErr := d.recordConfiguration(stopped, d.config, "", d.successorDetail()); err == nil && stopErr != nil {
 		err = fmt.Errorf("the stop cannot be recorded: %w", stopErr)
 	}
 	return err
 }
 
-func (d *daemon) listen(ctx context.Context) (clients, admin net.Listener, err error) {
-	var lc net.ListenConfig
-	if clients, err = lc.Listen(ctx, "tcp", d.config.Listen.Address); err != nil {
-		return nil, nil, err
+// begin makes this process the one that serves.
+func (d *daemon) begin(ctx context.Context) error {
+	detail := ""
+	if d.before != nil {
+		d.health.setDirectory(d.policy.directory, d.metrics)
+		d.health.probe(ctx, d.metrics, d.log)
+		if err := d.before.Yield(ctx); err != nil {
+			return fmt.Errorf("the process that serves does not yield: %w", err)
+		}
+		detail = fmt.Sprintf("in the place of process %d", d.before.PID)
 	}
-	if d.config.Admin.Address == "" {
-		return clients, nil, nil
+	if err := d.beAlone(); err != nil {
+		return err
 	}
-	if admin, err = lc.Listen(ctx, "tcp", d.config.Admin.Address); err != nil {
-		return nil, nil, errors.Join(err, clients.Close())
+	if err := d.startSinks(d.config); err != nil {
+		return err
 	}
-	d.log.Info("admin server", "address", admin.Addr().String())
-	return clients, admin, nil
+	if err := d.recordConfiguration(started, d.config, "", detail); err != nil {
+		return fmt.Errorf("the start cannot be recorded: %w", err)
+	}
+	if err := d.succeed(ctx); err != nil {
+		return err
+	}
+	return d.awaitSuccessor()
 }
 
-func closeListener(l net.Listener) error {
-	if l == nil {
-		return nil
-	}
-	return l.Close()
-}
-
-// handle answers signals until one of them, or a failure, ends the proxy. Then
-// it shuts down, and calls stop when no session is left that has to be watched.
-func (d *daemon) handle(ctx context.Context, stop func(), signals <-chan os.Signal, ended <-chan error) error {
+// handle answers signals until one of them, a failure, or a successor ends the
+// proxy. Then it shuts down, and calls stop when no session is left that has to be
+// watched.
+func (d *daemon) handle(ctx context.Context, stop func(), signals <-chan os.Signal) error {
 	for {
 		select {
-		case err := <-ended:
+		case err := <-d.ended:
 			return errors.Join(err, d.shutdown(stop, signals))
 		case <-ctx.Done():
 			return d.shutdown(stop, signals)
+		case f := <-d.asks:
+			if f(); d.heir.Load() != 0 {
+				return d.drain(stop, signals)
+			}
 		case s := <-signals:
-			if s == syscall.SIGHUP {
-				d.reload()
-				continue
-			}
-			d.log.Info("shutting down", "signal", s.String(), "sessions", d.server.Sessions(), "timeout", d.config.Listen.ShutdownTimeout)
-			return d.shutdown(stop, signals)
-		}
-	}
-}
-
-// shutdown lets sessions come to an idle point, until the time is up or a
-// second signal comes.
-func (d *daemon) shutdown(stop func(), signals <-chan os.Signal) error {
-	d.health.draining.Store(true)
-	ctx, force := context.WithTimeout(context.Background(), d.config.Listen.ShutdownTimeout)
-	defer force()
-	done := make(chan error, 1)
-	go func() { done <- d.server.Shutdown(ctx) }()
-	tick := time.NewTicker(drainPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-done:
-			if errors.Is(err, proxy.ErrForced) {
-				d.log.Warn("sessions were ended before they were idle")
-				return nil
-			}
-			return err
-		case s := <-signals:
-			if s != syscall.SIGHUP {
-				d.log.Warn("ending every session now", "signal", s.String())
-				force()
-			}
-		case <-tick.C:
-			// Until then the server's own watch over limits and accounts goes on.
-			if d.server.Sessions() == 0 || ctx.Err() != nil {
-				stop()
+			switch {
+			case s == syscall.SIGHUP:
+				d.reloadAll()
+			case slices.Contains(upgradeSignals, s):
+				d.startSuccessor()
+			default:
+				d.log.Info("shutting down", "signal", s.String(), "sessions", d.server.Sessions(), "timeout", d.config.Listen.ShutdownTimeout)
+				d.retire(signals)
+				return d.shutdown(stop, signals)
 			}
 		}
 	}

@@ -44,10 +44,17 @@ func startServer(t *testing.T, config string) *server {
 // startServerTo is startServer with a standard output; nil for none.
 func startServerTo(t *testing.T, config string, stdout *os.File) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(binary, "serve", "--config", config), exited: make(chan error, 1), more: make(chan struct{})}
+	cmd := exec.Command(binary, "serve", "--config", config)
 	if stdout != nil {
-		s.cmd.Stdout = stdout
+		cmd.Stdout = stdout
 	}
+	return startCommand(t, cmd)
+}
+
+// startCommand starts a command that serves.
+func startCommand(t *testing.T, cmd *exec.Cmd) *server {
+	t.Helper()
+	s := &server{cmd: cmd, exited: make(chan error, 1), more: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -123,11 +130,11 @@ func (s *server) end(t *testing.T) int {
 	}
 }
 
-func connect(t *testing.T, address any, user, password string) (*pgx.Conn, error) {
+func connectAlice(t *testing.T, address any) (*pgx.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	return pgx.Connect(ctx, fmt.Sprintf("postgres://%s:%s@%s/orders?sslmode=require", user, password, address))
+	return pgx.Connect(ctx, fmt.Sprintf("postgres://alice:%s@%s/orders?sslmode=require", testkit.AlicePassword, address))
 }
 
 func status(t *testing.T, url string) (int, string) {
@@ -165,7 +172,7 @@ func TestServe(t *testing.T) {
 	}); err != nil {
 		t.Fatalf("not ready: %v", err)
 	}
-	conn, err := connect(t, address, "alice", testkit.AlicePassword)
+	conn, err := connectAlice(t, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +337,7 @@ func TestServeForced(t *testing.T) {
 	site.write(t)
 	s := startServer(t, site.config)
 	address := s.waitFor(t, "serving")["address"]
-	conn, err := connect(t, address, "alice", testkit.AlicePassword)
+	conn, err := connectAlice(t, address)
 	if err != nil {
 		t.Fatal(err)
 	}

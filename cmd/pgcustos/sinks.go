@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,9 +41,22 @@ func (d *daemon) startSinks(c *config.Config) error {
 			},
 		})
 		d.sinks = append(d.sinks, r)
-		d.metrics.SinkLag(s.Name, r.Lag)
+		d.measureLag(s.Name, r)
 	}
 	return nil
+}
+
+// measureLag has the metrics tell the lag of a sink's runner, of which there is another
+// where a successor failed.
+func (d *daemon) measureLag(name string, r *sink.Runner) {
+	if at, there := d.runners[name]; there {
+		at.Store(r)
+		return
+	}
+	at := new(atomic.Pointer[sink.Runner])
+	at.Store(r)
+	d.runners[name] = at
+	d.metrics.SinkLag(name, func() (uint64, time.Duration) { return at.Load().Lag() })
 }
 
 // batch is how much a kind of sink takes at once; 0 for what is usual. For PostgreSQL

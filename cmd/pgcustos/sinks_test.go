@@ -41,7 +41,7 @@ sinks:
 	defer out.Close() //nolint:errcheck // it is read below
 	s := startServerTo(t, site.config, out)
 	admin := "http://" + s.waitFor(t, "admin server")["address"].(string)
-	conn, err := connect(t, s.waitFor(t, "serving")["address"], "alice", testkit.AlicePassword)
+	conn, err := connectAlice(t, s.waitFor(t, "serving")["address"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,6 +109,7 @@ var importers = map[string][]string{
 	"github.com/klauspost/compress":    {"audit/journal", "test/secrets"},
 	"filippo.io/age":                   {"audit/journal", "test/auditors"},
 	"github.com/spf13/cobra":           {"cmd"},
+	"github.com/coreos/go-systemd":     {"cmd"},
 	"go.opentelemetry.io/otel":         {"internal/telemetry"},
 	"C":                                {},
 }

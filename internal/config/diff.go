@@ -154,6 +154,8 @@ func (d *diff) listen(before, after *Config) {
 	of(d, "listen: pre_auth.connections_per_source", b.Startup.PendingPerSource, a.Startup.PendingPerSource)
 	of(d, "listen: client_gone_grace", b.ClientGoneGrace, a.ClientGoneGrace)
 	of(d, "listen: shutdown_timeout", b.ShutdownTimeout, a.ShutdownTimeout)
+	of(d, "listen: shutdown_delay", b.ShutdownDelay, a.ShutdownDelay)
+	of(d, "listen: take_over_grace", b.TakeOverGrace, a.TakeOverGrace)
 	of(d, "listen: driver", b.Driver, a.Driver)
 	of(d, "listen: loops", b.Loops, a.Loops)
 	of(d, "listen: max_message", printSize(int64(b.MaxMessage)), printSize(int64(a.MaxMessage)))

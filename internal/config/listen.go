@@ -35,6 +35,8 @@ func (c *Config) readListen(root *object) {
 		Address:         o.address("address", "where clients connect, such as 0.0.0.0:6432"),
 		ClientGoneGrace: o.duration("client_gone_grace", time.Second, 0, time.Minute),
 		ShutdownTimeout: o.duration("shutdown_timeout", 30*time.Second, 0, day),
+		ShutdownDelay:   o.duration("shutdown_delay", 0, 0, 10*time.Minute),
+		TakeOverGrace:   o.duration("take_over_grace", time.Minute, 0, day),
 		MaxMessage:      int(o.size("max_message", maxMessage, 1<<16, maxMessage)),
 	}
 	c.readDriver(o)

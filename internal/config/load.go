@@ -75,6 +75,11 @@ type Listen struct {
 	ClientGoneGrace time.Duration
 	// ShutdownTimeout is how long sessions may take to reach an idle point.
 	ShutdownTimeout time.Duration
+	// ShutdownDelay is how long clients are served after SIGTERM, while /readyz says 503.
+	ShutdownDelay time.Duration
+	// TakeOverGrace is how long sessions have to end by themselves when another process
+	// has taken this one's place.
+	TakeOverGrace time.Duration
 	// MaxMessage bounds a message that is judged, in bytes.
 	MaxMessage int
 	// Driver moves the bytes of sessions: epoll or goroutine. Loops is how many the
