@@ -145,7 +145,13 @@ type Event struct {
 	Class       statement.Class
 	Tags        statement.Tag
 	Objects     []statement.Object
-	Text        string // whole, never truncated; none of the form Withheld
+	// Resolution says how far the names were held against the backend's catalog, and
+	// Resolved what they stand for and what stands behind them, but for as many as
+	// LeftOut says.
+	Resolution statement.Resolution
+	Resolved   []statement.Resolved
+	LeftOut    uint64
+	Text       string // whole, never truncated; none of the form Withheld
 	// TextDigest is the keyed digest of Text (Store.Keyed), or of what a rule has
 	// masked or withheld; the recorder computes it where it is zero.
 	TextDigest [32]byte

@@ -106,6 +106,33 @@ func (g *Grant) decideObjects(s *statement.Statement, path Path) Decision {
 	return Decision{Allowed: true}
 }
 
+// Looks reports whether what stands behind a name can make a difference.
+func (g *Grant) Looks() bool { return g.Objects != nil || g.DeniedObjects != nil }
+
+// DecideResolved judges an object of the catalog that a statement touches by what it
+// names. It can only deny: of what stands behind a name the patterns of what is denied
+// count, for who let a view be read has chosen what it shows; of what a name without
+// a schema stands for, both lists.
+func (g *Grant) DecideResolved(s *statement.Statement, named *statement.Object, r *statement.Resolved) Decision {
+	for _, p := range g.DeniedObjects {
+		if p.Matches(r.Object, PathDefault) {
+			return Decision{What: describeResolved(s, named, r), Kept: p.String()}
+		}
+	}
+	if r.Through == statement.ThroughName && g.Objects != nil && !covered(g.Objects, &r.Object, PathDefault) {
+		return Decision{What: describeResolved(s, named, r), Missing: r.Kind + " " + qualified(r.Object)}
+	}
+	return Decision{Allowed: true}
+}
+
+func describeResolved(s *statement.Statement, named *statement.Object, r *statement.Resolved) string {
+	how := ", which stands for "
+	if r.Through != statement.ThroughName {
+		how = ", behind which is "
+	}
+	return describe(s) + ": " + qualified(*named) + how + qualified(r.Object)
+}
+
 func describe(s *statement.Statement) string {
 	what := s.Command
 	switch {

@@ -87,19 +87,44 @@ func (f *fields) address(id uint16, a netip.AddrPort) {
 }
 
 func (f *fields) object(o *statement.Object) {
-	kind := o.Kind[:min(len(o.Kind), maxKind)]
-	size := 1 + 2 + len(kind) + 4 + len(o.Schema) + len(o.Name)
+	size := objectSize(o)
 	if f.b != nil {
 		f.head(fObject, size)
+		putObject(f.b[f.n+6:], o)
+	}
+	f.n += 6 + size
+}
+
+func kindOf(o *statement.Object) string { return o.Kind[:min(len(o.Kind), maxKind)] }
+
+func objectSize(o *statement.Object) int {
+	return 1 + 2 + len(kindOf(o)) + 4 + len(o.Schema) + len(o.Name)
+}
+
+func putObject(b []byte, o *statement.Object) {
+	kind := kindOf(o)
+	b[0] = byte(o.Use)
+	binary.LittleEndian.PutUint16(b[1:], uint16(len(kind)))
+	b = b[3:]
+	b = b[copy(b, kind):]
+	binary.LittleEndian.PutUint32(b, uint32(len(o.Schema)))
+	b = b[4:]
+	b = b[copy(b, o.Schema):]
+	copy(b, o.Name)
+}
+
+// resolved writes an object of the catalog: how it is meant, what is known of it, and
+// then an object like any other.
+func (f *fields) resolved(r *statement.Resolved) {
+	facts := r.Facts[:min(len(r.Facts), maxFacts)]
+	size := 1 + 2 + len(facts) + objectSize(&r.Object)
+	if f.b != nil {
+		f.head(fResolved, size)
 		b := f.b[f.n+6:]
-		b[0] = byte(o.Use)
-		binary.LittleEndian.PutUint16(b[1:], uint16(len(kind)))
+		b[0] = byte(r.Through)
+		binary.LittleEndian.PutUint16(b[1:], uint16(len(facts)))
 		b = b[3:]
-		b = b[copy(b, kind):]
-		binary.LittleEndian.PutUint32(b, uint32(len(o.Schema)))
-		b = b[4:]
-		b = b[copy(b, o.Schema):]
-		copy(b, o.Name)
+		putObject(b[copy(b, facts):], &r.Object)
 	}
 	f.n += 6 + size
 }
@@ -184,6 +209,11 @@ func (f *fields) statement(ev *audit.Event) {
 	for i := range ev.Objects {
 		f.object(&ev.Objects[i])
 	}
+	f.str(fResolution, string(ev.Resolution))
+	for i := range ev.Resolved {
+		f.resolved(&ev.Resolved[i])
+	}
+	f.num(fLeftOut, ev.LeftOut)
 	f.textOf(ev)
 	f.str(fName, ev.Name)
 	f.num(fFingerprint, ev.Fingerprint)

@@ -54,7 +54,8 @@ const (
 	outcomeMessage = 2048
 	outcomeString  = 128
 
-	maxKind = 255 // of an object
+	maxKind  = 255 // of an object
+	maxFacts = 255 // of a resolved one
 
 	checkpointType = 15
 	chainedHeader  = 1024 // bytes of a segment's header that the chain covers
@@ -80,6 +81,7 @@ const (
 	fDecisionRule, fMissing, fCommand, fClass, fTags, fObject, fText, fForm          = 48, 49, 50, 51, 52, 53, 54, 55
 	fName, fFingerprint, fIndex, fOf, fTx, fProtocol                                 = 56, 57, 58, 59, 60, 61
 	fTextDigest, fTextBlob                                                           = 62, 63
+	fResolution, fResolved, fLeftOut                                                 = 64, 65, 66
 	fTraceID, fSpanID, fParamForm, fParamCount, fParamDigest, fParams, fParamBlob    = 70, 71, 72, 73, 74, 75, 76
 	fCurrentRole, fDoubt                                                             = 77, 78
 	fStatement, fResult, fFate, fSQLSTATE, fMessage, fMessageLen, fRows, fBytes, fNS = 80, 81, 82, 83, 84, 85, 86, 87, 88

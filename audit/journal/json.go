@@ -46,6 +46,9 @@ type jsonRecord struct {
 	Class         []string        `json:"class,omitempty"`
 	Tags          []string        `json:"tags,omitempty"`
 	Objects       []jsonObject    `json:"objects,omitempty"`
+	Resolution    string          `json:"resolution,omitempty"`
+	Resolved      []jsonResolved  `json:"resolved,omitempty"`
+	LeftOut       uint64          `json:"left_out,omitempty"`
 	Text          *string         `json:"text,omitempty"`
 	TextBase64    string          `json:"text_base64,omitempty"`
 	TextDigest    string          `json:"text_digest,omitempty"`
@@ -120,6 +123,13 @@ type jsonObject struct {
 	Use    string `json:"use,omitempty"`
 }
 
+// jsonResolved is an object of the catalog.
+type jsonResolved struct {
+	jsonObject
+	Through string `json:"through,omitempty"`
+	Facts   string `json:"facts,omitempty"`
+}
+
 // jsonBlob is a reference to a blob.
 type jsonBlob struct {
 	Digest string `json:"digest"`
@@ -184,7 +194,8 @@ func (r *Record) json() jsonRecord {
 		Session: valid(r.Session), Method: valid(r.Method), Rule: valid(r.Rule), Group: valid(r.Group),
 		Backend: valid(r.Backend), Database: valid(r.Database), Role: valid(r.Role), CurrentRole: valid(r.CurrentRole), Doubt: valid(r.Doubt), BackendPID: r.BackendPID,
 		DecisionRule: valid(r.DecisionRule), Missing: valid(r.Missing), Command: valid(r.Command),
-		Class: r.Class, Tags: r.Tags, Objects: r.jsonObjects(), Form: valid(r.Form), Name: valid(r.Name),
+		Class: r.Class, Tags: r.Tags, Objects: r.jsonObjects(),
+		Resolution: valid(r.Resolution), Resolved: r.jsonResolved(), LeftOut: r.LeftOut, Form: valid(r.Form), Name: valid(r.Name),
 		Index: r.Index, Of: r.Of, Transaction: r.Transaction, Protocol: valid(r.Protocol),
 		Statement: r.Statement, Result: valid(string(r.Result)), Fate: valid(string(r.Fate)),
 		SQLSTATE: valid(r.SQLSTATE), Message: valid(r.Message), MessageLength: r.MessageLength,
@@ -253,6 +264,14 @@ func (r *Record) jsonObjects() []jsonObject {
 	var out []jsonObject
 	for _, o := range r.Objects {
 		out = append(out, jsonObject{valid(o.Schema), valid(o.Name), valid(o.Kind), o.Use})
+	}
+	return out
+}
+
+func (r *Record) jsonResolved() []jsonResolved {
+	var out []jsonResolved
+	for _, o := range r.Resolved {
+		out = append(out, jsonResolved{jsonObject{valid(o.Schema), valid(o.Name), valid(o.Kind), o.Use}, o.Through, valid(o.Facts)})
 	}
 	return out
 }

@@ -48,6 +48,9 @@ type Record struct {
 	Class        []string
 	Tags         []string
 	Objects      []Object
+	Resolution   string // "", resolved or syntactic
+	Resolved     []Resolved
+	LeftOut      uint64 // how many of those are not on record
 	Text         string // "" where TextBlob names it, up to LoadText
 	TextDigest   string // keyed, in hexadecimal; "" where there is no text
 	TextBlob     *audit.BlobRef
@@ -104,6 +107,13 @@ type Object struct {
 	Use                string // read, written, created, altered, dropped, executed
 }
 
+// Resolved is an object of the catalog: what a name stands for, or what stands behind it.
+type Resolved struct {
+	Object
+	Through string // name, view, rule, partition, parent
+	Facts   string // of a function
+}
+
 // Field is a field that this version does not know.
 type Field struct {
 	ID    uint16
@@ -149,6 +159,12 @@ func (r *Record) field(id uint16, value []byte) error {
 			return err
 		}
 		r.Objects = append(r.Objects, o)
+	case kindResolved:
+		o, err := r.resolved(value)
+		if err != nil {
+			return err
+		}
+		r.Resolved = append(r.Resolved, o)
 	case kindUint, kindInt:
 		if len(value) != 8 {
 			return fmt.Errorf("field %s has %d bytes instead of 8", known.name, len(value))
@@ -240,6 +256,8 @@ func (r *Record) eventString(id uint16) *string {
 		return &r.Name
 	case 61:
 		return &r.Protocol
+	case 64:
+		return &r.Resolution
 	case 77:
 		return &r.CurrentRole
 	case 78:
@@ -296,6 +314,8 @@ func (r *Record) setNumber(id uint16, v uint64) {
 		r.Of = v
 	case 60:
 		r.Transaction = v
+	case 66:
+		r.LeftOut = v
 	case 80:
 		r.Statement = v
 	case 85:
@@ -384,6 +404,33 @@ func (r *Record) object(value []byte) (Object, error) {
 		o.Use = "use_" + strconv.Itoa(int(raw.use))
 	}
 	return o, nil
+}
+
+// splitResolved returns how the object is meant, what is known of it, and the object.
+func splitResolved(b []byte) (through byte, facts, object []byte, err error) {
+	if len(b) < 3 || len(b) < 3+int(binary.LittleEndian.Uint16(b[1:])) {
+		return 0, nil, nil, errObject
+	}
+	size := int(binary.LittleEndian.Uint16(b[1:]))
+	return b[0], b[3 : 3+size], b[3+size:], nil
+}
+
+func (r *Record) resolved(value []byte) (Resolved, error) {
+	through, facts, object, err := splitResolved(value)
+	if err != nil {
+		return Resolved{}, err
+	}
+	o, err := r.object(object)
+	if err != nil {
+		return Resolved{}, err
+	}
+	res := Resolved{Object: o, Facts: r.strings.text(65, facts)}
+	if int(through) < len(throughNames) {
+		res.Through = throughNames[through]
+	} else {
+		res.Through = "through_" + strconv.Itoa(int(through))
+	}
+	return res, nil
 }
 
 func typeName(number uint16) audit.Type {

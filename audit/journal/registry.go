@@ -13,6 +13,7 @@ const (
 	kindUint
 	kindInt
 	kindObject
+	kindResolved
 	kindBytes
 	kindBlob
 )
@@ -69,6 +70,9 @@ var knownFields = map[uint16]knownField{
 	61: {"protocol", kindString},
 	62: {"text_digest", kindBytes},
 	63: {"text_blob", kindBlob},
+	64: {"resolution", kindString},
+	65: {"resolved", kindResolved},
+	66: {"left_out", kindUint},
 	70: {"trace_id", kindBytes},
 	71: {"span_id", kindBytes},
 	72: {"parameters_form", kindString},
@@ -205,5 +209,6 @@ var (
 		"ddl", "destructive", "privilege", "role_change", "bulk_export", "bulk_load", "external_io",
 		"procedural", "dynamic_sql", "session", "transaction", "maintenance", "replication", "fastpath",
 	}
-	useNames = []string{"", "read", "written", "created", "altered", "dropped", "executed"}
+	useNames     = []string{"", "read", "written", "created", "altered", "dropped", "executed"}
+	throughNames = []string{"", "name", "view", "rule", "partition", "parent"}
 )

@@ -20,8 +20,8 @@ func TestRegistryIsTheDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := map[string]kind{"string": kindString, "u64": kindUint, "bits": kindUint, "i64": kindInt, "list of object": kindObject, "bytes": kindBytes, "list of bytes": kindBytes, "blob": kindBlob}
-	lines := regexp.MustCompile(`(?m)^\| (\d+) \| (\w+) \| (string|u64|bits|i64|list of object|bytes|list of bytes|blob) \|`).FindAllStringSubmatch(string(doc), -1)
+	kinds := map[string]kind{"string": kindString, "u64": kindUint, "bits": kindUint, "i64": kindInt, "list of object": kindObject, "list of resolved": kindResolved, "bytes": kindBytes, "list of bytes": kindBytes, "blob": kindBlob}
+	lines := regexp.MustCompile(`(?m)^\| (\d+) \| (\w+) \| (string|u64|bits|i64|list of object|list of resolved|bytes|list of bytes|blob) \|`).FindAllStringSubmatch(string(doc), -1)
 	if len(lines) != len(knownFields) {
 		t.Errorf("%d fields in FORMAT.md, %d known", len(lines), len(knownFields))
 	}

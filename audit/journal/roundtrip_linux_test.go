@@ -63,6 +63,10 @@ func TestEveryFieldComesBack(t *testing.T) {
 		{Name: "b", Kind: "index", Use: statement.UseDrop},
 		{},
 	}
+	ev.Resolved = []statement.Resolved{
+		{Object: statement.Object{Schema: "s", Name: "t\n\x00", Kind: "table", Use: statement.UseRead}, Through: statement.ThroughView},
+		{Object: statement.Object{Schema: "s", Name: "f", Kind: "function", Use: statement.UseExecute}, Through: statement.ThroughName, Facts: "volatile, security definer, plpgsql"},
+	}
 	blob := keepBlob(t, j, "what is long")
 	ev.Parameters = &audit.Parameters{
 		Form: audit.ParametersFull, Count: 4, Digest: [32]byte{0: 1}, Blob: blob,
@@ -90,6 +94,11 @@ func TestEveryFieldComesBack(t *testing.T) {
 			{Schema: "s", Name: "a", Kind: "table", Use: "read"},
 			{Name: "b", Kind: "index", Use: "dropped"},
 			{},
+		},
+		Resolution: string(ev.Resolution), LeftOut: ev.LeftOut,
+		Resolved: []Resolved{
+			{Object: Object{Schema: "s", Name: "t\n\x00", Kind: "table", Use: "read"}, Through: "view"},
+			{Object: Object{Schema: "s", Name: "f", Kind: "function", Use: "executed"}, Through: "name", Facts: "volatile, security definer, plpgsql"},
 		},
 		Text: ev.Text, TextDigest: digestOf(j, ev.Text), Form: "masked", Name: ev.Name, Fingerprint: ev.Fingerprint,
 		Index: uint64(ev.Index), Of: uint64(ev.Of), Transaction: ev.Tx, Protocol: ev.Protocol,

@@ -69,9 +69,12 @@ func (r *Raw) Number(i int) uint64 {
 func (r *Raw) Objects(do func(schema, name []byte) bool) bool {
 	for body := r.body; len(body) >= 6; {
 		id, value := binary.LittleEndian.Uint16(body), body[6:][:binary.LittleEndian.Uint32(body[2:])]
-		if id == 53 {
-			o, _ := splitObject(value) // the fields were checked
-			if do(o.schema, o.name) {
+		object := value
+		if id == 65 {
+			_, _, object, _ = splitResolved(value) // the fields were checked
+		}
+		if id == 53 || id == 65 {
+			if o, _ := splitObject(object); do(o.schema, o.name) {
 				return true
 			}
 		}

@@ -256,8 +256,9 @@ func (c *collector) statement(e *entry) {
 
 func (c *collector) objects(e *entry) {
 	who := principal(e.Record)
-	for i := range e.Objects {
-		o := &e.Objects[i]
+	objects := append(slices.Clip(e.Objects), behind(e)...)
+	for i := range objects {
+		o := &objects[i]
 		k := accessKey{who, e.Database, objectName(o)}
 		a, ok := c.accesses.at(k, func() *access {
 			return &access{who: who, database: e.Database, usage: usage{name: k.object}}
@@ -267,6 +268,18 @@ func (c *collector) objects(e *entry) {
 			a.see(e.Time, e.last())
 		}
 	}
+}
+
+// behind counts what stands behind an object like what is named: who read a table by
+// a view has read it.
+func behind(e *entry) []journal.Object {
+	var out []journal.Object
+	for i := range e.Resolved {
+		if o := &e.Resolved[i]; o.Through != "name" && o.Use != "executed" {
+			out = append(out, o.Object)
+		}
+	}
+	return out
 }
 
 func (c *collector) refusal(e *entry) {

@@ -51,6 +51,8 @@ var countFields = []field{
 	{"class", func(e *entry) []string { return e.Class }},
 	{"tag", func(e *entry) []string { return e.Tags }},
 	{"object", objectNames},
+	{"resolved", resolvedNames},
+	one("resolution", func(e *entry) string { return e.Resolution }),
 	one("result", func(e *entry) string { return string(e.answer().Result) }),
 	one("sqlstate", func(e *entry) string { return e.answer().SQLSTATE }),
 	one("fingerprint", func(e *entry) string { return fingerprint(e.Record) }),
@@ -123,6 +125,17 @@ func objectNames(e *entry) []string {
 	return out
 }
 
+// resolvedNames are what the names stand for and what stands behind them.
+func resolvedNames(e *entry) []string {
+	var out []string
+	for i := range e.Resolved {
+		if name := objectName(&e.Resolved[i].Object); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // column is one of a CSV's.
 type column struct {
 	name  string
@@ -188,6 +201,8 @@ var csvColumns = []column{
 	{"claimed_filter", func(e *entry) string { return e.Filter }},
 	{"current_role", func(e *entry) string { return e.CurrentRole }},
 	{"doubt", func(e *entry) string { return e.Doubt }},
+	{"resolution", func(e *entry) string { return e.Resolution }},
+	{"resolved", func(e *entry) string { return strings.Join(resolvedNames(e), " ") }},
 }
 
 // textOf is the text, or the head of one that is a blob and was not loaded.

@@ -73,7 +73,7 @@ func foldable(e *entry) bool {
 func identical(a, b *entry) bool {
 	return a.Text == b.Text && a.TextDigest == b.TextDigest && a.Form == b.Form && a.Stream == b.Stream && a.Role == b.Role && a.CurrentRole == b.CurrentRole && a.Doubt == b.Doubt && a.Database == b.Database &&
 		parametersDigest(a) == parametersDigest(b) && a.Name == b.Name && a.Rule == b.Rule && a.DecisionRule == b.DecisionRule && a.Reason == b.Reason &&
-		slices.Equal(a.Objects, b.Objects)
+		slices.Equal(a.Objects, b.Objects) && a.Resolution == b.Resolution && slices.Equal(a.Resolved, b.Resolved)
 }
 
 // parametersDigest is that of a statement's parameters, "" where they are not on

@@ -58,7 +58,7 @@ func (m *matcher) record(r *journal.Record) bool {
 	case !anyIn(m.classes, r.Class), !anyIn(m.tags, r.Tags):
 		return false
 	}
-	return m.from(r.Source.Address) && m.names(r.Objects) && m.holds(r)
+	return m.from(r.Source.Address) && m.namesAny(r) && m.holds(r)
 }
 
 // hides says whether records of the type are shown only where they are asked for:
@@ -109,6 +109,12 @@ func (m *matcher) holds(r *journal.Record) bool {
 	}
 	load(r, 0)
 	return m.contains.in([]byte(r.Text), nil)
+}
+
+// namesAny says whether the record names an object that is looked for, or one stands
+// behind what it names.
+func (m *matcher) namesAny(r *journal.Record) bool {
+	return m.names(r.Objects) || slices.ContainsFunc(r.Resolved, func(o journal.Resolved) bool { return m.names([]journal.Object{o.Object}) })
 }
 
 func (m *matcher) names(objects []journal.Object) bool {

@@ -81,6 +81,15 @@ func reader(a attributes, r *journal.Record) attributes {
 		text("pgcustos.claimed.filter", r.Filter)
 }
 
+// resolved names what stands behind the names.
+func resolved(r *journal.Record) []string {
+	var names []string
+	for i := range r.Resolved {
+		names = append(names, r.Resolved[i].Schema+"."+r.Resolved[i].Name)
+	}
+	return names
+}
+
 func statement(a attributes, r *journal.Record) attributes {
 	a = a.text("db.namespace", r.Database)
 	if r.Database != "" || r.Backend != "" {
@@ -100,7 +109,8 @@ func statement(a attributes, r *journal.Record) attributes {
 	if len(objects) == 1 {
 		a = a.text("db.collection.name", objects[0])
 	}
-	a = a.text("pgcustos.current_role", r.CurrentRole).text("pgcustos.doubt", r.Doubt)
+	a = a.text("pgcustos.current_role", r.CurrentRole).text("pgcustos.doubt", r.Doubt).
+		text("pgcustos.resolution", r.Resolution).list("pgcustos.resolved", resolved(r))
 	a = a.text("pgcustos.missing", r.Missing).text("pgcustos.result", string(r.Result)).text("pgcustos.fate", string(r.Fate)).
 		text("db.response.status_code", r.SQLSTATE)
 	if r.Result == audit.Failed {

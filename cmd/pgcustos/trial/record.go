@@ -38,6 +38,34 @@ func read(r *journal.Record) statement.Statement {
 	return st
 }
 
+// decide judges a statement as a session does whose catalog knew what the record has
+// of it.
+func decide(g *auth.Grant, st *statement.Statement, path auth.Path, r *journal.Record) auth.Decision {
+	d := g.DecideStatement(st, path)
+	for i := 0; i < len(r.Resolved) && d.Allowed; i++ {
+		o := &r.Resolved[i]
+		known := statement.Resolved{
+			Object:  statement.Object{Schema: o.Schema, Name: o.Name, Kind: o.Kind, Use: use(o.Use)},
+			Through: through(o.Through), Facts: o.Facts,
+		}
+		named := known.Object
+		if len(st.Objects) > 0 {
+			named = st.Objects[0]
+		}
+		d = g.DecideResolved(st, &named, &known)
+	}
+	return d
+}
+
+func through(name string) statement.Through {
+	for t := statement.ThroughName; t.String() != ""; t++ {
+		if t.String() == name {
+			return t
+		}
+	}
+	return 0
+}
+
 func use(name string) statement.Use {
 	for u := statement.UseRead; u.String() != ""; u++ {
 		if u.String() == name {

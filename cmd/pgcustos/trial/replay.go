@@ -199,7 +199,7 @@ func (r *replay) statement(s *past, record *journal.Record) {
 		return // said once, of the session
 	}
 	st := read(record)
-	d := s.grant.DecideStatement(&st, s.path)
+	d := decide(s.grant, &st, s.path, record)
 	if d.Allowed {
 		s.path = after(s.path, &st)
 		if was == audit.Denied && record.Missing != "" {
