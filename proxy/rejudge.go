@@ -23,6 +23,7 @@ func (s *Server) Apply(p Policy) (ended int) {
 	s.setPolicy(&p)
 	s.setBudgets(p.Budget)
 	for _, c := range s.live() {
+		c.followCatalog(&p)
 		if c.rejudge(&p, p.adopted, byConfiguration, began) {
 			ended++
 		}
@@ -40,6 +41,7 @@ func (c *session) catchUp() {
 		c.revoke(quarantined(why, time.Now()))
 	}
 	if p := c.server.policy.Load(); p != c.policy {
+		c.followCatalog(p)
 		c.rejudge(p, p.adopted, byConfiguration, time.Now())
 	}
 }

@@ -33,6 +33,7 @@ func (c *session) relayBytes() {
 	c.machine = relay.New(relay.Options{
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, AtOnce: messagesAtOnce, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(), Began: s.now(),
+		SearchPath: c.hello.Request.Get("search_path"), Role: c.context.Role, Catalog: c.enterCatalog(c.policy),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,
@@ -54,6 +55,7 @@ func (c *session) relayBytes() {
 		defer s.work.Done()
 		defer c.contain()
 		defer c.leave()
+		defer c.enterCatalog(nil)
 		defer live.Dec()
 		cause, err := finish()
 		s.deaden(c)

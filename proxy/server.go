@@ -14,6 +14,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
@@ -50,6 +51,8 @@ type Policy struct {
 	Adopt    func(auth.Identity) (auth.Identity, error)
 	Rules    *rules.Set
 	Backends map[string]*backend.Backend
+	// Catalogs are those of the backends that have one, by the backend's name.
+	Catalogs map[string]*catalog.Catalog
 	// ClientGoneGrace is how long a statement may go on whose client closed its
 	// side.
 	ClientGoneGrace time.Duration

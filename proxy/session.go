@@ -15,6 +15,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 	"github.com/pgcustos/pgcustos/proxy/driver"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 	"github.com/pgcustos/pgcustos/proxy/startup"
@@ -55,6 +56,8 @@ type session struct {
 	// What others change while the session lives.
 	mu       sync.Mutex
 	identity auth.Identity              // guarded by mu
+	catalog  *catalog.Database          // guarded by mu: that it is counted in; nil for none
+	gone     bool                       // guarded by mu: it is not to be counted any more
 	grant    atomic.Pointer[auth.Grant] // replaced by a reload
 	cause    atomic.Pointer[string]     // of an end that the proxy decided on
 	revoked  atomic.Pointer[revocation] // why its grant is gone

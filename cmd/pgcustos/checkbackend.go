@@ -49,6 +49,7 @@ func (r *report) backend(ctx context.Context, c *config.Config, b *backend.Optio
 		}
 		p.missing(ctx)
 		p.elsewhere(ctx, roles)
+		p.catalog(ctx, c, uses)
 		p.close()
 	}
 }

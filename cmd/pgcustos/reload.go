@@ -21,6 +21,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/proxy"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 )
 
 // policy is a proxy.Policy with what has to be closed when it goes.
@@ -37,7 +38,7 @@ type memory struct {
 }
 
 // newPolicy builds what a reload replaces. It connects to nothing.
-func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
+func newPolicy(c *config.Config, m memory, hooks catalog.Hooks, log *slog.Logger) (*policy, error) {
 	domains := slices.Clone(c.Directory.Domains)
 	for i := range domains {
 		domains[i].Throttle = m.guesses
@@ -73,10 +74,16 @@ func newPolicy(c *config.Config, m memory, log *slog.Logger) (*policy, error) {
 		}
 		p.Backends[b.Name()] = b
 	}
+	p.Catalogs = openCatalogs(c, p.Backends, hooks)
 	return p, nil
 }
 
-func (p *policy) close() error { return p.directory.Close() }
+func (p *policy) close() error {
+	for _, c := range p.Catalogs {
+		c.Close()
+	}
+	return p.directory.Close()
+}
 
 // What happened to the configuration, as records name it.
 const (
@@ -140,7 +147,7 @@ func (d *daemon) apply() error {
 	if err != nil {
 		return err
 	}
-	fresh, err := newPolicy(c, d.memory, d.log)
+	fresh, err := newPolicy(c, d.memory, d.catalogHooks(), d.log)
 	if err != nil {
 		return err
 	}
@@ -149,6 +156,9 @@ func (d *daemon) apply() error {
 		return errors.Join(fmt.Errorf("the change cannot be recorded: %w", err), fresh.close())
 	}
 	old, before := d.policy, d.config
+	for name, known := range fresh.Catalogs {
+		known.Adopt(old.Catalogs[name])
+	}
 	d.policy, d.config = fresh, c
 	d.level.Set(c.Log.Level)
 	d.health.setDirectory(fresh.directory, d.metrics)

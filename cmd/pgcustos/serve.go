@@ -163,7 +163,7 @@ func newDaemon(ctx context.Context, c *config.Config, takeOver bool, stderr io.W
 	}
 	d.reader.SetPatterns(c.Patterns)
 	d.countParser()
-	if d.policy, err = newPolicy(c, d.memory, d.log); err != nil {
+	if d.policy, err = newPolicy(c, d.memory, d.catalogHooks(), d.log); err != nil {
 		return d, err
 	}
 	if err := d.startTracing(c); err != nil {

@@ -50,7 +50,8 @@ func (c *Config) readBackend(o *object) backend.Options {
 	}
 	b.Hosts = o.hosts()
 	b.TLS = o.clientTLS(b.Hosts)
-	if o.oneOf("auth", authPassword, authPassword, authCertificate) == authCertificate {
+	byCertificate := o.oneOf("auth", authPassword, authPassword, authCertificate) == authCertificate
+	if byCertificate {
 		b.Authority = c.readAuthority(o, b.Name, b.Hosts)
 	} else {
 		b.Credentials = c.readCredentials(o, b.Name)
@@ -58,6 +59,7 @@ func (c *Config) readBackend(o *object) backend.Options {
 			v.errorf("is used with auth: certificate alone: add that, or remove this")
 		}
 	}
+	c.readCatalog(o, &b, byCertificate)
 	o.done()
 	return b
 }

@@ -55,6 +55,11 @@ func TestDiff(t *testing.T) {
 		{"starttls", "starttls: false", "starttls: true", []string{"directory: starttls: false becomes true"}},
 		{"controllers", ", ldaps://dc2.corp.example.com:636", "", []string{"directory: controllers: ldaps://dc1.corp.example.com:636, ldaps://dc2.corp.example.com:636 becomes ldaps://dc1.corp.example.com:636"}},
 		{"tls", `min_version: "1.2"`, `min_version: "1.3"`, []string{"listen: min_version: TLS 1.2 becomes TLS 1.3"}},
+		{"catalog", "      refresh: 1m ", "      refresh: 5m ", []string{"backend orders: catalog.refresh: 1m0s becomes 5m0s"}},
+		{"catalog-role", "role: catalog_reader  ", "role: other_reader  ", []string{
+			"backend orders: catalog.role: catalog_reader becomes other_reader",
+			"backend orders: credentials gain other_reader", "backend orders: credentials lose catalog_reader",
+		}},
 		{"driver", "driver: epoll     ", "driver: goroutine ", []string{"listen: driver: epoll becomes goroutine"}},
 		{"journal", "segment_size: 64MiB", "segment_size: 128MiB", []string{"journal: segment_size: 64MiB becomes 128MiB"}},
 		{"retention", "age: 400d", "age: 200d", []string{"journal: retention.age: 400d becomes 200d"}},

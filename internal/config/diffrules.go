@@ -8,6 +8,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 )
 
 func (d *diff) rules(before, after *Config) {
@@ -127,6 +128,7 @@ func (d *diff) backends(before, after *Config) {
 		}
 		delete(was, b.Name)
 		d.backend(old, b)
+		d.catalog("backend "+b.Name+": catalog", before.Catalogs[b.Name], after.Catalogs[b.Name])
 		d.credentials(before, after, b.Name, sortedKeys(old.Credentials), sortedKeys(b.Credentials))
 	}
 	for _, name := range sortedKeys(was) {
@@ -155,6 +157,15 @@ func (d *diff) backend(b, a *backend.Options) {
 		if !samePool(b.TLS.RootCAs, a.TLS.RootCAs) {
 			d.addf("%s: tls.ca changed", what)
 		}
+	}
+}
+
+// catalog tells what changes in how a catalog is read; the zero value is not at all.
+func (d *diff) catalog(what string, b, a catalog.Options) {
+	of(d, what+".role", b.Role, a.Role)
+	if b.Role != "" && a.Role != "" {
+		of(d, what+".refresh", b.Refresh, a.Refresh)
+		of(d, what+".memory", b.Memory, a.Memory)
 	}
 }
 

@@ -138,7 +138,7 @@ func (c *Config) warn() {
 			continue
 		}
 		for _, role := range sortedKeys(b.Credentials) {
-			if !used[credential{b.Name, role}] {
+			if !used[credential{b.Name, role}] && c.Catalogs[b.Name].Role != role {
 				c.warnf("backend %s: no rule uses the credentials of role %s", b.Name, role)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/backend"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
@@ -38,6 +39,8 @@ type Config struct {
 	// ClientCertificates are a way in.
 	ClientCertificates ClientCertificates
 	Backends           []backend.Options // in the order of the file
+	// Catalogs say how those of backends are read, by backend; the others are not.
+	Catalogs map[string]catalog.Options
 	// Authorities are the files of the backends' authorities, by backend.
 	Authorities map[string]AuthorityFiles
 	Rules       []rules.Rule // in the order of the file, which is their rank
@@ -145,7 +148,7 @@ func parse(l *loader, data []byte) (*Config, error) {
 
 func newConfig(path string, data []byte) *Config {
 	digest := sha256.Sum256(data)
-	return &Config{File: path, Digest: hex.EncodeToString(digest[:]), Authorities: map[string]AuthorityFiles{}, origins: map[credential]origin{}}
+	return &Config{File: path, Digest: hex.EncodeToString(digest[:]), Authorities: map[string]AuthorityFiles{}, Catalogs: map[string]catalog.Options{}, origins: map[credential]origin{}}
 }
 
 // tree parses the YAML. The parser is a library that is fed a file: should it

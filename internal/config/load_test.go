@@ -43,7 +43,7 @@ func folder(tb testing.TB) string {
 	for name, content := range map[string]string{
 		"server.crt": certificate, "server.key": key, "corp-ca.pem": certificate, "db-ca.pem": certificate,
 		"bind.password": "bind-secret\n", "app_ro_orders.password": "ro-secret\n", "app_rw_orders.password": "rw-secret",
-		"audit_writer.password": "writer-secret",
+		"audit_writer.password": "writer-secret", "catalog_reader.password": "catalog-secret",
 	} {
 		write(tb, filepath.Join(dir, name), content, 0o600)
 	}

@@ -26,6 +26,12 @@ type Metrics struct {
 	BackendConnectFailures *prometheus.CounterVec
 	Signatures             *prometheus.CounterVec // backend
 
+	// Catalogs.
+	CatalogReads   *prometheus.CounterVec // backend; result: catalog.Result
+	CatalogObjects *prometheus.GaugeVec   // backend, database
+	CatalogBytes   *prometheus.GaugeVec   // backend, database
+	CatalogUp      *prometheus.GaugeVec   // backend, database
+
 	// Sessions.
 	Sessions          *prometheus.GaugeVec   // backend, role
 	SessionsEnded     *prometheus.CounterVec // cause: client_closed, revoked, …
@@ -92,6 +98,10 @@ func (m *Metrics) makeLogin() {
 	m.Authorizations = m.counters("pgcustos_authorizations_total", "Authenticated clients by whether a rule gave them a session.", "result")
 	m.BackendConnectSeconds = m.histograms("pgcustos_backend_connect_seconds", "Time of a log-in at the backend.", networkBuckets, "backend")
 	m.BackendConnectFailures = m.counters("pgcustos_backend_connect_failures_total", "Log-ins at the backend that failed.", "backend")
+	m.CatalogReads = m.counters("pgcustos_catalog_reads_total", "Readings of the catalogs behind names, by result.", "backend", "result")
+	m.CatalogObjects = m.gauges("pgcustos_catalog_objects", "Relations and functions that are known of a database.", "backend", "database")
+	m.CatalogBytes = m.gauges("pgcustos_catalog_bytes", "Size of what is known of a database, about.", "backend", "database")
+	m.CatalogUp = m.gauges("pgcustos_catalog_up", "1 while the last reading of a database's catalog succeeded.", "backend", "database")
 	m.Signatures = m.counters("pgcustos_backend_certificates_total", "Client certificates that were signed for log-ins at the backend.", "backend")
 }
 

@@ -63,6 +63,7 @@ type SiteConfig struct {
 	Roles                                  []string
 	Connections                            int    // of the backend, and of PostgreSQL with some to spare, at the start
 	Limits                                 string // of the readers
+	Catalog                                string // YAML, of the backend orders; empty for none
 	ReaderMode, Durability, Budget         string
 	ExtraRules, ExtraBackends, Sinks       string // YAML, at the level of the list
 	Redact                                 string // YAML, a list; empty for none

@@ -235,6 +235,7 @@ func (m *Machine) ready(now int64, status byte) {
 	m.skipping = false // the server answers no Sync while it skips
 	m.unreported = !m.resting()
 	m.readyForQuery(status)
+	m.arrive()
 	m.tally = tally{started: now}
 	m.rested(now)
 }

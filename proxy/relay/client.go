@@ -159,7 +159,9 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		return 0, pass, Broken, false
 	}
 	m.ruling = m.grant.Load()
+	m.openCatalog()
 	act, need := m.dispatch(now, typ, b[:min(size, len(b))], size, out)
+	m.closeCatalog()
 	switch {
 	case need > 0:
 		m.want = need
@@ -345,6 +347,7 @@ func (m *Machine) onBind(now int64, b []byte, size int, out *Output) (act action
 	c := m.statements.lookup(name, m.segment)
 	e := entry{kind: kindBind, id: m.id()}
 	bound := c.bound()
+	bound.portal, bound.moves = true, m.known.search.moves
 	if records(m.ruling.Record.Parameters) {
 		bound.parameters = m.capture.begin(m, &c)
 		m.capture.write(rest, len(b) == size, m)
@@ -379,6 +382,7 @@ func (m *Machine) onFunctionCall(now int64, body []byte, size int, out *Output) 
 	e := entry{kind: kindFunctionCall, refusal: ref}
 	if ref == nil {
 		m.followPath(&v)
+		m.move(st, &v)
 		e.runs = 1
 		m.runs.push(run{seq: seq, st: st})
 	} else {

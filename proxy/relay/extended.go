@@ -30,7 +30,7 @@ func (m *Machine) onParse(now int64, body []byte, size int, out *Output) action 
 func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, out *Output) action {
 	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
-	m.deny(&v, m.ruling, m.ruling.Decide(j, m.path))
+	m.deny(&v, m.ruling, m.behind(st, nil, &v, m.ruling.Decide(j, m.path)))
 	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name, trace: m.trace}
 	if v.decision == audit.Denied {
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)
@@ -147,6 +147,7 @@ func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
 		named.class |= v.class
 		named.tags |= v.tags
 		named.path = named.path || v.path
+		named.resolvedWith(v)
 		named.doubt = strings.TrimSpace(v.doubt + " " + named.doubt)
 		*v = named
 	}
@@ -165,6 +166,7 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 	e := entry{kind: kindExecute, slot: m.portals.find(portal), refusal: ref}
 	if ref == nil {
 		m.followPath(v)
+		m.move(st, v)
 		m.predefine(st, r.form, v)
 		v.sign(seq)
 		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: st})

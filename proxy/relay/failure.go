@@ -147,4 +147,5 @@ func (m *Machine) Finish() {
 	}
 	m.portals.forgetAll(m.leave)
 	m.lost(outstanding)
+	m.settleCatalog()
 }

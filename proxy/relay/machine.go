@@ -8,6 +8,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
 	"github.com/pgcustos/pgcustos/proxy/parameters"
 )
 
@@ -33,8 +34,14 @@ type Options struct {
 	// SpoolOver is the size in bytes, header included, beyond which a message that
 	// is judged is asked for by way of Spool; 0: none is.
 	SpoolOver int
-	// Path is what the start-up parameters made of search_path.
-	Path auth.Path
+	// Path is what the start-up parameters made of search_path, and SearchPath what they
+	// set it to; "" where they do not.
+	Path       auth.Path
+	SearchPath string
+	// Role is the session user at the backend.
+	Role string
+	// Catalog is that of the session's database; nil for none.
+	Catalog *catalog.Database
 	// Began is when the session began, and has been idle since: in nanoseconds of the
 	// driver's clock.
 	Began int64
@@ -66,6 +73,8 @@ const (
 type Machine struct {
 	opt   Options
 	grant atomic.Pointer[auth.Grant] // what SetGrant gave last
+	// catalog is what SetCatalog gave last; nil for none.
+	catalog atomic.Pointer[catalog.Database]
 	// activity is what watches over the limits read, see Activity.
 	activity activity
 
@@ -74,6 +83,12 @@ type Machine struct {
 	// ruling is the grant for the client's message at hand: the one that it was
 	// weighed under stands in its record, whatever a reload does meanwhile.
 	ruling *auth.Grant
+	// Likewise what is known of the database for that message: its catalog, the newest
+	// snapshot, and whether it is as of now.
+	database *catalog.Database
+	view     *catalog.Snapshot
+	current  bool
+	known    knowledge
 
 	client  direction
 	backend direction
@@ -150,11 +165,13 @@ func New(opt Options) *Machine {
 	// What the backend does not report is not trusted.
 	m := &Machine{opt: opt, encoding: statement.Other, path: opt.Path}
 	m.grant.Store(opt.Grant)
+	m.catalog.Store(opt.Catalog)
 	m.tx = transaction{number: 1, status: txIdle}
 	m.activity.enter(PhaseIdle, opt.Began)
 	for name, value := range opt.Parameters {
 		m.follow(name, value)
 	}
+	m.known.search.begin(opt.SearchPath)
 	return m
 }
 
@@ -258,6 +275,8 @@ func (m *Machine) follow(name, value string) {
 		}
 	case "standard_conforming_strings":
 		m.standardStrings = value == "on"
+	case "search_path":
+		m.known.search.reported, m.known.search.reports = value, true
 	}
 }
 

@@ -28,6 +28,10 @@ type binding struct {
 	// so what refers to it before the next Sync is skipped.
 	refused bool
 	hold    bool // a cursor that outlives its transaction
+	// portal is set for those, and moves is what may have changed search_path before it
+	// was bound: names were looked up then.
+	portal bool
+	moves  uint32
 
 	// Of portals: the record of what an Execute that was sent runs; of one that
 	// the server suspended, the record whose outcome is owed, and what it has

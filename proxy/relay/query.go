@@ -74,7 +74,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	if len(statements) == 0 {
 		statements = emptyStatements
 	}
-	path := m.path
+	path, search, veiled := m.path, m.known.search, m.known.veiled
 	denied := m.weighAll(statements, j)
 	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
 	runs := m.runs.len()
@@ -98,7 +98,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		}
 	}
 	if e.refusal != nil {
-		m.path = path // nothing of it runs
+		m.path, m.known.search, m.known.veiled = path, search, veiled // nothing of it runs
 		m.retract(&e, runs)
 		m.undefineAll(statements)
 		m.replacement = e.refusal.query(m.replacement[:0])
@@ -136,6 +136,7 @@ func (m *Machine) weighAll(statements []statement.Statement, j *statement.Judgem
 		st := &statements[i]
 		v := m.weigh(st, m.resolve(st, &c))
 		m.followPath(&v)
+		m.move(st, &v)
 		if j.Cause != statement.CauseNone {
 			v.cause = string(j.Cause)
 		}

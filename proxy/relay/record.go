@@ -37,6 +37,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 		Name: view(r.name), Fingerprint: r.st.Fingerprint,
 		Protocol: r.protocol, Bytes: int64(r.size), Trace: r.trace, Parameters: r.params,
 	}
+	ev.Resolution, ev.Resolved, ev.LeftOut = v.resolution, m.listed(v), v.leftOut
 	m.show(ev, &r)
 	if r.of > 1 {
 		ev.Index, ev.Of = uint32(r.index+1), uint32(r.of)
@@ -64,6 +65,7 @@ func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *re
 	}
 	if r.typ == audit.Statement && r.refusal == nil {
 		m.expect(r.st, v)
+		m.touch(r.st, v)
 	}
 	if g.Durability == auth.DurableDisk {
 		out.Receipt, out.Durable = receipt, true

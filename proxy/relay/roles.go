@@ -125,7 +125,7 @@ func (m *Machine) whoami(ev *audit.Event, st *statement.Statement, v *verdict) {
 	if m.expected.now.unsure || m.expected.now != m.identity.now {
 		ev.Doubt |= audit.DoubtRole
 	}
-	if (v.astray || m.hidden) && unqualified(st) {
+	if (v.astray || m.hidden) && v.resolution != statement.ResolutionResolved && unqualified(st) {
 		ev.Doubt |= audit.DoubtResolution
 	}
 }

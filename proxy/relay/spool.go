@@ -141,7 +141,10 @@ func (m *Machine) Spooled(now int64, s *Spooled, out *Output) (forward bool, nex
 	}
 	m.ruling = m.grant.Load()
 	m.totals.FromClient += uint64(s.Size)
-	if m.decide(now, s, out) == replace {
+	m.openCatalog()
+	act := m.decide(now, s, out)
+	m.closeCatalog()
+	if act == replace {
 		out.insert(m.replacement)
 		return false, More
 	}

@@ -63,6 +63,7 @@ func (m *Machine) readyForQuery(status byte) {
 		m.flushHeld()
 		return
 	}
+	m.settleCatalog()
 	m.identity.end(!t.failed)
 	m.resync()
 	m.portals.forgetAll(m.endOfTransaction)

@@ -28,8 +28,13 @@ type verdict struct {
 	astray bool
 	// path is set where the statement may change search_path.
 	path bool
-	id   uint64 // of the definition that the statement makes
-	slot *slot
+	// What its names are by the catalog: the objects of the machine's list, and how many
+	// are not on it.
+	resolution  statement.Resolution
+	first, last int
+	leftOut     uint64
+	id          uint64 // of the definition that the statement makes
+	slot        *slot
 }
 
 // weigh judges a statement, and with it what the names in it may stand for.
@@ -55,7 +60,7 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 			}
 		}
 	}
-	m.deny(&v, g, d)
+	m.deny(&v, g, m.behind(st, c, &v, d))
 	return v
 }
 
@@ -179,7 +184,9 @@ func (m *Machine) predefine(st *statement.Statement, form statement.Form, v *ver
 		v.slot = m.statements.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), form: form})
 	case statement.EffectDeclare:
 		v.id = m.id()
-		v.slot = m.portals.define([]byte(e.Name), v.id, m.segment, binding{def: inner(st), form: form, hold: e.Hold})
+		v.slot = m.portals.define([]byte(e.Name), v.id, m.segment, binding{
+			def: inner(st), form: form, hold: e.Hold, portal: true, moves: m.known.search.moves,
+		})
 	default:
 	}
 }

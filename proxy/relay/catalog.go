@@ -1,0 +1,357 @@
+package relay
+
+import (
+	"slices"
+
+	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/catalog"
+)
+
+// knowledge is what a session makes of its database's catalog. It keeps no snapshot:
+// an idle session would keep what nobody else needs any more.
+type knowledge struct {
+	search search
+	// altered is set where the open transaction may have changed the catalog: what is
+	// known is not as of now for this session.
+	altered bool
+	// veiled is set where something ran that may have made temporary relations.
+	veiled bool
+
+	of      *catalog.Database // that what follows was made of
+	scope   catalog.Scope     // by scoped, where placed
+	placed  bool
+	scoped  scopeOf
+	kept    map[int32]bool // relations that have a step behind them that is denied, and such that have none
+	keptFor keptFor
+	found   []statement.Resolved // scratch, of the statements of the message at hand
+}
+
+// search is the session's search_path, as names are looked up by at the moment.
+type search struct {
+	value string
+	known bool
+	// reported is what the backend reported last: from PostgreSQL 18 on.
+	reported string
+	reports  bool
+	// moves counts what may have changed it.
+	moves uint32
+}
+
+// scopeOf is what a scope was made of.
+type scopeOf struct {
+	snapshot uint64
+	path     string
+	role     string
+}
+
+type keptFor struct {
+	snapshot uint64
+	grant    *auth.Grant
+}
+
+const (
+	// maxListed bounds the objects that one statement's record lists beside those that
+	// it names, and maxFound those of all statements of one message.
+	maxListed = 32
+	maxFound  = 4096
+	// keptFound is how many a session keeps room for.
+	keptFound = 64
+	// maxLike bounds how many relations of one name are looked at where it is not known
+	// which one is meant.
+	maxLike = 256
+	// maxKept bounds the relations whose judgement is kept, and shortSteps is how many
+	// steps are judged anew each time.
+	maxKept    = 1024
+	shortSteps = 8
+)
+
+// SetCatalog makes the machine go by another catalog from now on; nil for none.
+func (m *Machine) SetCatalog(d *catalog.Database) { m.catalog.Store(d) }
+
+// openCatalog takes what is known for the client's message at hand.
+func (m *Machine) openCatalog() {
+	m.view, m.current = nil, false
+	if m.database = m.catalog.Load(); m.database == nil {
+		return
+	}
+	if m.known.of != m.database {
+		m.known.of, m.known.scoped, m.known.keptFor = m.database, scopeOf{}, keptFor{}
+	}
+	m.view, m.current = m.database.View()
+	m.current = m.current && !m.known.altered
+	if k := &m.known; m.view != nil && !k.search.known && k.search.moves == 0 {
+		// Nothing has changed it since the session began.
+		k.search.value, k.search.known = m.view.Path(m.opt.Role)
+	}
+}
+
+// closeCatalog lets go of it.
+func (m *Machine) closeCatalog() {
+	m.view, m.database = nil, nil
+	if k := &m.known; len(k.found) > 0 {
+		clear(k.found)
+		if k.found = k.found[:0]; cap(k.found) > keptFound {
+			k.found = nil
+		}
+	}
+}
+
+// where returns the scope of names without a schema, nil where it is not known.
+func (m *Machine) where() *catalog.Scope {
+	k := &m.known
+	if m.expected.now.unsure || m.expected.now != m.identity.now || !k.search.known {
+		return nil
+	}
+	role := m.expected.now.current()
+	if role == "" {
+		role = m.opt.Role
+	}
+	of := scopeOf{m.view.Number(), k.search.value, role}
+	if k.scoped != of {
+		k.scope, k.placed = m.view.Scope(role, k.search.value)
+		k.scoped = of
+	}
+	if !k.placed {
+		return nil
+	}
+	return &k.scope
+}
+
+// lookup is the looking up of one statement's names.
+type lookup struct {
+	m     *Machine
+	st    *statement.Statement // that is sent
+	where *catalog.Scope
+	d     auth.Decision // the first denial
+	any   bool          // there was a name to look up
+	sure  bool          // each is known
+	room  int           // of the list
+	over  uint64        // objects that it had none for
+}
+
+// behind holds what a statement names, and what the names that it executes stand for,
+// against the catalog. The decision can only become a denial.
+func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d auth.Decision) auth.Decision {
+	if m.database == nil {
+		return d
+	}
+	v.first = len(m.known.found)
+	l := lookup{m: m, st: st, d: d, sure: m.current, room: min(maxListed, maxFound-len(m.known.found))}
+	if m.view != nil {
+		l.where = m.where()
+	}
+	l.statement(st, c != nil && c.displaced(m.known.search.moves))
+	if c != nil {
+		for _, def := range c.defs[:c.n] {
+			if def != st {
+				l.statement(def, c.displaced(m.known.search.moves))
+			}
+		}
+		l.sure = l.sure && c.n == 1 && !c.unknown
+	}
+	v.last, v.leftOut = len(m.known.found), l.over
+	switch {
+	case v.class&statement.Unknown != 0:
+		v.resolution = statement.ResolutionSyntactic
+	case !l.any:
+	case l.sure:
+		v.resolution = statement.ResolutionResolved
+	default:
+		v.resolution = statement.ResolutionSyntactic
+	}
+	return l.d
+}
+
+// displaced tells whether search_path may be another one than when the portal was
+// bound whose names are looked up: they were, then.
+func (c *candidates) displaced(moves uint32) bool {
+	return c.newest != nil && c.newest.portal && c.newest.moves != moves
+}
+
+func (l *lookup) statement(st *statement.Statement, displaced bool) {
+	where := l.where
+	if displaced {
+		where = nil
+	}
+	for i := range st.Objects {
+		if o := &st.Objects[i]; o.InCatalog() != statement.NotInCatalog {
+			l.any = true
+			l.object(o, where)
+		}
+	}
+}
+
+func (l *lookup) object(o *statement.Object, where *catalog.Scope) {
+	m := l.m
+	if m.view == nil {
+		return
+	}
+	h := m.view.Find(o, where)
+	l.sure = l.sure && h.Found && (!h.Named || !m.hidesTemporary(o))
+	if h.Found {
+		l.hit(o, h)
+	}
+	if h.Named && (where == nil || m.hidesTemporary(o)) && o.InCatalog() == statement.Relation {
+		// It may be any of them. None is told as what it is, each can deny.
+		like := m.view.Like(o.Name)
+		for _, i := range like[:min(len(like), maxLike)] {
+			l.judge(o, m.view.Hit(i))
+		}
+	}
+}
+
+// hidesTemporary tells whether a temporary relation may stand before others of the
+// name. There are no temporary functions.
+func (m *Machine) hidesTemporary(o *statement.Object) bool {
+	return (m.hidden || m.known.veiled) && o.InCatalog() == statement.Relation
+}
+
+// hit judges and lists what a name stands for, and what stands behind that.
+func (l *lookup) hit(o *statement.Object, h catalog.Hit) {
+	self := l.m.view.Self(h, o.Use)
+	if h.Named {
+		l.decide(o, &self)
+	}
+	if h.Named || self.Facts != "" {
+		l.list(self)
+	}
+	l.judge(o, h)
+	for i := range l.m.view.Behind(h) {
+		if r, counts := l.m.view.Step(h, i, o.Use); counts {
+			l.list(r)
+		}
+	}
+}
+
+func (l *lookup) list(r statement.Resolved) {
+	k := &l.m.known
+	if l.room == 0 {
+		l.over++
+		return
+	}
+	l.room--
+	k.found = append(k.found, r)
+}
+
+func (l *lookup) decide(o *statement.Object, r *statement.Resolved) (denied bool) {
+	d := l.m.ruling.DecideResolved(l.st, o, r)
+	if !d.Allowed && l.d.Allowed {
+		l.d = d
+	}
+	return !d.Allowed
+}
+
+// judge puts what stands behind a relation to the grant.
+func (l *lookup) judge(o *statement.Object, h catalog.Hit) {
+	m, k := l.m, &l.m.known
+	steps := m.view.Behind(h)
+	if steps == 0 || !l.d.Allowed || len(m.ruling.DeniedObjects) == 0 {
+		return
+	}
+	if steps > shortSteps {
+		if of := (keptFor{m.view.Number(), m.ruling}); k.keptFor != of || len(k.kept) >= maxKept {
+			k.keptFor, k.kept = of, make(map[int32]bool)
+		}
+		if denied, judged := k.kept[h.Index()]; judged && !denied {
+			return
+		}
+	}
+	all := true
+	for i := range steps {
+		r, counts := m.view.Step(h, i, o.Use)
+		all = all && counts
+		if counts && l.decide(o, &r) {
+			all = false
+			break
+		}
+	}
+	if steps > shortSteps && all {
+		k.kept[h.Index()] = false
+	}
+}
+
+// touch tells the catalog of a statement that is about to be sent and may change it,
+// and follows what it may do to search_path.
+func (m *Machine) touch(st *statement.Statement, v *verdict) {
+	d := m.catalog.Load()
+	if d == nil {
+		return
+	}
+	e := st.Effect.Kind
+	switch {
+	case e == statement.EffectTemporary:
+	case v.class&(statement.DDL|statement.Role|statement.Unknown) != 0, st.Command == "DO", e == statement.EffectTwoPhase:
+		m.known.altered = true
+		d.Changed()
+	case m.known.altered && e == statement.EffectCommit:
+		d.Changed()
+	}
+}
+
+// settleCatalog has the catalog read where a transaction has ended that may have
+// changed it.
+func (m *Machine) settleCatalog() {
+	if !m.known.altered {
+		return
+	}
+	m.known.altered = false
+	if d := m.catalog.Load(); d != nil {
+		d.Settled()
+	}
+}
+
+// move follows what a statement that is about to run may do to names without a
+// schema.
+func (m *Machine) move(st *statement.Statement, v *verdict) {
+	hidden := v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0
+	m.known.veiled = m.known.veiled || hidden
+	moved := hidden || v.path
+	if m.known.search.moves > 0 {
+		// What was set goes with the transaction, or the savepoint.
+		switch st.Effect.Kind {
+		case statement.EffectCommit, statement.EffectRollback, statement.EffectSavepoint, statement.EffectTwoPhase, statement.EffectDiscardAll:
+			moved = true
+		default:
+		}
+	}
+	if moved {
+		m.known.search.moves++
+		m.known.search.known = false
+	}
+}
+
+// arrive takes what the backend reports for the session's search_path, where nothing
+// that was sent is still to change it.
+func (m *Machine) arrive() {
+	if s := &m.known.search; s.reports && m.resting() {
+		if s.value != s.reported {
+			s.moves++
+		}
+		s.value, s.known = s.reported, true
+	}
+}
+
+// begin takes what a session begins with: what the backend reports, or what the
+// start-up parameters say.
+func (s *search) begin(given string) {
+	switch {
+	case s.reports:
+		s.value, s.known = s.reported, true
+	case given != "":
+		s.value, s.known = given, true
+	}
+}
+
+// listed are the objects of a verdict.
+func (m *Machine) listed(v *verdict) []statement.Resolved {
+	return slices.Clip(m.known.found[v.first:v.last])
+}
+
+// resolvedWith takes what else the names of the same message are.
+func (v *verdict) resolvedWith(o *verdict) {
+	v.first, v.leftOut = o.first, v.leftOut+o.leftOut
+	if v.resolution == statement.ResolutionNone || o.resolution == statement.ResolutionSyntactic {
+		v.resolution = o.resolution
+	}
+}

@@ -1,0 +1,235 @@
+package behind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+
+const (
+	reader   = "catalog_reader"
+	password = "reader-1618-Catalog"
+)
+
+// behindSQL lets app_ro_orders read the salaries by other names. The rule of the
+// readers denies private.*.
+const behindSQL = `
+CREATE ROLE catalog_reader LOGIN PASSWORD '` + password + `';
+GRANT CONNECT ON DATABASE orders TO catalog_reader;
+SET ROLE owner_orders;
+CREATE VIEW public.pay AS SELECT * FROM private.salaries;
+CREATE VIEW public.pay_sum AS SELECT sum(amount) FROM public.pay;
+CREATE VIEW public.harmless AS SELECT id FROM public.orders;
+CREATE TABLE private.events (at date, what text) PARTITION BY RANGE (at);
+CREATE TABLE public.events_2020 PARTITION OF private.events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE FUNCTION public.raise(text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN PERFORM 1; END';
+GRANT SELECT ON public.pay, public.pay_sum, public.harmless, public.events_2020 TO app_ro_orders;
+`
+
+// TestBehindNames is one site for all, for it takes some seconds to make.
+func TestBehindNames(t *testing.T) {
+	s := testkit.NewSite(t, func(c *testkit.SiteConfig) {
+		c.Catalog = fmt.Sprintf("{role: %s, password_file: %s.password, refresh: 1s}", reader, reader)
+		if err := os.WriteFile(filepath.Join(c.Dir, reader+".password"), []byte(password), 0o600); err != nil {
+			panic(err) // the directory is the site's own
+		}
+	})
+	if err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, behindSQL); err != nil {
+		t.Fatal(err)
+	}
+	alice := connect(t, s, "alice", testkit.AlicePassword)
+	known(t, s, alice)
+
+	for sql, behind := range map[string]string{
+		"SELECT * FROM public.pay":                                    "private.salaries",
+		"SELECT * FROM pay_sum":                                       "private.salaries",
+		"EXPLAIN SELECT * FROM public.pay":                            "private.salaries",
+		"TABLE public.events_2020":                                    "private.events",
+		"PREPARE p AS SELECT * FROM pay":                              "private.salaries",
+		"WITH x AS (SELECT * FROM public.pay) SELECT count(*) FROM x": "private.salaries",
+	} {
+		denied(t, alice, sql, behind)
+	}
+	if err := alice.run("SELECT * FROM public.harmless"); err != nil {
+		t.Error(err)
+	}
+	onRecord(t, s)
+
+	t.Run("replaced", func(t *testing.T) { replaced(t, s, alice) })
+	t.Run("path", func(t *testing.T) { path(t, s) })
+	t.Run("check", func(t *testing.T) { check(t, s) })
+}
+
+// session is a client's.
+type session struct {
+	*pgconn.PgConn
+	ctx context.Context //nolint:containedctx // the test's
+}
+
+func connect(t *testing.T, s *testkit.Site, user, password string, more ...string) *session {
+	t.Helper()
+	conn, err := pgconn.Connect(t.Context(), strings.Join(append(more, s.DSN(user, password, testkit.OrdersDatabase)), " "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return &session{conn, t.Context()}
+}
+
+func (c *session) run(sql string) error {
+	_, err := c.Exec(c.ctx, sql).ReadAll()
+	return err
+}
+
+// eventually waits until the catalog has it.
+func eventually(t *testing.T, s *testkit.Site, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := testkit.WaitFor(ctx, try); err != nil {
+		t.Fatalf("%v\n%s", err, s.LogTail())
+	}
+}
+
+// known waits until statements are resolved.
+func known(t *testing.T, s *testkit.Site, c *session) {
+	t.Helper()
+	eventually(t, s, func() error {
+		if err := c.run("SELECT * FROM public.harmless"); err != nil {
+			return err
+		}
+		return resolution(s, "SELECT * FROM public.harmless", "resolved")
+	})
+}
+
+// resolution is that of the newest statement of a text.
+func resolution(s *testkit.Site, text, want string) error {
+	list, err := s.Records(func(r *journal.Record) bool { return r.Type == audit.Statement && r.Text == text })
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 || list[len(list)-1].Resolution != want {
+		return fmt.Errorf("of %d statements %q the last is not %s", len(list), text, want)
+	}
+	return nil
+}
+
+func denied(t *testing.T, c *session, sql, behind string) {
+	t.Helper()
+	if err := refusal(c.run(sql), behind); err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+}
+
+// refusal checks that the error tells what is behind the name.
+func refusal(err error, behind string) error {
+	var e *pgconn.PgError
+	if err == nil {
+		return errors.New("it was answered")
+	}
+	if !errors.As(err, &e) || e.Code != "42501" || !strings.Contains(e.Message+e.Detail, behind) {
+		return fmt.Errorf("the answer does not tell it: %w", err)
+	}
+	return nil
+}
+
+func onRecord(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	for text, want := range map[string]string{
+		"SELECT * FROM public.pay":      "denied resolved [private.salaries table read view ]",
+		"SELECT * FROM public.harmless": "allowed resolved [public.orders table read view ]",
+		"SELECT * FROM pay_sum":         "denied resolved [public.pay_sum view read name  public.pay view read view  private.salaries table read view ]",
+	} {
+		list, err := s.Records(func(r *journal.Record) bool { return r.Type == audit.Statement && r.Text == text })
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%q: %d records, %v", text, len(list), err)
+		}
+		r := list[len(list)-1]
+		var objects []string
+		for _, o := range r.Resolved {
+			objects = append(objects, strings.Join([]string{o.Schema + "." + o.Name, o.Kind, o.Use, o.Through, o.Facts}, " "))
+		}
+		if got := fmt.Sprintf("%s %s %v", r.Decision, r.Resolution, objects); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// replaced has a view become one of a denied table while a session reads it: past the
+// proxy, which is found by and by, and through it.
+func replaced(t *testing.T, s *testkit.Site, alice *session) {
+	t.Helper()
+	if err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, "CREATE OR REPLACE VIEW public.harmless AS SELECT amount::int AS id FROM private.salaries"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s, func() error { return refusal(alice.run("SELECT * FROM public.harmless"), "private.salaries") })
+
+	// What a session changes itself is not resolved to what was before.
+	bob := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=migrate_orders'")
+	for _, sql := range []string{"BEGIN", "CREATE OR REPLACE VIEW public.harmless AS SELECT id FROM public.orders", "SELECT count(*) FROM public.harmless"} {
+		if err := bob.run(sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	eventually(t, s, func() error { return resolution(s, "SELECT count(*) FROM public.harmless", "syntactic") })
+	denied(t, alice, "SELECT * FROM public.harmless", "private.salaries")
+	if err := bob.run("COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s, func() error { return alice.run("SELECT * FROM public.harmless") })
+	known(t, s, alice)
+
+	// A function's facts.
+	if err := bob.run("SELECT public.raise('x')"); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Await(t, "the function", func(r *journal.Record) bool { return r.Text == "SELECT public.raise('x')" })
+	if len(r.Resolved) != 1 || r.Resolved[0].Facts != "volatile, security definer, plpgsql" {
+		t.Errorf("the function is %+v", r.Resolved)
+	}
+}
+
+// path has names without a schema mean something else.
+func path(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	// By the role's own setting: decision 8 takes the name for public's.
+	err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, `ALTER ROLE app_ro_orders SET search_path = private, public;
+		GRANT USAGE ON SCHEMA private TO app_ro_orders; GRANT SELECT ON private.salaries TO app_ro_orders;
+		CREATE VIEW private.hidden AS SELECT 1 AS one; GRANT SELECT ON private.hidden TO app_ro_orders;
+		CREATE VIEW public.hidden AS SELECT 2 AS one; GRANT SELECT ON public.hidden TO app_ro_orders`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s, func() error {
+		c := connect(t, s, "ivan", testkit.IvanPassword)
+		defer c.Close(c.ctx) //nolint:errcheck // it has answered
+		return refusal(c.run("SELECT one FROM hidden"), "private.hidden")
+	})
+}
+
+// check tries the catalog as an operator does before a start.
+func check(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	if err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, "GRANT USAGE ON SCHEMA private TO "+reader+"; GRANT SELECT ON private.salaries TO "+reader); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := s.Run(t.Context(), "check", "--config", s.ConfigFile) // the lab has other faults
+	for _, want := range []string{"catalog of orders: ", "role " + reader + ": may read 1 table in orders"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("check does not say %q:\n%s", want, out)
+		}
+	}
+}
