@@ -68,7 +68,11 @@ func (s *Selector) Matches(x *Subject) bool {
 func is(want, got string) bool { return want == "" || want == got }
 
 func (s *Selector) names(id *Identity) bool {
-	for _, name := range []string{id.Handle(), id.UPN, id.SID, id.GUID} {
+	names := []string{id.Handle(), id.Name(), id.SID, id.GUID}
+	if id.NetBIOS != "" {
+		names = append(names, id.NetBIOS+`\`+id.Account)
+	}
+	for _, name := range names {
 		if name != "" && strings.EqualFold(name, s.User) {
 			return true
 		}

@@ -8,6 +8,10 @@
 // in the order of the configuration, or of DNS; one that did not answer is asked
 // last until it has answered to somebody who did not log in.
 //
+// There can be several domains. The form of a name decides which one is asked, and no
+// other is; each vouches for its own SIDs, places and UPN suffixes alone, and tells of
+// its own groups, which people of the others can be in.
+//
 // Whatever the directory says is judged as coming from outside: answers are
 // bounded in bytes, entries and time, referrals are never followed, and what is
 // missing from an answer refuses the log-in.

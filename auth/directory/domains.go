@@ -79,6 +79,19 @@ func (ds *Domains) Close() error {
 	return errors.Join(errs...)
 }
 
+// Follow takes over since when each domain has been silent, where old knew it. It comes
+// before any other use.
+func (ds *Domains) Follow(old *Domains) {
+	for _, d := range ds.all {
+		for _, o := range old.all {
+			if o.options.Domain == d.options.Domain {
+				d.born = o.born
+				d.heard.Store(o.heard.Load())
+			}
+		}
+	}
+}
+
 // All returns the domains, in their order.
 func (ds *Domains) All() []*Directory { return ds.all }
 

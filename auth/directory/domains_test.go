@@ -155,6 +155,29 @@ func TestSameNameInTwoDomains(t *testing.T) {
 	wantCause(t, err, auth.CauseUnknownDomain)
 }
 
+// TestGuessingInOneDomain: what is guessed at an account of one domain is counted there
+// alone, and stops nobody of the same name.
+func TestGuessingInOneDomain(t *testing.T) {
+	ds, corp, other := openBoth(t)
+	const right, wrong = "Twin-0f-the-0ther", "Twin-0f-the-First"
+	must(t, corp.CreateUser(t.Context(), "twin", right))
+	must(t, other.CreateUser(t.Context(), "twin", wrong))
+	for range testkit.LockoutThreshold {
+		if _, err := ds.tries(t, `CORP\twin`, wrong); failure(err).Cause == auth.CauseThrottled {
+			break
+		}
+	}
+	_, err := ds.tries(t, "twin", right)
+	wantCause(t, err, auth.CauseThrottled)
+	counted, err := other.Attributes(t.Context(), "twin", "badPwdCount")
+	must(t, err)
+	if n := counted["badPwdCount"]; n != "" && n != "0" {
+		t.Errorf("OTHER has counted %s passwords that were tried at CORP", n)
+	}
+	_, err = ds.tries(t, `OTHER\twin`, wrong)
+	must(t, err)
+}
+
 // TestNoDefaultDomain: a name that could be anybody's is nobody's.
 func TestNoDefaultDomain(t *testing.T) {
 	corp, other := testkit.SharedController(t), testkit.SharedOther(t)

@@ -151,6 +151,7 @@ func (d *daemon) apply() error {
 	if err != nil {
 		return err
 	}
+	fresh.directory.Follow(d.policy.directory)
 	change := config.Diff(d.config, c)
 	if err := d.recordConfiguration(reloaded, c, change, ""); err != nil {
 		return errors.Join(fmt.Errorf("the change cannot be recorded: %w", err), fresh.close())

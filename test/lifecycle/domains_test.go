@@ -3,6 +3,9 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,11 +32,17 @@ func TestTwoDomains(t *testing.T) {
 	must(t, err)
 	must(t, other.AddStranger(ctx, sid, "Desk"))
 
+	keytab := filepath.Join(s.Dir, "both.keytab")
+	for _, dc := range []*testkit.Controller{s.Controller, other} {
+		must(t, dc.ExportKeytab(ctx, keytab, testkit.ProxyPrincipal))
+	}
+
 	anna := enter(t, s, "anna", testkit.OrdersDatabase)
 	denied(t, s, `OTHER\anna`, "no_such_account")
 	var failed error
 	must(t, s.WriteConfig(func(c *testkit.SiteConfig) {
 		failed = s.WithOther(ctx, c, other)
+		c.Kerberos = "kerberos: {keytab: both.keytab}"
 		c.ExtraRules += rule("others", `'OTHER\Desk'`, testkit.LabRole, testkit.LabDatabase, "{}")
 	}))
 	must(t, failed)
@@ -53,6 +62,27 @@ func TestTwoDomains(t *testing.T) {
 		t.Errorf("recorded of %q by %q", r.Principal.Account, r.Group)
 	}
 	mustOperate(t, s, `OTHER\anna`, "sessions")
+	mustOperate(t, s, `others: chosen, through OTHER\Desk`, "explain", "--user", "anna@other.example", "--source", "127.0.0.1", "--database", testkit.LabDatabase)
+	said, _ := operate(t, s, "check") // it fails for what the site's backend has not got
+	for _, want := range []string{"of corp.example.com (CORP): answers", "of other.example (OTHER): answers", testkit.ProxyPrincipal + "@OTHER.EXAMPLE: is of account svc-pgcustos"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("check without %q: %s", want, said)
+		}
+	}
+
+	// The namesake's ticket opens her session, and not that of the other one.
+	tickets, err := other.Kinit(ctx, filepath.Join(t.TempDir(), "tickets"), "anna", password)
+	must(t, err)
+	if said, err := psql(t, s, tickets, "anna@other.example", testkit.LabDatabase); err != nil || said != testkit.LabRole {
+		t.Errorf("by ticket: %v, %s", err, said)
+	}
+	if said, err := psql(t, s, tickets, "anna", testkit.OrdersDatabase); err == nil {
+		t.Errorf("by somebody else's ticket: %s", said)
+	}
+	s.Await(t, "the refusal", func(r *journal.Record) bool {
+		return r.Cause == "identity_mismatch" && strings.HasPrefix(r.Detail, "the ticket is of anna@OTHER.EXAMPLE")
+	})
+
 	mustOperate(t, s, "1 session ended", "kill", "--user", "anna", "--reason", "whoever it is")
 	anna.gone("killed")
 	namesake.do("SELECT 1")
@@ -82,6 +112,15 @@ func TestTwoDomains(t *testing.T) {
 		return nil
 	})
 	must(t, other.Thaw())
+}
+
+// psql says as whom it is in.
+func psql(t *testing.T, s *testkit.Site, tickets testkit.Tickets, user, database string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "psql", s.TicketDSN(user, database), "-XAtw", "-c", "SELECT session_user")
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, tickets.Environment...)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
 }
 
 // denied expects that a log-in is refused as every other, for a cause on record.
