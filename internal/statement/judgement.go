@@ -40,8 +40,8 @@ type Statement struct {
 	Digest [32]byte
 	// Blob names the text where it is kept elsewhere. Text is empty then.
 	Blob Ref
-	// Fingerprint is pg_query's, alike for texts that differ in constants
-	// only; 0 where there is none.
+	// Fingerprint is pg_query's of Text as the parser gave it, without secrets: alike for
+	// texts that differ in constants only; 0 where there is none.
 	Fingerprint uint64
 	// Effect is what the statement does to the session's names and transaction.
 	Effect Effect

@@ -131,9 +131,7 @@ func (r *reader) finish(j *statement.Judgement, raws []*pg.RawStmt) {
 			at = trim(r.raw, at)
 		}
 		s.Text = r.recordable(at)
-		if j.Form == statement.Verbatim {
-			s.Fingerprint = fingerprint(s.Text)
-		}
+		s.Fingerprint = fingerprint(s.Text, j.Form)
 		if e := &s.Effect; e.Inner != nil {
 			r.finishInner(e.Inner, trim(r.raw, bounds(r.text, raws[i])), e.Kind, j.Form)
 		}
@@ -144,9 +142,7 @@ func (r *reader) finish(j *statement.Judgement, raws []*pg.RawStmt) {
 func (r *reader) finishInner(s *statement.Statement, at span, kind statement.EffectKind, form statement.Form) {
 	at = behind(r.raw, at, kind)
 	s.Text = r.recordable(at)
-	if form == statement.Verbatim {
-		s.Fingerprint = fingerprint(s.Text)
-	}
+	s.Fingerprint = fingerprint(s.Text, form)
 }
 
 // recordable returns a part of the text without its secrets.
@@ -157,9 +153,13 @@ func (r *reader) recordable(at span) string {
 	return r.redact(at)
 }
 
-// fingerprint is pg_query's; a statement with secrets has none, because they
-// could be guessed from it.
-func fingerprint(text string) uint64 {
+// fingerprint is pg_query's of a text as it is recorded: from one that is of a
+// secret, too, the secret could be guessed. What is masked has none, for its marks
+// are no SQL.
+func fingerprint(text string, form statement.Form) uint64 {
+	if form == statement.Masked {
+		return 0
+	}
 	f, err := pg.FingerprintToUInt64(text)
 	if err != nil {
 		return 0

@@ -110,8 +110,8 @@ func noSecret(t *testing.T, text string, s *statement.Statement) {
 			t.Errorf("%s\n\tnames %s", text, o.Name)
 		}
 	}
-	if s.Fingerprint != 0 {
-		t.Errorf("%s\n\thas a fingerprint", text)
+	if s.Fingerprint != 0 && s.Fingerprint != fingerprint(s.Text, statement.Redacted) {
+		t.Errorf("%s\n\thas a fingerprint of more than what is on record", text)
 	}
 }
 
@@ -126,6 +126,8 @@ func TestRedaction(t *testing.T) {
 	} {
 		if j := Read(text); j.Form != statement.Redacted || j.Statements[0].Text != want {
 			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)
+		} else if j.Statements[0].Fingerprint == 0 {
+			t.Errorf("%s has no fingerprint", text)
 		}
 	}
 	for _, text := range []string{
@@ -137,5 +139,22 @@ func TestRedaction(t *testing.T) {
 		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
 			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)
 		}
+	}
+}
+
+// Statements that differ in a secret alone have one fingerprint, as they have one text.
+func TestFingerprintIsOfWhatIsRecorded(t *testing.T) {
+	of := func(text string) uint64 { return Read(text).Statements[0].Fingerprint }
+	for _, text := range []string{
+		"ALTER ROLE bob PASSWORD 's3cr3t'", "CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'u', password 's3cr3t')",
+		"CREATE SUBSCRIPTION s CONNECTION 's3cr3t' PUBLICATION p", "SELECT dblink_connect('s3cr3t')",
+	} {
+		one, other := of(text), of(strings.Replace(text, "s3cr3t", "another", 1))
+		if one == 0 || one != other {
+			t.Errorf("%s: %x and %x", text, one, other)
+		}
+	}
+	if of("ALTER ROLE bob PASSWORD 's3cr3t'") == of("ALTER ROLE eve PASSWORD 's3cr3t'") {
+		t.Error("two roles have one fingerprint")
 	}
 }
