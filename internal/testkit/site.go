@@ -40,6 +40,8 @@ type SiteOptions struct {
 	Ledgers []*Ledger
 	// Fill changes what the configuration is made from before it is written.
 	Fill func(*SiteConfig)
+	// Environment is what else the proxy finds in its environment: NAME=value.
+	Environment []string
 	// Progress hears of each step.
 	Progress func(step string)
 }
@@ -268,7 +270,7 @@ func (s *Site) StartProxy(ctx context.Context) error {
 	defer cancel()
 	cmd := exec.CommandContext(context.Background(), s.Binary, "serve", "--config", s.ConfigFile)
 	cmd.Dir = s.Dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=0 exitcode=66"}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=0 exitcode=66"}, s.options.Environment...)
 	var err error
 	if s.proxy, err = startProcess("pgcustos", s.proxyLog(), cmd, s.options.Detached); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
@@ -110,11 +111,24 @@ func (p *place) outputs(t *testing.T) map[string]output {
 		start := p.Await(t, "a session", func(r *journal.Record) bool { return r.Type == audit.SessionStart && r.Database == database(mode) })
 		all["audit session, "+mode] = output{p.audit(t, "session", start.Session), []string{database(mode)}, false}
 	}
-	for _, pid := range append(p.workers(t), p.ProxyPID()) {
-		line := p.file(t, fmt.Sprintf("/proc/%d/cmdline", pid))
-		all[fmt.Sprintf("process %d", pid)] = output{append(line, p.file(t, fmt.Sprintf("/proc/%d/environ", pid))...), []string{"/"}, false}
+	p.process(t, all, p.ProxyPID(), "serve", environment)
+	for _, pid := range p.workers(t) {
+		p.process(t, all, pid, "parser-worker", statement.MemoryVariable+"=")
+		if bytes.Contains(all[fmt.Sprintf("environment of process %d", pid)].text, []byte(environment)) {
+			t.Errorf("worker %d has the proxy's environment", pid)
+		}
 	}
 	return all
+}
+
+// environment is in the proxy's, so that what was read is known to be that.
+const environment = "SEEN=" + marker + "environment"
+
+// process adds what others may see of a process.
+func (p *place) process(t *testing.T, all map[string]output, pid int, argument, variable string) {
+	t.Helper()
+	all[fmt.Sprintf("command line of process %d", pid)] = output{p.file(t, fmt.Sprintf("/proc/%d/cmdline", pid)), []string{argument}, false}
+	all[fmt.Sprintf("environment of process %d", pid)] = output{p.file(t, fmt.Sprintf("/proc/%d/environ", pid)), []string{variable}, false}
 }
 
 func (p *place) file(t *testing.T, name string) []byte {

@@ -72,7 +72,7 @@ func newPlace(t *testing.T) *place {
 		p.syslog[format] = r
 		sinks += fmt.Sprintf("  - {name: %ssyslog_%s, kind: syslog, address: %q, format: %s, max_message: 64KiB, tls: {ca: %s}}\n", marker, format, address, format, ca)
 	}
-	s, err := testkit.StartSite(t.Context(), "", testkit.SiteOptions{Audit: true, Kerberos: true, Fill: func(c *testkit.SiteConfig) {
+	s, err := testkit.StartSite(t.Context(), "", testkit.SiteOptions{Audit: true, Kerberos: true, Environment: []string{environment}, Fill: func(c *testkit.SiteConfig) {
 		testkit.WithLab(c)
 		for _, mode := range modes {
 			c.ExtraRules += rule(mode)
