@@ -129,16 +129,8 @@ func (s *Snapshot) Behind(h Hit) int {
 // where the use does not come as far as that: who drops a view leaves its tables.
 func (s *Snapshot) Step(h Hit, i int, use statement.Use) (statement.Resolved, bool) {
 	l := &s.links[int(s.relations[h.index].from)+i]
-	switch use {
-	case statement.UseRead:
-		if l.written {
-			return statement.Resolved{}, false
-		}
-	case statement.UseWrite:
-	default:
-		if !l.owned {
-			return statement.Resolved{}, false
-		}
+	if !l.counts(use) {
+		return statement.Resolved{}, false
 	}
 	if l.routine {
 		use = statement.UseExecute
@@ -146,4 +138,26 @@ func (s *Snapshot) Step(h Hit, i int, use statement.Use) (statement.Resolved, bo
 	r := s.Self(Hit{index: l.to, routine: l.routine}, use)
 	r.Through = l.through
 	return r, true
+}
+
+// Rest returns how many steps count from number i on.
+func (s *Snapshot) Rest(h Hit, i int, use statement.Use) (n uint64) {
+	r := &s.relations[h.index]
+	for _, l := range s.links[int(r.from)+i : r.to] {
+		if l.counts(use) {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *link) counts(use statement.Use) bool {
+	switch use {
+	case statement.UseRead:
+		return !l.written
+	case statement.UseWrite:
+		return true
+	default:
+		return l.owned
+	}
 }

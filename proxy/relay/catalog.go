@@ -217,7 +217,12 @@ func (l *lookup) hit(o *statement.Object, h catalog.Hit) {
 		l.list(self)
 	}
 	l.judge(o, h)
-	for i := range l.m.view.Behind(h) {
+	steps := l.m.view.Behind(h)
+	for i := range steps {
+		if l.room == 0 {
+			l.over += l.m.view.Rest(h, i, o.Use)
+			break
+		}
 		if r, counts := l.m.view.Step(h, i, o.Use); counts {
 			l.list(r)
 		}
