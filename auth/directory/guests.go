@@ -1,9 +1,7 @@
 package directory
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
@@ -217,30 +215,75 @@ const guestPause = 5 * time.Second
 
 // asking is the last question for the groups of an account of another domain.
 type asking struct {
+	by   *post
 	at   time.Time
-	sids [sha256.Size]byte // those that it asked with
+	sids [][]byte // those that the account had when its groups were read
 }
 
 // dueGuests returns the accounts of other domains that are to be asked for: of each once
 // since the watch stands, and again when they are in other groups at home, were not
 // told of, or when that was long ago.
 func (p *post) dueGuests(guests []auth.Identity) []auth.Identity {
-	d, now := p.watch.d, time.Now()
+	w, now := p.watch, time.Now()
 	var due []auth.Identity
-	live := make(map[string]bool, len(guests))
 	for i := range guests {
 		id := &guests[i]
-		key, sids := id.Key(), sha256.Sum256(bytes.Join(d.host(id).ownSIDs(id), nil))
-		live[key] = true
-		last, asked := p.asked[key]
-		missing := slices.Contains(id.Unheard, d.options.Domain) && now.Sub(last.at) > guestPause
-		if (!asked || missing || last.sids != sids || now.Sub(last.at) > p.watch.recheck()) && len(due) < mostRereads {
+		last := w.asking(id)
+		missing := slices.Contains(id.Unheard, w.d.options.Domain) && now.Sub(last.at) > guestPause
+		old := last.by != p || now.Sub(last.at) > w.recheck()
+		if (old || missing || !same(last.sids, w.d.host(id).ownSIDs(id))) && len(due) < mostRereads {
 			due = append(due, *id)
-			p.asked[key] = asking{now, sids}
+			last.by, last.at = p, now
 		}
 	}
-	maps.DeleteFunc(p.asked, func(key string, _ asking) bool { return !live[key] })
+	w.forgetGuests(guests)
 	return due
+}
+
+// asking returns what is known of an account of another domain: of a new one, that its
+// groups were read when it logged in.
+func (w *watch) asking(id *auth.Identity) *asking {
+	key := id.Key()
+	last := w.guests[key]
+	if last == nil {
+		last = &asking{sids: w.d.host(id).ownSIDs(id)}
+		w.guests[key] = last
+	}
+	return last
+}
+
+func (w *watch) forgetGuests(guests []auth.Identity) {
+	live := make(map[string]bool, len(guests))
+	for i := range guests {
+		live[guests[i].Key()] = true
+	}
+	maps.DeleteFunc(w.guests, func(key string, _ *asking) bool { return !live[key] })
+}
+
+// same reports whether two lists have the same SIDs.
+func same(a, b [][]byte) bool { return !lacks(a, b) && !lacks(b, a) }
+
+// lacks reports whether one of a is not in b.
+func lacks(a, b [][]byte) bool {
+	return slices.ContainsFunc(a, func(sid []byte) bool { return !isOneOf(sid, b) })
+}
+
+// told notes that the groups of an account of another domain were read. It may be called
+// for several at once, with a lock held.
+func (w *watch) told(id *auth.Identity) { w.asking(id).sids = w.d.host(id).ownSIDs(id) }
+
+// takeBack is for a domain that does not answer: its groups go from accounts that have
+// lost something at home since it told of them, for they may rest on that.
+func (w *watch) takeBack() {
+	_, guests := w.d.part(w.roll.Accounts())
+	for i := range guests {
+		id := &guests[i]
+		if sids := w.d.host(id).ownSIDs(id); lacks(w.asking(id).sids, sids) {
+			w.guests[id.Key()].sids = sids
+			w.roll.Changed(auth.Change{Key: id.Key(), Guest: w.d.options.Domain, Now: auth.Identity{Unheard: []string{w.d.options.Domain}}, Since: id.Read})
+		}
+	}
+	w.forgetGuests(guests)
 }
 
 // rereadGuest reads the groups here of an account of another domain. What the
@@ -267,20 +310,13 @@ func (p *post) rereadGuest(ctx context.Context, id *auth.Identity, since time.Ti
 }
 
 // spread has other domains look for the account's groups there, when it is in other
-// ones here. Those of one that is away go, where they may rest on what was lost.
+// ones here.
 func (p *post) spread(was, is *auth.Identity) {
 	d := p.watch.d
-	before, after := d.ownSIDs(was), d.ownSIDs(is)
-	lost := slices.ContainsFunc(before, func(sid []byte) bool { return !isOneOf(sid, after) })
-	if !lost && len(before) == len(after) {
+	if same(d.ownSIDs(was), d.ownSIDs(is)) {
 		return
 	}
 	for _, peer := range d.peers {
-		if lost && peer.away() {
-			p.watch.roll.Changed(auth.Change{
-				Key: is.Key(), Guest: peer.options.Domain, Now: auth.Identity{Unheard: []string{peer.options.Domain}}, Since: is.Read,
-			})
-		}
 		select {
 		case peer.nudged <- struct{}{}:
 		default:

@@ -28,8 +28,6 @@ type post struct {
 	looked time.Time // when the accounts were looked at last
 	// handled are the entries that were announced since, with their uSNChanged.
 	handled map[string]uint64
-	// asked are the accounts of other domains whose groups were asked for, by key.
-	asked map[string]asking
 }
 
 func (w *watch) open(ctx context.Context, c *controller) (*post, error) {
@@ -37,7 +35,7 @@ func (w *watch) open(ctx context.Context, c *controller) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &post{watch: w, controller: c, conn: conn, notices: notices{wake: make(chan struct{}, 1)}, handled: make(map[string]uint64), asked: make(map[string]asking)}
+	p := &post{watch: w, controller: c, conn: conn, notices: notices{wake: make(chan struct{}, 1)}, handled: make(map[string]uint64)}
 	listening, stop := context.WithCancel(ctx)
 	p.stop = stop
 	p.polled, p.looked = time.Now(), time.Now()

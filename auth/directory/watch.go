@@ -32,6 +32,7 @@ type watch struct {
 	// seen is what was found of each account, and of each group that one is in.
 	seen   map[string]*sighting
 	groups map[string]*sighting // by SID
+	guests map[string]*asking   // by key
 	blind  bool                 // no controller answers, and that is logged
 }
 
@@ -48,7 +49,7 @@ type sighting struct {
 // lock-outs, what the reading account may not see any more. All that any of them
 // does is to have accounts read again.
 func (d *Directory) Watch(ctx context.Context, roll auth.Roll) {
-	w := &watch{d: d, roll: roll, seen: make(map[string]*sighting), groups: make(map[string]*sighting)}
+	w := &watch{d: d, roll: roll, seen: make(map[string]*sighting), groups: make(map[string]*sighting), guests: make(map[string]*asking)}
 	for ctx.Err() == nil {
 		err := d.ask(ctx, func(c *controller) error { return w.stand(ctx, c) })
 		if err == nil || ctx.Err() != nil {
@@ -58,6 +59,7 @@ func (d *Directory) Watch(ctx context.Context, roll auth.Roll) {
 			d.log.Warn("the directory cannot be watched: live sessions go on for as long as their rules say", "error", err)
 		}
 		w.blind = true
+		w.takeBack()
 		sleep(ctx, watchPause)
 	}
 }
@@ -223,7 +225,8 @@ func (p *post) reread(ctx context.Context, accounts []auth.Identity, since time.
 				switch {
 				case err == nil && own:
 					p.watch.confirm(&change)
-				case err == nil: // its own domain confirms it
+				case err == nil:
+					p.watch.told(id)
 				case failed == nil:
 					failed = err
 					cancel()
