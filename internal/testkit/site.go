@@ -361,6 +361,48 @@ func (s *Site) TicketDSN(user, database string) string {
 		ProxyName, s.Host, s.Port, user, database, s.CAFile)
 }
 
+// Reload has the proxy read its configuration, and waits until that has taken effect: it
+// is on record before that, and counted afterwards.
+func (s *Site) Reload(ctx context.Context) error {
+	before, err := s.reloads(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return WaitFor(ctx, func() error {
+		now, err := s.reloads(ctx)
+		switch {
+		case err != nil:
+			return err
+		case now["failure"] != before["failure"]:
+			return fmt.Errorf("%w: the configuration is refused\n%s", ErrGiveUp, s.LogTail())
+		case now["success"] == before["success"]:
+			return errors.New("nothing was reloaded")
+		}
+		return nil
+	})
+}
+
+// reloads reads the counters of reloads, by result.
+func (s *Site) reloads(ctx context.Context) (map[string]string, error) {
+	var metrics strings.Builder
+	if err := s.Get(ctx, "/metrics", &metrics); err != nil {
+		return nil, err
+	}
+	counts := map[string]string{}
+	for line := range strings.Lines(metrics.String()) {
+		if rest, found := strings.CutPrefix(line, `pgcustos_reloads_total{result="`); found {
+			result, count, _ := strings.Cut(rest, `"}`)
+			counts[result] = strings.TrimSpace(count)
+		}
+	}
+	return counts, nil
+}
+
 // ProxyPID returns the process id of the proxy.
 func (s *Site) ProxyPID() int { return s.proxy.pid }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -92,25 +91,7 @@ func rule(name, group, role, database, changes string) string {
 // reload has the proxy read its configuration, and waits until it has.
 func reload(t *testing.T, s *testkit.Site) error {
 	t.Helper()
-	count := func() int {
-		all, err := s.Records(func(r *journal.Record) bool { return r.Type == audit.Configuration && r.Cause == "reload" })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(all)
-	}
-	before := count()
-	if err := s.Signal(syscall.SIGHUP); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	return testkit.WaitFor(ctx, func() error {
-		if count() == before {
-			return errors.New("there is no record of the reload")
-		}
-		return nil
-	})
+	return s.Reload(t.Context())
 }
 
 // hire makes an account.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -78,11 +77,7 @@ func prepare(t *testing.T, s *testkit.Site) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Signal(syscall.SIGHUP); err != nil {
-		return err
-	}
-	s.Await(t, "the reload", func(r *journal.Record) bool { return r.Type == audit.Configuration && r.Cause == "reload" })
-	return nil
+	return s.Reload(t.Context())
 }
 
 func ruleYAML(database, condition string) string {
