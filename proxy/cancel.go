@@ -28,6 +28,9 @@ func (c *session) obtainKey() bool {
 	defer s.mu.Unlock()
 	for !s.draining.Load() {
 		_, _ = rand.Read(key.secret) // never fails: it ends the program instead
+		if s.node != "" {
+			mark(s.node, key.secret)
+		}
 		if s.holder(key) == nil {
 			c.key = key
 			s.keys[key.pid] = append(s.keys[key.pid], c)
@@ -70,6 +73,16 @@ type CancelKey struct {
 	PID    uint32         `json:"pid"`
 	Secret []byte         `json:"secret"`
 	Source netip.AddrPort `json:"source"`
+	// Via is the node that passed it on, which says what Source is; empty for none.
+	Via string `json:"via,omitempty"`
+}
+
+// from says where a cancel came from.
+func (k *CancelKey) from() string {
+	if k.Via == "" {
+		return "from " + k.Source.String()
+	}
+	return "from " + k.Source.String() + " via " + k.Via
 }
 
 // Elsewhere passes a cancel on to another process, and reports whether its key is
@@ -96,7 +109,7 @@ func (s *Server) Cancel(ctx context.Context, key CancelKey) bool {
 		return false
 	}
 	_, err := s.recorder.Record(&audit.Event{
-		Type: audit.Cancel, Prepared: target.prepared, Decision: audit.Allowed, Cause: "client", Detail: "from " + key.Source.String(),
+		Type: audit.Cancel, Prepared: target.prepared, Decision: audit.Allowed, Cause: "client", Detail: key.from(),
 	})
 	if err != nil {
 		s.log.Error("record", "type", audit.Cancel, "session", target.id, "error", err)

@@ -37,6 +37,9 @@ type Options struct {
 	// SpoolDir is where parameters are put that are recorded and too large for memory,
 	// while their message comes in; "" is the system's directory for temporary files.
 	SpoolDir string
+	// Node is told apart in cancel keys, where other replicas pass cancels on; empty
+	// where there are none.
+	Node string
 }
 
 // Policy is the part of the options that a reload replaces.
@@ -81,6 +84,7 @@ type Server struct {
 	quarantined atomic.Pointer[map[string]string]
 	started     time.Time
 	spoolDir    string
+	node        string
 
 	strangers *strangers
 	replaced  chan struct{}  // a token when there is another policy
@@ -125,6 +129,7 @@ func New(opt Options) *Server {
 		tracer:   opt.Tracer,
 		started:  time.Now(),
 		spoolDir: opt.SpoolDir,
+		node:     opt.Node,
 		sessions: make(map[*session]struct{}),
 		keys:     make(map[uint32][]*session),
 		usage:    make(map[usageKey]int),

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 )
 
 // beAlone takes what only one process at a time can have of those that share a
 // journal: the sockets of readers and operators with the locks, the file of the
-// services, and what is scraped. Sinks are another such thing.
+// services, what is scraped, and what other nodes connect to. Sinks are another such thing.
 func (d *daemon) beAlone() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
@@ -32,17 +33,23 @@ func (d *daemon) beAlone() error {
 	if err := d.listenForOperators(d.config); err != nil {
 		return err
 	}
-	admin, err := d.listener(adminSocket)
-	if err != nil {
+	work.Go(func() { d.services.Watch(ctx) })
+	return errors.Join(
+		d.serveOn(adminSocket, &work, func(l net.Listener) error { return d.metrics.Serve(ctx, l, d.health.ready, d.log) }),
+		d.serveOn(peersSocket, &work, func(l net.Listener) error { return d.peers.Serve(ctx, l) }))
+}
+
+// serveOn serves on a socket, where there is one of that name.
+func (d *daemon) serveOn(name string, work *sync.WaitGroup, serve func(net.Listener) error) error {
+	l, err := d.listener(name)
+	if err != nil || l == nil {
 		return err
 	}
-	work.Go(func() { d.services.Watch(ctx) })
-	if admin == nil {
-		return nil
+	if name == adminSocket {
+		d.log.Info("admin server", "address", l.Addr().String())
 	}
-	d.log.Info("admin server", "address", admin.Addr().String())
 	work.Go(func() {
-		if err := d.metrics.Serve(ctx, admin, d.health.ready, d.log); err != nil {
+		if err := serve(l); err != nil {
 			select {
 			case d.ended <- err:
 			default: // something failed already

@@ -27,31 +27,46 @@ type manager struct {
 
 func newManager(t *testing.T) (m *manager, address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	m = &manager{path: filepath.Join(t.TempDir(), "n")}
-	if m.socket, err = l.(*net.TCPListener).File(); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	m.socket, address = bound(t)
+	var err error
 	if m.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = m.socket.Close(), m.notify.Close() })
-	return m, l.Addr().String()
+	t.Cleanup(func() { _ = m.notify.Close() })
+	return m, address
 }
 
 // start starts the service with the socket: sd_listen_fds(3), sd_notify(3).
 func (m *manager) start(t *testing.T, config string) *server {
 	t.Helper()
+	return startActivated(t, config, m.socket, "clients", "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=1000000")
+}
+
+// startActivated starts a server with a socket of that name.
+func startActivated(t *testing.T, config string, socket *os.File, name string, env ...string) *server {
+	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", `export LISTEN_PID=$$ WATCHDOG_PID=$$; exec "$0" serve --config "$1"`, binary, config)
-	cmd.ExtraFiles = []*os.File{m.socket}
-	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=clients", "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=1000000")
+	cmd.ExtraFiles = []*os.File{socket}
+	cmd.Env = append(append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES="+name), env...)
 	return startCommand(t, cmd)
+}
+
+// bound is a socket that listens, and its address.
+func bound(t *testing.T) (socket *os.File, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if socket, err = l.(*net.TCPListener).File(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket, l.Addr().String()
 }
 
 // told waits for a message that begins so, and returns it.

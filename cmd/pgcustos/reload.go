@@ -196,6 +196,7 @@ func atRestart(before, after *config.Config) string {
 		{"listen.address", before.Listen.Address != after.Listen.Address},
 		{"listen.driver", before.Listen.Driver != after.Listen.Driver || before.Listen.Loops != after.Listen.Loops},
 		{"admin.address", before.Admin != after.Admin},
+		{"peers", !config.SamePeers(before, after)},
 		{"control", before.Control != after.Control},
 		{"log.format", before.Log.Format != after.Log.Format},
 		{"journal", before.Journal != after.Journal},

@@ -30,6 +30,7 @@ import (
 	"github.com/pgcustos/pgcustos/proxy"
 	"github.com/pgcustos/pgcustos/proxy/control"
 	"github.com/pgcustos/pgcustos/proxy/driver"
+	"github.com/pgcustos/pgcustos/proxy/peers"
 	"github.com/pgcustos/pgcustos/proxy/services"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 	"github.com/pgcustos/pgcustos/proxy/succession"
@@ -77,6 +78,7 @@ type daemon struct {
 	tracer   *tracing.Tracer                         // nil for none
 	readings *reading.Server                         // nil where it cannot listen
 	services *services.Keeper
+	peers    *peers.Peers // nil where this node is alone
 	control  *control.Server
 	health   health
 	memory   memory
@@ -174,8 +176,9 @@ func newDaemon(ctx context.Context, c *config.Config, takeOver bool, stderr io.W
 	}
 	d.server = proxy.New(proxy.Options{
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, MaxText: c.Parser.MaxText, Spool: large, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
-		SpoolDir: c.Journal.Path, Loops: d.loops,
+		SpoolDir: c.Journal.Path, Loops: d.loops, Node: nodeInKeys(c),
 	})
+	d.knowPeers(c)
 	d.server.SetElsewhere(d.cancelElsewhere)
 	d.published(c)
 	return d, nil

@@ -17,6 +17,7 @@ import (
 const (
 	clientsSocket = "clients"
 	adminSocket   = "admin"
+	peersSocket   = "peers"
 )
 
 // activated are the sockets that a service manager opened for this process. One that
@@ -26,13 +27,13 @@ func activated() ([]succession.Socket, error) {
 	var sockets []succession.Socket
 	for _, f := range files {
 		name := f.Name()
-		if len(files) == 1 && name != adminSocket {
+		if len(files) == 1 && name != adminSocket && name != peersSocket {
 			name = clientsSocket
 		}
 		taken := slices.ContainsFunc(sockets, func(s succession.Socket) bool { return s.Name == name })
-		if name != clientsSocket && name != adminSocket || taken {
-			return nil, fmt.Errorf("a socket named %q came from the service manager: one may be %s, and one %s (FileDescriptorName=, and one ListenStream= each)",
-				name, clientsSocket, adminSocket)
+		if taken || !slices.Contains([]string{clientsSocket, adminSocket, peersSocket}, name) {
+			return nil, fmt.Errorf("a socket named %q came from the service manager: one each may be %s, %s and %s (FileDescriptorName=, and one ListenStream= each)",
+				name, clientsSocket, adminSocket, peersSocket)
 		}
 		sockets = append(sockets, succession.Socket{Name: name, Activated: true, File: f})
 	}
@@ -46,6 +47,11 @@ func (d *daemon) listen(ctx context.Context) (clients net.Listener, err error) {
 	}
 	if d.config.Admin.Address != "" {
 		if err := d.open(ctx, adminSocket, d.config.Admin.Address); err != nil {
+			return nil, err
+		}
+	}
+	if d.peers != nil {
+		if err := d.open(ctx, peersSocket, d.config.Peers.Address); err != nil {
 			return nil, err
 		}
 	}

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/config"
 	"github.com/pgcustos/pgcustos/proxy"
+	"github.com/pgcustos/pgcustos/proxy/peers"
 	"github.com/pgcustos/pgcustos/proxy/succession"
 )
 
@@ -228,7 +230,7 @@ func (d office) Reload() (err error) {
 
 // Cancel implements succession.Office.
 func (d office) Cancel(ctx context.Context, key proxy.CancelKey) bool {
-	return d.server.Cancel(ctx, key) || d.cancelElsewhere(ctx, key)
+	return d.cancelHere(ctx, key)
 }
 
 // Hurry implements succession.Office.
@@ -261,9 +263,31 @@ func (d office) Quarantine(services map[string]string, since time.Time) int {
 // Used tells when a service was used.
 func (d office) Used(id *auth.Identity) (time.Time, int) { return d.everyone().Used(id) }
 
-// cancelElsewhere asks who served before.
+// cancelElsewhere asks who served before, and then the other nodes.
 func (d *daemon) cancelElsewhere(ctx context.Context, key proxy.CancelKey) bool {
-	return d.before.Cancel(ctx, key)
+	return d.before.Cancel(ctx, key) || d.peers != nil && d.peers.Cancel(ctx, key)
+}
+
+// cancelHere looks for a session on this node alone.
+func (d *daemon) cancelHere(ctx context.Context, key proxy.CancelKey) bool {
+	return d.server.Cancel(ctx, key) || d.before.Cancel(ctx, key)
+}
+
+// nodeInKeys is what cancel keys tell of this node, where others can make use of it.
+func nodeInKeys(c *config.Config) string {
+	if len(c.Peers.Nodes) == 0 {
+		return ""
+	}
+	return c.Node
+}
+
+// knowPeers has cancels passed on to other nodes, and taken from them.
+func (d *daemon) knowPeers(c *config.Config) {
+	if len(c.Peers.Nodes) > 0 {
+		d.peers = peers.New(peers.Options{
+			Nodes: c.Peers.Nodes, Certificate: c.Peers.Certificate, Authorities: c.Peers.Authorities, Log: d.log, Cancel: d.cancelHere,
+		})
+	}
 }
 
 // everyone are the sessions of this process and of those before it.

@@ -159,7 +159,7 @@ func (o *object) clientTLS(hosts []backend.Host) *tls.Config {
 	t, _ := v.object()
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS12,
-		RootCAs:                t.pool("ca", true),
+		RootCAs:                t.pool(),
 		ServerName:             t.serverName(), // empty: each host's own
 		NextProtos:             []string{alpn},
 		SessionTicketsDisabled: true,

@@ -62,7 +62,7 @@ func (c *Config) readDomain(o *object, secret credential) directory.Options {
 	d.StartTLS = o.truth("starttls")
 	d.Controllers, d.Discover = o.controllers(d.StartTLS)
 	d.NameServer = o.nameServer(d.Discover)
-	d.CA = o.pool("ca", true)
+	d.CA = o.pool()
 	d.ServerName = o.serverName()
 	d.BindName = o.needWord("bind_name", "the account that reads others, such as svc-pgcustos@corp.example.com")
 	if read, from, ok := o.secret("bind_password"); ok {
@@ -203,13 +203,12 @@ func (v value) controller(startTLS bool) (string, bool) {
 	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), port), true
 }
 
-// pool reads a file of CA certificates. Without one, where it is not required,
-// the system's are used.
-func (o *object) pool(key string, required bool) *x509.CertPool {
-	v, ok := o.get(key)
+// pool reads the file of CA certificates.
+func (o *object) pool() *x509.CertPool {
+	v, ok := o.get("ca")
 	if !ok {
-		if required && !o.has(key) {
-			o.errorf("%q is missing: the file of the CA that signed the other side's certificate, PEM", key)
+		if !o.has("ca") {
+			o.errorf("\"ca\" is missing: the file of the CA that signed the other side's certificate, PEM")
 		}
 		return nil
 	}

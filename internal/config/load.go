@@ -33,6 +33,7 @@ type Config struct {
 	Listen    Listen
 	Admin     Admin
 	Control   Control
+	Peers     Peers
 	Log       Log
 	Directory Directory
 	Kerberos  Kerberos
@@ -198,6 +199,7 @@ func (c *Config) read(root *object) {
 	c.Node = readNode(root)
 	c.readListen(root)
 	c.readAdmin(root)
+	c.readPeers(root)
 	c.readLog(root)
 	c.readDirectory(root)
 	c.readServices(root)

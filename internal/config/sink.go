@@ -240,7 +240,7 @@ func (o *object) sinkTLS(protocol string) (config *tls.Config, mark string) {
 	if !ok {
 		return nil, ""
 	}
-	config = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.pool("ca", true), ServerName: t.serverName(), SessionTicketsDisabled: true}
+	config = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.pool(), ServerName: t.serverName(), SessionTicketsDisabled: true}
 	if protocol != "" {
 		config.NextProtos = []string{protocol}
 	}

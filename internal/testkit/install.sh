@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demonstration need on Debian 12: PostgreSQL 15,
-# Samba as a domain controller, the clients of both, npm, which has a build of a later
-# PostgreSQL, and a C compiler for cgo.
+# Samba as a domain controller, the clients of both, a balancer, npm, which has a build
+# of a later PostgreSQL, and a C compiler for cgo.
 # With the word bench as its argument, also what the benchmarks compare with.
 # Says nothing and calls no apt where everything is there already.
 set -euo pipefail
@@ -24,6 +24,7 @@ components() {
 		krb5-user             /usr/bin/kinit
 		npm                   /usr/bin/npm
 		ldap-utils            /usr/bin/ldapmodify
+		haproxy               /usr/sbin/haproxy
 		rsyslog               /usr/sbin/rsyslogd
 		rsyslog-gnutls        /usr/lib/*/rsyslog/lmnsd_gtls.so
 		gcc                   /usr/bin/gcc
@@ -33,7 +34,6 @@ components() {
 	[ "$what" = bench ] || return 0
 	cat <<-'END'
 		pgbouncer             /usr/sbin/pgbouncer
-		haproxy               /usr/sbin/haproxy
 	END
 }
 

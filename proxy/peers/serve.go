@@ -1,0 +1,81 @@
+package peers
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pgcustos/pgcustos/proxy"
+)
+
+// Serve takes cancels from other nodes until ctx ends, and closes l.
+func (p *Peers) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	config := p.o.config()
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, p.o.Authorities
+	places := make(chan struct{}, mostAtOnce)
+	var work sync.WaitGroup
+	defer work.Wait()
+	for {
+		c, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
+			p.o.Log.Warn("accept another node", "error", err)
+			select { // out of descriptors, say
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		select {
+		case places <- struct{}{}:
+		default:
+			_ = c.Close() // whoever holds the places is thrown out soon
+			continue
+		}
+		work.Go(func() {
+			defer func() { <-places }()
+			if err := p.take(ctx, tls.Server(c, config)); err != nil {
+				p.o.Log.Info("no cancel was taken", "from", c.RemoteAddr().String(), "error", err)
+			}
+		})
+	}
+}
+
+// take takes one cancel.
+func (p *Peers) take(ctx context.Context, c *tls.Conn) error {
+	defer c.Close() //nolint:errcheck // it has its answer
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	state := c.ConnectionState()
+	if state.NegotiatedProtocol != alpn {
+		return errors.New("it speaks another protocol")
+	}
+	node, err := p.o.names(state.PeerCertificates[0])
+	if err != nil {
+		return err
+	}
+	var key proxy.CancelKey
+	if err := readLine(c, &key); err != nil {
+		return err
+	}
+	key.Via = node
+	return json.NewEncoder(c).Encode(&answer{Found: p.o.Cancel(ctx, key)})
+}
