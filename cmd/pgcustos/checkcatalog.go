@@ -20,18 +20,11 @@ func (p *probe) catalog(ctx context.Context, c *config.Config, uses map[string][
 	if !asked {
 		return
 	}
-	databases := map[string]bool{}
-	for _, list := range uses {
-		for _, d := range list {
-			databases[d] = true
-		}
-	}
-	if databases["*"] {
-		delete(databases, "*")
-		databases[anyDatabase] = true
-	}
 	looked := false
-	for _, database := range slices.Sorted(maps.Keys(databases)) {
+	for _, database := range allDatabases(uses) {
+		if database == "*" {
+			database = anyDatabase
+		}
 		conn, err := p.connect(ctx, o.Role, database)
 		if err != nil {
 			p.fail("%s: cannot log in to %s to read the catalog: %v", p.name(o.Role), database, err)
@@ -45,6 +38,13 @@ func (p *probe) catalog(ctx context.Context, c *config.Config, uses map[string][
 		_ = conn.Close(ctx) // it was only read from
 		p.snapshot(ctx, &o, sortedRoles(uses), database)
 	}
+}
+
+// allDatabases lists those of all roles, each once.
+func allDatabases(uses map[string][]string) []string {
+	all := slices.Concat(slices.Collect(maps.Values(uses))...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // readable counts the tables that a role may read, which it need not.

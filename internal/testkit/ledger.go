@@ -21,6 +21,8 @@ type Ledger struct {
 	Name string
 	// Bin is the directory of the server's programs; Debian's where it is empty.
 	Bin string
+	// Catalog says how its catalog is read, YAML; empty for not at all.
+	Catalog string
 	*Postgres
 }
 
@@ -64,6 +66,9 @@ func (s *Site) withLedgers(c *SiteConfig) {
     auth: certificate
     certificate: {ca: %s, key: %s}
 `, l.Name, net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))), l.Postgres.CAFile, ca, key)
+		if l.Catalog != "" {
+			c.ExtraBackends += "    catalog: " + l.Catalog + "\n"
+		}
 		c.ExtraRules += fmt.Sprintf(`
   - name: %s
     groups: [%s]

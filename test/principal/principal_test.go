@@ -31,7 +31,7 @@ func TestBackendCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := testkit.StartSite(t.Context(), "", testkit.SiteOptions{
-		Ledgers: []*testkit.Ledger{{Name: ledger15}, {Name: ledger18, Bin: bin}},
+		Ledgers: []*testkit.Ledger{{Name: ledger15}, {Name: ledger18, Bin: bin, Catalog: "{role: catalog_ledger}"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +46,7 @@ func TestBackendCertificates(t *testing.T) {
 	})
 	t.Run("seen", func(t *testing.T) { seen(t, s) })
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, s) })
+	t.Run("behind names", func(t *testing.T) { behindNames(t, s) })
 	t.Run("on record", func(t *testing.T) { onRecord(t, s) })
 	t.Run("no password", func(t *testing.T) { noPassword(t, s) })
 	t.Run("reconciled", func(t *testing.T) { reconciled(t, s) })
