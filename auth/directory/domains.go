@@ -290,9 +290,11 @@ func (ds *Domains) adoptGroup(d *Directory, g *auth.Group) bool {
 			return false
 		}
 	}
-	if g.Name != "" {
-		g.Name = from.groupName(g.Name[strings.LastIndexByte(g.Name, '\\')+1:])
+	bare := g.Name
+	if netbios, name, found := strings.Cut(bare, `\`); found && lower(netbios) == lower(from.options.NetBIOS) {
+		bare = name
 	}
+	g.Name = from.groupName(bare)
 	return true
 }
 

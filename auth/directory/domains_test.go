@@ -415,6 +415,56 @@ func TestDomainClaimsWhatIsAnothers(t *testing.T) {
 	}
 }
 
+// TestStrangersGroupsThatAreNone: of what a domain says of a stranger, those are its
+// groups that have a SID and a place of its own, and are no lists of addresses.
+func TestStrangersGroupsThatAreNone(t *testing.T) {
+	const mine, theirs = "S-1-5-21-1-2-3", "S-1-5-21-4-5-6"
+	stranger := "CN=" + theirs + "-1104,CN=ForeignSecurityPrincipals," + testkit.OtherBaseDN
+	group := func(name, sid, kind string) *ldap.Entry {
+		return ldap.NewEntry("CN="+name+","+testkit.OtherBaseDN, map[string][]string{"objectSid": {rawSID(t, sid)}, "sAMAccountName": {name}, "groupType": {kind}})
+	}
+	const local = "-2147483644"
+	elsewhere := group("Elsewhere", mine+"-1300", local)
+	elsewhere.DN = "CN=Elsewhere," + testkit.BaseDN
+	var asked []string
+	f := &fake{search: func(base string, _ int, filter string, _ []string) ([]*ldap.Entry, uint16) {
+		asked = append(asked, filter)
+		switch {
+		case strings.Contains(filter, "foreignSecurityPrincipal"):
+			return []*ldap.Entry{
+				ldap.NewEntry(stranger, map[string][]string{"objectSid": {rawSID(t, theirs+"-1104")}}),
+				ldap.NewEntry("CN=Unasked,"+testkit.OtherBaseDN, map[string][]string{"objectSid": {rawSID(t, theirs+"-500")}}),
+			}, 0
+		case strings.Contains(filter, stranger) && !strings.Contains(filter, "Unasked"):
+			return []*ldap.Entry{
+				group("Desk", mine+"-1200", local), group("List", mine+"-1201", "4"), group("Builtin", "S-1-5-32-544", local),
+				group("Theirs", theirs+"-512", local), group(`CORP\Readers`, mine+"-1202", local), elsewhere,
+				ldap.NewEntry("CN=Kindless,"+testkit.OtherBaseDN, map[string][]string{"objectSid": {rawSID(t, mine+"-1203")}}),
+			}, 0
+		case strings.Contains(filter, "Desk"):
+			return []*ldap.Entry{group("Above", mine+"-1204", local)}, 0
+		case strings.Contains(filter, "Above"): // and so round
+			return []*ldap.Entry{group("Desk", mine+"-1200", local)}, 0
+		}
+		return nil, 0
+	}}
+	o := f.start(t)
+	o.Domain, o.NetBIOS, o.SID = testkit.OtherDomain, testkit.OtherNetBIOS, mine
+	d := openDirectory(t, o)
+	d.qualified = true
+	sid, err := sidBytes(theirs + "-1104")
+	must(t, err)
+	groups, err := d.guest(within(t, 30*time.Second), [][]byte{sid})
+	must(t, err)
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name+"="+g.SID[len(mine):])
+	}
+	if got, want := strings.Join(names, " "), `OTHER\Desk=-1200 =-1202 OTHER\Above=-1204`; got != want {
+		t.Errorf("%s, want %s, asked\n%s", got, want, strings.Join(asked, "\n"))
+	}
+}
+
 func rawSID(t *testing.T, sid string) string {
 	t.Helper()
 	b, err := sidBytes(sid)
@@ -459,7 +509,7 @@ func TestAdopt(t *testing.T) {
 	wantCause(t, err, auth.CauseUnknownDomain)
 	_, err = openDomains(t, testkit.Domain, single).Adopt(alice)
 	wantCause(t, err, auth.CauseUnknownDomain)
-	single.Domain = testkit.OtherDomain
+	single.Domain, single.NetBIOS = testkit.OtherDomain, testkit.OtherNetBIOS
 	alone, err := openDomains(t, testkit.OtherDomain, single).Adopt(got)
 	must(t, err)
 	if want := `alice  Readers`; names(alone) != want {

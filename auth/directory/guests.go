@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -218,6 +219,8 @@ type asking struct {
 	by   *post
 	at   time.Time
 	sids [][]byte // those that the account had when its groups were read
+	// read is the last reading of the account that had the same ones.
+	read time.Time
 }
 
 // dueGuests returns the accounts of other domains that are to be asked for: of each once
@@ -231,13 +234,26 @@ func (p *post) dueGuests(guests []auth.Identity) []auth.Identity {
 		last := w.asking(id)
 		missing := slices.Contains(id.Unheard, w.d.options.Domain) && now.Sub(last.at) > guestPause
 		old := last.by != p || now.Sub(last.at) > w.recheck()
-		if (old || missing || !same(last.sids, w.d.host(id).ownSIDs(id))) && len(due) < mostRereads {
+		if (old || missing || w.moved(id, last)) && len(due) < mostRereads {
 			due = append(due, *id)
 			last.by, last.at = p, now
 		}
 	}
 	w.forgetGuests(guests)
 	return due
+}
+
+// moved reports whether the account is in other groups at home than when it was asked
+// for.
+func (w *watch) moved(id *auth.Identity, last *asking) bool {
+	if id.Read.Equal(last.read) {
+		return false
+	}
+	if !same(last.sids, w.d.host(id).ownSIDs(id)) {
+		return true
+	}
+	last.read = id.Read
+	return false
 }
 
 // asking returns what is known of an account of another domain: of a new one, that its
@@ -261,7 +277,9 @@ func (w *watch) forgetGuests(guests []auth.Identity) {
 }
 
 // same reports whether two lists have the same SIDs.
-func same(a, b [][]byte) bool { return !lacks(a, b) && !lacks(b, a) }
+func same(a, b [][]byte) bool {
+	return slices.EqualFunc(a, b, bytes.Equal) || !lacks(a, b) && !lacks(b, a)
+}
 
 // lacks reports whether one of a is not in b.
 func lacks(a, b [][]byte) bool {
@@ -270,7 +288,10 @@ func lacks(a, b [][]byte) bool {
 
 // told notes that the groups of an account of another domain were read. It may be called
 // for several at once, with a lock held.
-func (w *watch) told(id *auth.Identity) { w.asking(id).sids = w.d.host(id).ownSIDs(id) }
+func (w *watch) told(id *auth.Identity) {
+	last := w.asking(id)
+	last.sids, last.read = w.d.host(id).ownSIDs(id), id.Read
+}
 
 // takeBack is for a domain that does not answer: its groups go from accounts that have
 // lost something at home since it told of them, for they may rest on that.
