@@ -49,7 +49,7 @@ func (r *Relay) clientLoop() part {
 // takeUp goes on with what an event loop has left of the client's direction.
 func (r *Relay) takeUp(buf *buffer, out *relay.Output) (p part, ended bool) {
 	if err := settle(r.opt.Backend); err != nil {
-		r.opt.Machine.Halt() // the backend's direction tells why it closed
+		r.opt.Machine.Lost() // the backend's direction tells why it closed
 	}
 	if e := r.errand; e != nil {
 		if p, ended := r.conclude(e, buf); ended {
@@ -137,7 +137,7 @@ func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
 	}
 	if err := write(r.opt.Backend, out.Chunks); err != nil {
 		// The backend's direction tells why it closed.
-		r.opt.Machine.Halt()
+		r.opt.Machine.Lost()
 		return part{}, false, false
 	}
 	return part{}, false, true

@@ -135,7 +135,7 @@ func (s *session) sent(at side, err error) {
 	case err != nil && at == clientSide:
 		s.endBy(&s.backend, part{ClientGone, err})
 	case err != nil:
-		s.opt.Machine.Halt() // the backend's direction tells why it closed
+		s.opt.Machine.Lost() // the backend's direction tells why it closed
 		s.leaving = true
 	case e.watched != (e.conn.Pending() > 0):
 		e.watched = !e.watched

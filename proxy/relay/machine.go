@@ -141,6 +141,7 @@ type Machine struct {
 	held    held
 	goodbye bool  // the client sent a Terminate
 	fatal   bool  // the backend said why it closes
+	deaf    bool  // the backend took nothing more, before anybody had said goodbye
 	broken  error // of the recorder, about something that had happened already
 	totals  Totals
 }
@@ -235,6 +236,16 @@ func (m *Machine) Halt() {
 	m.client.dead, m.client.drop = true, true
 }
 
+// Lost ends the client's direction because the backend takes nothing more. Why, if
+// it says so, comes from the backend.
+func (m *Machine) Lost() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.client.drop = true
+	m.deaf = m.deaf || !m.client.dead
+	m.client.dead = true
+}
+
 // MayTerminate reports whether a Terminate may be sent for a client that left:
 // its last message is whole, and the backend is not reading COPY data.
 func (m *Machine) MayTerminate() bool {
@@ -247,7 +258,7 @@ func (m *Machine) MayTerminate() bool {
 func (m *Machine) Parted() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.fatal || m.client.dead
+	return m.fatal || m.client.dead && !m.deaf
 }
 
 // SaidGoodbye reports whether the client sent a Terminate.
