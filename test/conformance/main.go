@@ -28,7 +28,7 @@ var errDiffers = errors.New("there are differences, see above")
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	servers := flags.String("postgres", "15=/usr/lib/postgresql/15/bin", "the servers, VERSION=DIRECTORY of their programs")
-	suites := flags.String("suites", "drivers,tools,pipeline,isolation,regress", "what is run; suites that need PostgreSQL's source run on 15 alone")
+	suites := flags.String("suites", "drivers,godrivers,tools,pipeline,isolation,regress", "what is run; suites that need PostgreSQL's source run on 15 alone")
 	home := flags.String("home", "test/conformance", "where the suites are")
 	work := flags.String("work", "", "what suites/fetch.sh prepared; also for what they leave")
 	if err := flags.Parse(args); err != nil {
@@ -48,8 +48,9 @@ func run(ctx context.Context, args []string) error {
 	return differs
 }
 
-// ofSource are the suites whose expectations are those of one version's source.
-var ofSource = map[string]bool{"pipeline": true, "isolation": true, "regress": true, "tools": true}
+// ofSource are the suites that are run on one version: their expectations are its
+// source's, or they take long.
+var ofSource = map[string]bool{"godrivers": true, "pipeline": true, "isolation": true, "regress": true, "tools": true}
 
 // matrix runs the suites on one server, both ways.
 func matrix(ctx context.Context, version, bin, home, work string, suites []string) (same bool, err error) {

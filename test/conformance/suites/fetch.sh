@@ -45,3 +45,19 @@ for version in 16 17 18; do
 			fs.mkdirSync(p.dirname(target), { recursive: true }); fs.symlinkSync(p.relative(p.dirname(target), source), target) }' && chmod +x native/bin/*)
 	chmod -R a+rX "pg$version.new" && mv "pg$version.new" "pg$version"
 done
+
+# The own tests of drivers for Go, each package's as a program.
+tests() {
+	local name=$1 module=$2 package
+	[ ! -d "$WORK/$name.tests" ] || return 0
+	rm -rf "$WORK/$name" && cp -r "$(cd / && go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')" "$WORK/$name"
+	chmod -R u+w "$WORK/$name" && mkdir "$WORK/$name.tests.new"
+	cd "$WORK/$name"
+	for package in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do
+		package=$(realpath --relative-to . "$package")
+		go test -c -o "$WORK/$name.tests.new/_${package//\//__}" "./$package"
+	done
+	mv "$WORK/$name.tests.new" "$WORK/$name.tests"
+}
+tests pgx github.com/jackc/pgx/v5@v5.12.0
+tests pq github.com/lib/pq@v1.12.3
