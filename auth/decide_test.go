@@ -186,3 +186,34 @@ func TestCovered(t *testing.T) {
 		}
 	}
 }
+
+// What stands behind a name can be denied, and never lets anything pass.
+func TestResolved(t *testing.T) {
+	everything := statement.Class(1<<len(statement.ClassNames()) - 1)
+	deny := &Grant{Classes: everything, DeniedObjects: []Pattern{pattern(t, "private.*")}}
+	list := &Grant{Classes: everything, Objects: []Pattern{pattern(t, "public.*")}}
+	st := &statement.Statement{Command: "SELECT", Class: statement.Read}
+	named := &statement.Object{Schema: "public", Name: "v", Kind: "relation", Use: statement.UseRead}
+	of := func(through statement.Through, schema, kind string) *statement.Resolved {
+		return &statement.Resolved{Object: statement.Object{Schema: schema, Name: "x", Kind: kind, Use: statement.UseRead}, Through: through}
+	}
+	for _, tt := range []struct {
+		g       *Grant
+		r       *statement.Resolved
+		allowed bool
+		what    string
+	}{
+		{deny, of(statement.ThroughView, "private", "table"), false, "SELECT: public.v, behind which is private.x"},
+		{deny, of(statement.ThroughName, "private", "table"), false, "SELECT: public.v, which stands for private.x"},
+		{deny, of(statement.ThroughParent, "private", "table"), false, "SELECT: public.v, behind which is private.x"},
+		{deny, of(statement.ThroughView, "public", "table"), true, ""},
+		{list, of(statement.ThroughView, "private", "table"), true, ""},
+		{list, of(statement.ThroughName, "private", "table"), false, "SELECT: public.v, which stands for private.x"},
+		{list, of(statement.ThroughName, "public", "table"), true, ""},
+		{&Grant{}, of(statement.ThroughName, "private", "table"), true, ""},
+	} {
+		if d := tt.g.DecideResolved(st, named, tt.r); d.Allowed != tt.allowed || d.What != tt.what {
+			t.Errorf("%+v: %+v", tt.r, d)
+		}
+	}
+}

@@ -207,9 +207,10 @@ func (b *Builder) Usage(rol, nsp string) error {
 }
 
 // Setting notes the search_path that a role's sessions begin with.
-func (b *Builder) Setting(rol, path string) {
+func (b *Builder) Setting(rol, path string) error {
 	r := b.role(rol)
 	r.path, r.known = path, true
+	return b.take(usageSize + len(path))
 }
 
 func (b *Builder) role(rol string) *role {

@@ -142,29 +142,21 @@ func (rd *reading) usages(ctx context.Context) error {
 // paths reads where sessions look. The server's own setting is what the reading
 // session would have, unless that has one of its own.
 func (rd *reading) paths(ctx context.Context, self, fallback string) error {
-	own := map[string]*string{}
+	var without []string
+	masked := false
 	err := rd.rows(ctx, pathQuery, func(row [][]byte) error {
-		var value *string
-		if row[1] != nil {
-			v := string(row[1])
-			value = &v
+		rol := string(row[0])
+		if row[1] == nil {
+			without = append(without, rol)
+			return rd.b.take(usageSize)
 		}
-		own[string(row[0])] = value
-		return nil
+		masked = masked || rol == self
+		return rd.b.Setting(rol, string(row[1]))
 	}, rd.roles)
-	if err != nil {
-		return err
+	for i := 0; i < len(without) && err == nil && !masked; i++ {
+		err = rd.b.Setting(without[i], fallback)
 	}
-	masked := own[self] != nil
-	for rol, value := range own {
-		switch {
-		case value != nil:
-			rd.b.Setting(rol, *value)
-		case !masked:
-			rd.b.Setting(rol, fallback)
-		}
-	}
-	return nil
+	return err
 }
 
 func oid(b []byte) uint32 {

@@ -13,6 +13,9 @@ func (s *Snapshot) Path(rol string) (string, bool) {
 	return r.path, ok && r.known
 }
 
+// mostSchemas bounds a search_path that is followed: each name is looked up in all.
+const mostSchemas = 64
+
 const systemSchema = "pg_catalog"
 
 // Scope returns where names are found under a search_path, by a session whose
@@ -22,7 +25,7 @@ const systemSchema = "pg_catalog"
 func (s *Snapshot) Scope(rol, path string) (Scope, bool) {
 	r, ok := s.roles[rol]
 	names, valid := splitPath(path)
-	if !ok || !valid {
+	if !ok || !valid || len(names) > mostSchemas {
 		return Scope{}, false
 	}
 	var sc Scope

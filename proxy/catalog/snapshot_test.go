@@ -52,7 +52,7 @@ func drawing(t *testing.T, lines ...string) *Snapshot {
 		}
 	}
 	must(t, b.Usage("r", "s"), b.Usage("r", "pg_catalog"))
-	b.Setting("r", `"$user", s`)
+	must(t, b.Setting("r", `"$user", s`))
 	s, err := b.Build()
 	must(t, err)
 	return s
@@ -124,6 +124,7 @@ func TestNamesWithoutASchema(t *testing.T) {
 		{"r", `Ä`, "?"},
 		{"r", `"a""b", s`, "pg_catalog s"},
 		{"other", `s`, "?"},
+		{"r", strings.Repeat("s,", 64) + "s", "?"},
 	} {
 		got := "?"
 		if sc, ok := s.Scope(tt.role, tt.path); ok {

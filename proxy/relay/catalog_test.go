@@ -22,13 +22,12 @@ func known(tb testing.TB) *catalog.Database {
 		b.Relation(14, 1, "w", 'v'), b.Rewritten(14, '1', 12, false),
 		b.Rewritten(10, '1', 11, false),
 		b.Routine(20, 1, "f", catalog.Traits{Kind: 'f', Volatility: 'v', Definer: true, Languages: []string{"plpgsql"}}),
-		b.Usage("app", "public"), b.Usage("app", "private"),
+		b.Usage("app", "public"), b.Usage("app", "private"), b.Setting("app", "public"),
 	} {
 		if err != nil {
 			tb.Fatal(err)
 		}
 	}
-	b.Setting("app", "public")
 	s, err := b.Build()
 	if err != nil {
 		tb.Fatal(err)

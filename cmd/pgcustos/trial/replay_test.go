@@ -122,6 +122,16 @@ func TestReplay(t *testing.T) {
 			[]string{"denied 1 new object private.* SELECT"},
 		},
 		{
+			"an object behind a view", func(p *tape) {
+				p.add(audit.Statement, func(r *journal.Record) {
+					r.Command, r.Class, r.Objects = "SELECT", []string{"READ"}, []journal.Object{table("public")}
+					r.Resolved = []journal.Resolved{{Object: table("private"), Through: "view"}}
+				})
+			},
+			func(r *rules.Rule) { r.Grant.DeniedObjects = private(t) },
+			[]string{"denied 1 new object private.* SELECT"},
+		},
+		{
 			"names in doubt behind a SET", func(p *tape) {
 				p.statement("SELECT", "READ", table(""))
 				p.statement("SET", "MISC_SET", journal.Object{Name: "search_path", Kind: "setting", Use: "altered"})
