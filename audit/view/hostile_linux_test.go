@@ -57,7 +57,11 @@ func hostileJournal(t *testing.T) string {
 		s := record(t, j, audit.Event{
 			Type: audit.Statement, Prepared: p, Decision: audit.WouldDeny, Missing: text, Command: text, Rule: text, Incident: text,
 			Class: statement.DDL, Tags: statement.TagDDL | statement.TagDestructive | statement.TagPrivilege, Text: text,
-			Objects: []statement.Object{{Schema: text, Name: text, Kind: "table", Use: statement.UseDrop}},
+			Objects:    []statement.Object{{Schema: text, Name: text, Kind: "table", Use: statement.UseDrop}},
+			Resolution: statement.ResolutionResolved,
+			Resolved: []statement.Resolved{{
+				Object: statement.Object{Schema: text, Name: text, Kind: text, Use: statement.UseRead}, Through: statement.ThroughView, Facts: text,
+			}},
 		})
 		record(t, j, audit.Event{Type: audit.Outcome, Prepared: p, Statement: s, Result: audit.Failed, SQLSTATE: "XX000", Message: text, Tx: 1})
 		record(t, j, audit.Event{Type: audit.Configuration, Prepared: p, Cause: text, Change: text})

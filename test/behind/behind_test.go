@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ func TestBehindNames(t *testing.T) {
 	onRecord(t, s)
 
 	t.Run("replaced", func(t *testing.T) { replaced(t, s, alice) })
+	t.Run("reloaded", func(t *testing.T) { reloaded(t, s, alice) })
 	t.Run("path", func(t *testing.T) { path(t, s) })
 	t.Run("check", func(t *testing.T) { check(t, s) })
 }
@@ -192,6 +194,16 @@ func replaced(t *testing.T, s *testkit.Site, alice *session) {
 	eventually(t, s, func() error { return alice.run("SELECT * FROM public.harmless") })
 	known(t, s, alice)
 
+	// A temporary table stands before one of its name.
+	for _, sql := range []string{"CREATE TEMP TABLE customers (x int)", "SELECT count(*) FROM customers"} {
+		if err := bob.run(sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	if err := resolution(s, "SELECT count(*) FROM customers", "syntactic"); err != nil {
+		t.Error(err)
+	}
+
 	// A function's facts.
 	if err := bob.run("SELECT public.raise('x')"); err != nil {
 		t.Fatal(err)
@@ -200,6 +212,23 @@ func replaced(t *testing.T, s *testkit.Site, alice *session) {
 	if len(r.Resolved) != 1 || r.Resolved[0].Facts != "volatile, security definer, plpgsql" {
 		t.Errorf("the function is %+v", r.Resolved)
 	}
+}
+
+// reloaded: what was known goes on to deny at once under another configuration.
+func reloaded(t *testing.T, s *testkit.Site, alice *session) {
+	t.Helper()
+	if err := s.WriteConfig(func(c *testkit.SiteConfig) { c.Catalog = strings.Replace(c.Catalog, "refresh: 1s", "refresh: 2s", 1) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Await(t, "the reload", func(r *journal.Record) bool { return r.Type == audit.Configuration && r.Cause == "reload" })
+	if !strings.Contains(r.Change, "catalog.refresh: 1s becomes 2s") {
+		t.Errorf("the change is %s", r.Change)
+	}
+	denied(t, alice, "SELECT * FROM public.pay", "private.salaries")
+	known(t, s, alice)
 }
 
 // path has names without a schema mean something else.
