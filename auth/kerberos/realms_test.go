@@ -1,13 +1,21 @@
 package kerberos
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/jcmturner/gofork/encoding/asn1"
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/iana/adtype"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/testkit"
@@ -70,6 +78,78 @@ func TestRealms(t *testing.T) {
 	h = at(testkit.OtherRealm)
 	_, err = accept(h, []Realm{both[0], {testkit.OtherRealm, "S-1-5-21-1-2-3"}}, h.token(t))
 	wantCause(t, err, auth.CauseForeignSID)
+}
+
+// TestForgedSIDs: OTHER's controllers put a SID of CORP's into a PAC, and sign it, for they
+// know the key. The same with their own shows that it would be taken.
+func TestForgedSIDs(t *testing.T) {
+	corp, other := testkit.SharedController(t), testkit.SharedOther(t)
+	corpSID, err := corp.SID(t.Context(), "")
+	must(t, err)
+	otherSID, err := other.SID(t.Context(), "")
+	must(t, err)
+	signed := func(sid string) (auth.Ticket, error) {
+		h := logOnAt(t, other, testkit.OtherRealm, "alice", testkit.OtherAlicePassword, testkit.ProxyPrincipal)
+		h.keytab = readKeytab(t, other.Keytab())
+		_, key := h.open(t)
+		h.reseal(t, func(p *messages.EncTicketPart) {
+			raw, err := findPAC(p.AuthorizationData)
+			must(t, err)
+			data, err := asn1.Marshal(types.AuthorizationData{{ADType: adtype.ADWin2KPAC, ADData: forgePAC(t, raw, key, otherSID, sid)}})
+			must(t, err)
+			p.AuthorizationData = types.AuthorizationData{{ADType: adtype.ADIfRelevant, ADData: data}}
+		})
+		a := h.acceptor()
+		a.options.Realms = []Realm{{testkit.Realm, corpSID}, {testkit.OtherRealm, otherSID}}
+		return a.Accept(h.token(t), here)
+	}
+	_, err = signed(corpSID)
+	wantCause(t, err, auth.CauseForeignSID)
+	ticket, err := signed(otherSID)
+	must(t, err)
+	if !strings.HasPrefix(ticket.SID, otherSID+"-") {
+		t.Errorf("of %s", ticket.SID)
+	}
+}
+
+// forgePAC puts one domain's SID in the place of another's, and signs the PAC anew (MS-PAC
+// section 2.8).
+func forgePAC(t *testing.T, raw []byte, key types.EncryptionKey, from, to string) []byte {
+	t.Helper()
+	if !bytes.Contains(raw, subAuthorities(t, from)) {
+		t.Fatal("the PAC does not hold its domain's SID")
+	}
+	b := bytes.ReplaceAll(raw, subAuthorities(t, from), subAuthorities(t, to))
+	const server, kdc, size = 6, 7, 12
+	var at int
+	for i := range int(binary.LittleEndian.Uint32(b)) {
+		e := b[pacHead+pacEntry*i:]
+		offset := int(binary.LittleEndian.Uint64(e[8:])) + 4
+		switch binary.LittleEndian.Uint32(e) {
+		case server:
+			at = offset
+			clear(b[offset:][:size])
+		case kdc:
+			clear(b[offset:][:size])
+		}
+	}
+	etype, err := crypto.GetEtype(key.KeyType)
+	must(t, err)
+	sum, err := etype.GetChecksumHash(key.KeyValue, b, keyusage.KERB_NON_KERB_CKSUM_SALT)
+	must(t, err)
+	copy(b[at:], sum)
+	return b
+}
+
+// subAuthorities are those of a domain's SID behind the 21.
+func subAuthorities(t *testing.T, sid string) (b []byte) {
+	t.Helper()
+	for _, s := range strings.Split(sid, "-")[4:] {
+		n, err := strconv.ParseUint(s, 10, 32)
+		must(t, err)
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	}
+	return b
 }
 
 // sealedRequest is a request with a ticket that nobody here can open by its realm.
