@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -150,7 +149,7 @@ func identify(ctx context.Context, path string, rulesAlone *config.Config, cases
 
 // declare tells a person from a declared service, unless the table does.
 func declare(c *config.Config, id *auth.Identity) {
-	terms, service := c.Directory.Services[strings.ToLower(id.Handle())]
+	terms, service := c.Directory.Service(id)
 	switch {
 	case service && id.Kind != auth.Person:
 		id.Kind, id.Owner, id.Terms = auth.Service, terms.Owner, &terms

@@ -19,8 +19,9 @@ type Directory struct {
 	Domains []directory.Options // in the order of the file
 	// Home is the DNS name of the domain that names without one are of; empty for none.
 	Home string
-	// Services are all declared ones, by the name that rules call the account by, in
-	// lower case. Each domain has its own among its options.
+	// Services are all declared ones, by the name that rules call the account by, the
+	// account in lower case: svc-orders, OTHER\svc-orders. Each domain has its own among
+	// its options.
 	Services map[string]auth.Terms
 	// Guesses is what is said of wrong passwords, for every domain.
 	Guesses throttle.Policy

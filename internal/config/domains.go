@@ -199,8 +199,8 @@ func (c *Config) handle(s string) (string, error) {
 	return s, nil
 }
 
-// accountOf is the handle, in lower case, of the account that a name in any form means
-// by its form alone.
+// accountOf is the handle, as Services has them, of the account that a name in any form
+// means by its form alone.
 func (c *Config) accountOf(name string) (string, error) {
 	name = strings.ToLower(name)
 	if !c.Directory.several() {
@@ -210,7 +210,17 @@ func (c *Config) accountOf(name string) (string, error) {
 	if account, suffix, found := strings.Cut(h, "@"); found && err == nil {
 		h, err = c.handle(c.Directory.suffixed(suffix).NetBIOS + `\` + account)
 	}
-	return strings.ToLower(h), err
+	return h, err
+}
+
+// Service returns what the account is declared with as a service, by its name.
+func (d *Directory) Service(id *auth.Identity) (auth.Terms, bool) {
+	key := strings.ToLower(id.Account)
+	if id.Qualified {
+		key = id.NetBIOS + `\` + key
+	}
+	t, declared := d.Services[key]
+	return t, declared
 }
 
 // Place tells of which domain the account of a case is, by the name that it has there,

@@ -24,7 +24,7 @@ func (c *Config) readServices(root *object) {
 		account := strings.ToLower(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
 		at := o.fields["account"]
 		name, err := c.handle(account)
-		switch name = strings.ToLower(name); {
+		switch {
 		case account == "":
 		case strings.Contains(account, "@"), strings.Contains(account, `\`) && !c.Directory.several():
 			at.errorf("%q: name a service by its sAMAccountName%s", account, map[bool]string{true: ` alone, or DOMAIN\name`, false: " alone, without the domain"}[c.Directory.several()])

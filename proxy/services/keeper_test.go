@@ -275,3 +275,38 @@ func TestState(t *testing.T) {
 		}
 	}
 }
+
+// TestOneDomainIsAway: one domain that does not answer is asked once in a round, and
+// the others all the same.
+func TestOneDomainIsAway(t *testing.T) {
+	w := newWorld()
+	w.accounts[`OTHER\svc`] = auth.Identity{Account: "svc", SID: "S-1-5-21-9-1104"}
+	away := &away{Resolver: w, domain: "other"}
+	r := &oneChance{Resolver: away, down: map[string]error{}}
+	for _, c := range []struct {
+		name string
+		want bool
+	}{{"svc", true}, {`OTHER\svc`, false}, {`other\another`, false}, {"alice", true}} {
+		if _, err := r.Lookup(t.Context(), c.name); (err == nil) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if away.asked != 1 {
+		t.Errorf("it was asked %d times", away.asked)
+	}
+}
+
+// away is a directory of which one domain does not answer.
+type away struct {
+	auth.Resolver
+	domain string
+	asked  int
+}
+
+func (a *away) Lookup(ctx context.Context, name string) (auth.Identity, error) {
+	if domain, _, found := strings.Cut(name, `\`); found && strings.EqualFold(domain, a.domain) {
+		a.asked++
+		return auth.Identity{}, errDown
+	}
+	return a.Resolver.Lookup(ctx, name)
+}

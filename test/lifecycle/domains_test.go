@@ -43,6 +43,8 @@ func TestTwoDomains(t *testing.T) {
 	must(t, s.WriteConfig(func(c *testkit.SiteConfig) {
 		failed = s.WithOther(ctx, c, other)
 		c.Kerberos = "kerberos: {keytab: both.keytab}"
+		c.ExtraServices = `
+  - {account: 'OTHER\svc-orders', owner: anna@other.example, purpose: "the same, elsewhere"}`
 		c.ExtraRules += rule("others", `'OTHER\Desk'`, testkit.LabRole, testkit.LabDatabase, "{}")
 	}))
 	must(t, failed)
@@ -69,6 +71,15 @@ func TestTwoDomains(t *testing.T) {
 			t.Errorf("check without %q: %s", want, said)
 		}
 	}
+
+	eventually(t, func() error {
+		list := identities(t, s)
+		here, there := list["svc-orders"], list[`OTHER\svc-orders`]
+		if here.State != "in_good_order" || there.State != "in_good_order" || there.OwnerState != "in_good_order" || there.Domain != testkit.OtherDomain || here.SID == there.SID {
+			return fmt.Errorf("%+v and %+v", here, there)
+		}
+		return nil
+	})
 
 	// The namesake's ticket opens her session, and not that of the other one.
 	tickets, err := other.Kinit(ctx, filepath.Join(t.TempDir(), "tickets"), "anna", password)
