@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -244,7 +245,20 @@ func (ds *Domains) Memberships(ctx context.Context, id auth.Identity) (*Membersh
 	if d == nil {
 		return nil, notConfigured(&id)
 	}
-	return d.Memberships(ctx, id)
+	m, err := d.Memberships(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range d.peers {
+		told := func(g auth.Group) bool { return g.Domain == p.options.Domain }
+		if !slices.ContainsFunc(id.Groups, told) {
+			continue
+		}
+		if err := p.memberships(ctx, &id, d.ownSIDs(&id), m); err != nil {
+			return nil, failure(err)
+		}
+	}
+	return m, nil
 }
 
 // Watch implements auth.Watcher.

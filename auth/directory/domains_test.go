@@ -234,6 +234,18 @@ func TestStrangersGroups(t *testing.T) {
 			t.Errorf("%+v", g)
 		}
 	}
+	m, err := ds.Memberships(ctx, id)
+	must(t, err)
+	for _, g := range id.Groups {
+		var way []string
+		for _, via := range m.Path(g.SID) {
+			way = append(way, via.Name)
+		}
+		want := map[string]string{`OTHER\Desk`: `OTHER\Desk`, `OTHER\Desks`: `OTHER\Desk OTHER\Desks`, `OTHER\Team`: testkit.GroupTeam + ` OTHER\Team`}[g.Name]
+		if got := strings.Join(way, " "); want != "" && got != want {
+			t.Errorf("the way to %s is %s, want %s", g.Name, got, want)
+		}
+	}
 	bob, err := ds.Lookup(ctx, "bob")
 	must(t, err)
 	if groupNames(bob)[`OTHER\Desk`] || len(bob.Unheard) > 0 {

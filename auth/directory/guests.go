@@ -142,6 +142,63 @@ func (d *Directory) guestGroups(ctx context.Context, c *conn, sids [][]byte) ([]
 	return d.climb(ctx, c, members)
 }
 
+// memberships adds how an account of another domain, or one of its groups there, comes to
+// be in this one's. The way is for people to read: what is not told is missing.
+func (d *Directory) memberships(ctx context.Context, id *auth.Identity, sids [][]byte, m *Memberships) error {
+	return d.read(ctx, func(c *conn) error {
+		for _, g := range id.Groups {
+			if g.Domain != d.options.Domain {
+				continue
+			}
+			above, err := d.holding(ctx, c, []string{g.DN})
+			if err != nil {
+				return err
+			}
+			for i := range above {
+				m.above[g.SID] = append(m.above[g.SID], above[i].SID)
+			}
+		}
+		for _, b := range sids {
+			sid, err := sidText(b)
+			if err != nil {
+				continue // it was one before
+			}
+			groups, err := d.holding(ctx, c, []string{"CN=" + sid + "," + strangers + d.base})
+			if err != nil {
+				return err
+			}
+			for i := range groups {
+				if sid == id.SID {
+					m.direct[groups[i].SID] = true
+				} else {
+					m.above[sid] = append(m.above[sid], groups[i].SID)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// holding finds the groups that one of these is a member of.
+func (d *Directory) holding(ctx context.Context, c *conn, members []string) ([]auth.Group, error) {
+	dns := make([][]byte, len(members))
+	for i := range members {
+		dns[i] = []byte(members[i])
+	}
+	entries, err := d.searchMost(ctx, c, d.base, ldap.ScopeWholeSubtree, "(&(objectClass=group)"+anyOf("member", dns)+")",
+		[]string{"objectSid", "sAMAccountName", "groupType"}, mostPolled)
+	if err != nil {
+		return nil, err
+	}
+	var groups []auth.Group
+	for _, e := range entries {
+		if g, ok := d.securityGroup(e); ok {
+			groups = append(groups, g)
+		}
+	}
+	return groups, nil
+}
+
 // strangers is where a domain keeps foreignSecurityPrincipals, each named by its SID.
 const strangers = "CN=ForeignSecurityPrincipals,"
 
@@ -161,17 +218,12 @@ func (d *Directory) climb(ctx context.Context, c *conn, next []string) (groups [
 		members := next
 		next = nil
 		for some := range slices.Chunk(members, membersAtOnce) {
-			dns := make([][]byte, len(some))
-			for i := range some {
-				dns[i] = []byte(some[i])
-			}
-			entries, err := d.searchMost(ctx, c, d.base, ldap.ScopeWholeSubtree, "(&(objectClass=group)"+anyOf("member", dns)+")",
-				[]string{"objectSid", "sAMAccountName", "groupType"}, mostPolled)
+			above, err := d.holding(ctx, c, some)
 			if err != nil {
 				return nil, err
 			}
-			for _, e := range entries {
-				if g, ok := d.securityGroup(e); ok && !seen[g.SID] {
+			for _, g := range above {
+				if !seen[g.SID] {
 					seen[g.SID] = true
 					groups, next = append(groups, g), append(next, g.DN)
 				}
