@@ -8,6 +8,7 @@ BENCHCOUNT    ?= 6
 BENCHFLAGS    ?=
 AUDIT_RECORDS ?= 10000000
 CRASHES       ?= 300
+ENDURANCE     ?= 1h
 ORACLE_STATEMENTS ?= 50000
 ORACLE_SEED   ?= 1
 CORPORA       ?=
@@ -42,7 +43,11 @@ race: test ## the same: make test always runs with the race detector
 .PHONY: crash
 crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300) times each
 	$(GO) test -count=1 -timeout 60m ./audit/journal -run 'PowerLoss|LosesPower' -losses $(CRASHES)
-	$(GO) test -count=1 -timeout 60m ./test/crash -v -kills $(CRASHES)
+	$(GO) test -count=1 -timeout 60m ./test/crash -v -run Invariant5 -kills $(CRASHES)
+
+.PHONY: endurance
+endurance: tools ## let sessions come and go for ENDURANCE (1h) while what the proxy stands on does, too
+	$(GO) test -count=1 -timeout 24h ./test/crash -v -run '^TestEndurance$$' -endurance $(ENDURANCE)
 
 .PHONY: conformance
 conformance: tools ## run PostgreSQL's suites, its tools and nine drivers directly and through the proxy, and compare (CONFORMANCE is kept between runs)
