@@ -83,7 +83,7 @@ func (s *setup) hba() []string {
 	var lines []string
 	uses := roleDatabases(s.config, s.options.Name)
 	if reader := s.config.Catalogs[s.options.Name].Role; reader != "" {
-		uses[reader] = allDatabases(uses) // where sessions are, it reads
+		uses[reader] = catalogDatabases(uses) // where sessions are, it reads
 	}
 	for _, role := range slices.Sorted(slices.Values(s.options.Authority.Roles)) {
 		databases := uses[role]

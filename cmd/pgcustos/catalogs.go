@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -18,6 +20,25 @@ func openCatalogs(c *config.Config, backends map[string]*backend.Backend, hooks 
 		all[name] = catalog.Open(o, sortedRoles(roleDatabases(c, name)), backends[name], hooks)
 	}
 	return all
+}
+
+// readAhead reads the databases that rules name, once their catalogs are in force.
+func (d *daemon) readAhead() {
+	for name, known := range d.policy.Catalogs {
+		databases := catalogDatabases(roleDatabases(d.config, name))
+		known.Ahead(slices.DeleteFunc(databases, func(s string) bool { return s == "*" }))
+	}
+}
+
+// replication is what a rule calls a connection of that kind, which is in no database.
+const replication = "replication"
+
+// catalogDatabases lists the databases that rules let any role into, each once: there
+// the catalog is read. "*" is all.
+func catalogDatabases(uses map[string][]string) []string {
+	all := slices.Concat(slices.Collect(maps.Values(uses))...)
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == replication })
 }
 
 // catalogHooks puts on record, and into the metrics, what catalogs do.

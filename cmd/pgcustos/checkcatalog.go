@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,7 +19,7 @@ func (p *probe) catalog(ctx context.Context, c *config.Config, uses map[string][
 		return
 	}
 	looked := false
-	for _, database := range allDatabases(uses) {
+	for _, database := range catalogDatabases(uses) {
 		if database == "*" {
 			database = anyDatabase
 		}
@@ -38,13 +36,6 @@ func (p *probe) catalog(ctx context.Context, c *config.Config, uses map[string][
 		_ = conn.Close(ctx) // it was only read from
 		p.snapshot(ctx, &o, sortedRoles(uses), database)
 	}
-}
-
-// allDatabases lists those of all roles, each once.
-func allDatabases(uses map[string][]string) []string {
-	all := slices.Concat(slices.Collect(maps.Values(uses))...)
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // readable counts the tables that a role may read, which it need not.

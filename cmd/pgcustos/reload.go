@@ -165,6 +165,7 @@ func (d *daemon) apply() error {
 	d.health.setDirectory(fresh.directory, d.metrics)
 	d.searchFor(before, c)
 	ended := d.server.Apply(fresh.Policy)
+	d.readAhead()
 	d.services.Declare(c.Directory.Services, c.Directory.Recheck)
 	d.published(c)
 	if err := old.close(); err != nil {

@@ -279,6 +279,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 	if err := d.begin(ctx); err != nil {
 		return errors.Join(err, clients.Close())
 	}
+	d.readAhead()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup

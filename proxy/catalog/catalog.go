@@ -67,7 +67,8 @@ type Catalog struct {
 // but only of databases that they could log in to.
 const mostDatabases = 64
 
-// Open makes a catalog. It connects to nothing before a session is in a database.
+// Open makes a catalog. It connects to nothing before a session is in a database, or
+// Ahead asks for one.
 // roles are those that sessions log in as.
 func Open(opt Options, roles []string, b *backend.Backend, hooks Hooks) *Catalog {
 	c := &Catalog{opt: opt, roles: roles, backend: b, hooks: hooks, databases: map[string]*Database{}, turn: make(chan struct{}, 1)}
@@ -92,6 +93,19 @@ func (c *Catalog) Database(name string) *Database {
 		return nil
 	}
 	return c.add(name, nil)
+}
+
+// Ahead has databases read that sessions are going to be in, so that what is behind
+// their names can be denied to the first of them.
+func (c *Catalog) Ahead(databases []string) {
+	for _, name := range databases {
+		if d := c.Database(name); d != nil {
+			d.ahead.Store(true)
+			if s, _ := d.View(); s == nil {
+				d.Read()
+			}
+		}
+	}
 }
 
 // add makes a database, and what reads it. mu is held.

@@ -16,6 +16,7 @@ type Database struct {
 	snapshot atomic.Pointer[Snapshot]
 	changes  atomic.Uint64
 	sessions atomic.Int64
+	ahead    atomic.Bool   // it is to be known before a session is in it
 	wake     chan struct{} // a token when there is reason to read
 
 	silent bool // owned by run: that it cannot be read was said
@@ -54,7 +55,8 @@ func (d *Database) Read() {
 	}
 }
 
-// Enter and Leave count the sessions: a database without any is not read.
+// Enter and Leave count the sessions: a database without any is not read, but once
+// where it was asked for.
 func (d *Database) Enter() {
 	d.sessions.Add(1)
 	if _, current := d.View(); !current {
@@ -87,7 +89,7 @@ func (d *Database) run(ctx context.Context) {
 		case <-refresh.C:
 		}
 		refresh.Reset(d.catalog.opt.Refresh)
-		if d.sessions.Load() <= 0 {
+		if d.sessions.Load() <= 0 && (d.snapshot.Load() != nil || !d.ahead.Load()) {
 			d.Changed() // nobody looks, so nobody knows
 			continue
 		}
