@@ -239,8 +239,10 @@ func outgrown(t *testing.T, p *testkit.Postgres) {
 	c, readings, said := open(t, p, Options{Refresh: time.Hour, Memory: 64 << 20})
 	d := c.Database("many")
 	d.Enter()
-	if r := <-readings; r.Result != Done || r.Objects < 100_000 || r.Size > 40<<20 {
-		t.Errorf("it was read as %+v", r)
+	r := <-readings
+	t.Logf("it was read as %+v", r)
+	if r.Result != Done || r.Objects < 100_000 || r.Size > 40<<20 {
+		t.Error("that is not what is there, or more than it may take")
 	}
 	if knows(d, "v") != "public.t" || !current(d) {
 		t.Error("what is in it is not known")

@@ -67,24 +67,30 @@ type Hit struct {
 
 // Find looks a name up. Without a scope it has to have a schema.
 func (s *Snapshot) Find(o *statement.Object, where *Scope) Hit {
-	h := Hit{routine: o.InCatalog() == statement.Routine, Named: o.Schema == ""}
+	h, _ := s.Next(o, where, 0)
+	return h
+}
+
+// Next looks a name up from one of the scope's schemas on, by its number, and returns
+// the number behind the one where it was found: which function of a name is called
+// its arguments decide, in whatever schema it is.
+func (s *Snapshot) Next(o *statement.Object, where *Scope, from int) (h Hit, next int) {
+	h = Hit{routine: o.InCatalog() == statement.Routine, Named: o.Schema == ""}
 	index := s.names
 	if h.routine {
 		index = s.routines
 	}
 	if o.Schema != "" {
 		h.index, h.Found = index[name{o.Schema, o.Name}]
-		return h
+		return h, 0
 	}
 	if where == nil {
-		return h
+		return h, 0
 	}
-	for _, schema := range where.schemas {
-		if h.index, h.Found = index[name{schema, o.Name}]; h.Found {
-			break
-		}
+	for next = from; next < len(where.schemas) && !h.Found; next++ {
+		h.index, h.Found = index[name{where.schemas[next], o.Name}]
 	}
-	return h
+	return h, next
 }
 
 // Like lists the relations of a name in any schema that something stands behind.

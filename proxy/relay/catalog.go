@@ -187,10 +187,13 @@ func (l *lookup) object(o *statement.Object, where *catalog.Scope) {
 	if m.view == nil {
 		return
 	}
-	h := m.view.Find(o, where)
+	h, next := m.view.Next(o, where, 0)
 	l.sure = l.sure && h.Found && (!h.Named || !m.hidesTemporary(o))
 	if h.Found {
 		l.hit(o, h)
+	}
+	if h.Named && h.Found && o.InCatalog() == statement.Routine {
+		l.furtherRoutines(o, where, next)
 	}
 	if h.Named && (where == nil || m.hidesTemporary(o)) && o.InCatalog() == statement.Relation {
 		// It may be any of them. None is told as what it is, each can deny.
@@ -198,6 +201,18 @@ func (l *lookup) object(o *statement.Object, where *catalog.Scope) {
 		for _, i := range like[:min(len(like), maxLike)] {
 			l.judge(o, m.view.Hit(i))
 		}
+	}
+}
+
+// furtherRoutines looks at those of the name in other schemas: it may be one of them.
+func (l *lookup) furtherRoutines(o *statement.Object, where *catalog.Scope, next int) {
+	for {
+		var h catalog.Hit
+		if h, next = l.m.view.Next(o, where, next); !h.Found {
+			return
+		}
+		l.sure = false
+		l.hit(o, h)
 	}
 }
 

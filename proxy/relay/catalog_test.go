@@ -22,6 +22,8 @@ func known(tb testing.TB) *catalog.Database {
 		b.Relation(14, 1, "w", 'v'), b.Rewritten(14, '1', 12, false),
 		b.Rewritten(10, '1', 11, false),
 		b.Routine(20, 1, "f", catalog.Traits{Kind: 'f', Volatility: 'v', Definer: true, Languages: []string{"plpgsql"}}),
+		b.Routine(21, 1, "g", catalog.Traits{Kind: 'f', Volatility: 'i', Languages: []string{"sql"}}),
+		b.Routine(22, 2, "g", catalog.Traits{Kind: 'f', Volatility: 's', Languages: []string{"sql"}}),
 		b.Usage("app", "public"), b.Usage("app", "private"), b.Setting("app", "public"),
 	} {
 		if err != nil {
@@ -99,6 +101,7 @@ func withCatalog(t *testing.T, grant *auth.Grant, opt Options) *catalogued {
 		names(c.harness, statement.Read, "READ "+n, reads(n))
 	}
 	names(c.harness, statement.Function, "CALLS f", statement.Object{Name: "f", Kind: "function", Use: statement.UseExecute})
+	names(c.harness, statement.Function, "CALLS g", statement.Object{Name: "g", Kind: "function", Use: statement.UseExecute})
 	names(c.harness, statement.MiscSet, "PATH", statement.Object{Name: "search_path", Kind: "setting", Use: statement.UseAlter})
 	names(c.harness, statement.DDL, "ALTERS", statement.Object{Schema: "public", Name: "v", Kind: "view", Use: statement.UseAlter})
 	names(c.harness, statement.DDL, "CREATE TEMP", statement.Object{Name: "v", Kind: "table", Use: statement.UseCreate})
@@ -168,6 +171,15 @@ func TestNamesAreResolved(t *testing.T) {
 	c = withCatalog(t, anything(), Options{})
 	c.expects(t, "CALLS f", "allowed resolved"+f)
 	c.expects(t, "READ plain", "allowed syntactic doubt=resolution")
+	// Of functions of one name it may be the one of a schema further on.
+	c = withCatalog(t, anything(), Options{})
+	c.expects(t, "CALLS g", "allowed resolved public.g/name(immutable, sql)")
+	c = withCatalog(t, anything(), Options{SearchPath: "public, private"})
+	c.expects(t, "CALLS g", "allowed syntactic public.g/name(immutable, sql) private.g/name(stable, sql)")
+	deny := anything()
+	deny.DeniedObjects = patterns(t, "private.*")
+	c = withCatalog(t, deny, Options{SearchPath: "public, private"})
+	c.expects(t, "CALLS g", "denied syntactic public.g/name(immutable, sql) private.g/name(stable, sql)")
 	// A temporary relation may stand before others of its name.
 	c = withCatalog(t, anything(), Options{})
 	c.expects(t, "CREATE TEMP", "allowed ")
