@@ -22,7 +22,7 @@ import (
 
 // guestPatience bounds what a log-in waits for another domain's word. One that does
 // not answer in time is not waited for again until it does.
-const guestPatience = time.Second
+const guestPatience = 2 * time.Second
 
 // part tells the domain's own accounts from those of other domains.
 func (d *Directory) part(accounts []auth.Identity) (own, guests []auth.Identity) {
