@@ -207,10 +207,14 @@ func (c *Config) accountOf(name string) (string, error) {
 		return bareAccount(name), nil
 	}
 	h, err := c.handle(name)
-	if account, suffix, found := strings.Cut(h, "@"); found && err == nil {
-		h, err = c.handle(c.Directory.suffixed(suffix).NetBIOS + `\` + account)
+	account, suffix, found := strings.Cut(h, "@")
+	if err != nil || !found || strings.Contains(account, `\`) {
+		return h, err
 	}
-	return h, err
+	if d := c.Directory.suffixed(suffix); d != nil {
+		return c.handle(d.NetBIOS + `\` + account)
+	}
+	return h, nil
 }
 
 // Service returns what the account is declared with as a service, by its name.

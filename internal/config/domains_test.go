@@ -32,7 +32,7 @@ const both = `directory:
 `
 
 // several is the example with two domains.
-func several(t *testing.T) string {
+func several(t testing.TB) string {
 	t.Helper()
 	s := example(t)
 	from := strings.Index(s, "directory:\n")
@@ -105,6 +105,7 @@ func TestDomainsErrors(t *testing.T) {
 		{"unknown domain", "groups: [APP-Orders-Readers]", `groups: ['EVIL\Readers']`, `there is no domain with the NetBIOS name "EVIL" among directory.domains`},
 		{"unknown suffix", "groups: [APP-Orders-Readers]", `accounts: [bob@evil.example]`, `there is no domain with the UPN suffix "evil.example" among directory.domains`},
 		{"service as an owner", "owner: alice@corp.example.com", `owner: 'CORP\svc-orders'`, `is declared as a service: a person has to answer for one`},
+		{"owner of nothing", "owner: alice@corp.example.com", `owner: 'EVIL\a@b'`, `there is no domain with the NetBIOS name "evil"`},
 		{"shared key", "keytab: postgres.keytab", "keytab: same.keytab", `have the same key, so that one domain could make tickets of the other`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,6 +120,20 @@ func TestDomainsErrors(t *testing.T) {
 				t.Errorf("got:\n%v\nwant: %s", err, c.want)
 			}
 		})
+	}
+}
+
+// TestOddNames: names that are of no form do not make the reader fail.
+func TestOddNames(t *testing.T) {
+	dir := folder(t)
+	for _, name := range []string{`OTHER\a@b`, "CN=a@b", "S-1-5-21-1@x", "a@corp.example.com@b", `OTHER\`, "@", `\`, "@corp.example.com", `a@corp.example.com\b`} {
+		text := strings.Replace(several(t), "owner: alice@corp.example.com", "owner: '"+name+"'", 1)
+		text = strings.Replace(text, "groups: [APP-Orders-Readers]", "groups: ['"+name+"']\n    accounts: ['"+name+"']", 1)
+		file := filepath.Join(dir, "pgcustos.yaml")
+		write(t, file, text, 0o644)
+		if c, err := Load(file); err == nil {
+			_ = c.Place(&auth.Identity{}, name)
+		}
 	}
 }
 

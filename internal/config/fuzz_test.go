@@ -17,6 +17,8 @@ func FuzzLoad(f *testing.F) {
 	for _, part := range strings.Split(text, "\n\n") {
 		f.Add([]byte(part))
 	}
+	f.Add([]byte(several(f)))
+	f.Add([]byte(both + "services: [{account: 'OTHER\\a', owner: 'OTHER\\a@b', purpose: x}]\nrules: [{accounts: [a@b, 'X\\y'], groups: ['@']}]"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parse(&loader{file: dir + "/pgcustos.yaml", anchors: anchorsOf{}}, data)
