@@ -41,7 +41,7 @@ func (c *session) relayBytes() {
 		Spool:        func() (parameters.Spool, error) { return parameters.TemporaryFile(s.spoolDir) },
 	})
 	c.relay = driver.New(driver.Options{
-		Loops:  s.loops,
+		Loops: s.loops, Memory: s.memory,
 		Client: c.conn, Backend: c.backend.Conn, Machine: c.machine, Judge: judge, Recorder: s.recorder,
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
 		Spool: s.spool, Principal: c.account, MaxText: s.maxText,
@@ -59,6 +59,9 @@ func (c *session) relayBytes() {
 		defer live.Dec()
 		cause, err := finish()
 		s.deaden(c)
+		if cause == driver.OutOfMemory {
+			s.metrics.MemoryRefusals.WithLabelValues("session").Inc()
+		}
 		c.end(string(cause), err)
 	})
 }

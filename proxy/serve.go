@@ -25,6 +25,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.work.Go(func() { s.watch(ctx) })
 	s.work.Go(func() { s.followDirectory(ctx) })
 	s.work.Go(func() { s.strangers.run(ctx) })
+	s.work.Go(func() { s.keepMemory(ctx) })
 	for {
 		conn, err := ln.Accept()
 		switch {
@@ -51,11 +52,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // admit gives the connection a goroutine, or turns it away.
 func (s *Server) admit(conn net.Conn) {
 	release, ok := s.limiter.Load().Enter()
-	if !ok || s.draining.Load() {
+	if why := s.unwelcome(ok); why != nil {
 		if ok {
 			release()
 		}
-		s.turnAway(conn, ok)
+		s.turnAway(conn, why)
 		return
 	}
 	tune(conn)
@@ -70,15 +71,29 @@ func (s *Server) admit(conn net.Conn) {
 	})
 }
 
+// unwelcoming is why a connection is turned away that nobody has looked at.
+type unwelcoming struct{ code, message, cause string }
+
+// unwelcome says why nobody can come in now, nil where somebody can.
+func (s *Server) unwelcome(placeLeft bool) *unwelcoming {
+	switch {
+	case !placeLeft:
+		return &unwelcoming{pgwire.TooManyConnections, "sorry, too many clients already", "limit"}
+	case s.draining.Load():
+		return &unwelcoming{pgwire.CannotConnectNow, "the proxy is shutting down", "draining"}
+	case s.memory.Crowded():
+		s.metrics.MemoryRefusals.WithLabelValues("connection").Inc()
+		return &unwelcoming{pgwire.OutOfMemory, "out of memory", "memory"}
+	default:
+		return nil
+	}
+}
+
 // turnAway refuses a connection that nobody has looked at, in clear and without
 // waiting: libpq shows the message.
-func (s *Server) turnAway(conn net.Conn, draining bool) {
-	e := pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.TooManyConnections, Message: "sorry, too many clients already"}
-	cause := "limit"
-	if draining {
-		e.Code, e.Message, cause = pgwire.CannotConnectNow, "the proxy is shutting down", "draining"
-	}
-	s.strangers.note(addrPort(conn), cause, "")
+func (s *Server) turnAway(conn net.Conn, why *unwelcoming) {
+	s.strangers.note(addrPort(conn), why.cause, "")
+	e := pgwire.Error{Severity: pgwire.SeverityFatal, Code: why.code, Message: why.message}
 	_ = conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
 	_, _ = conn.Write(e.Append(nil))
 	_ = conn.Close()

@@ -10,6 +10,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/internal/ration"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
@@ -40,6 +41,8 @@ type Options struct {
 	// Node is told apart in cancel keys, where other replicas pass cancels on; empty
 	// where there are none.
 	Node string
+	// Memory is what the process may take; nil for no bound.
+	Memory *ration.Budget
 }
 
 // Policy is the part of the options that a reload replaces.
@@ -85,6 +88,7 @@ type Server struct {
 	started     time.Time
 	spoolDir    string
 	node        string
+	memory      *ration.Budget
 
 	strangers *strangers
 	replaced  chan struct{}  // a token when there is another policy
@@ -130,6 +134,7 @@ func New(opt Options) *Server {
 		started:  time.Now(),
 		spoolDir: opt.SpoolDir,
 		node:     opt.Node,
+		memory:   opt.Memory,
 		sessions: make(map[*session]struct{}),
 		keys:     make(map[uint32][]*session),
 		usage:    make(map[usageKey]int),

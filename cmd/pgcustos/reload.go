@@ -163,6 +163,7 @@ func (d *daemon) apply() error {
 	d.policy, d.config = fresh, c
 	d.level.Set(c.Log.Level)
 	d.health.setDirectory(fresh.directory, d.metrics)
+	d.budget.SetLimit(c.MemoryLimit)
 	d.searchFor(before, c)
 	ended := d.server.Apply(fresh.Policy)
 	d.readAhead()

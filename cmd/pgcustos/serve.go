@@ -24,6 +24,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/internal/ration"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/telemetry"
 	"github.com/pgcustos/pgcustos/internal/telemetry/tracing"
@@ -83,6 +84,8 @@ type daemon struct {
 	health   health
 	memory   memory
 
+	budget *ration.Budget // of the process's memory
+
 	asks  chan func()   // for the goroutine that handles signals
 	over  chan struct{} // closed when it takes no more of them
 	ended chan error    // holds what fails
@@ -141,6 +144,9 @@ func newDaemon(ctx context.Context, c *config.Config, takeOver bool, stderr io.W
 			err = errors.Join(err, d.close())
 		}
 	}()
+	d.budget = ration.New(c.MemoryLimit)
+	d.metrics.GaugeFunc("pgcustos_memory_bytes", "Memory that counts towards the budget.", func() float64 { return float64(d.budget.Used()) })
+	d.metrics.GaugeFunc("pgcustos_memory_limit_bytes", "The memory's budget.", func() float64 { return float64(d.budget.Limit()) })
 	if err := d.inherit(ctx, takeOver); err != nil {
 		return d, err
 	}
@@ -176,7 +182,7 @@ func newDaemon(ctx context.Context, c *config.Config, takeOver bool, stderr io.W
 	}
 	d.server = proxy.New(proxy.Options{
 		Policy: d.policy.Policy, Recorder: d.recorder, Judge: d.reader, MaxText: c.Parser.MaxText, Spool: large, Log: d.log, Metrics: d.metrics, Tracer: d.tracer,
-		SpoolDir: c.Journal.Path, Loops: d.loops, Node: nodeInKeys(c),
+		SpoolDir: c.Journal.Path, Loops: d.loops, Node: nodeInKeys(c), Memory: d.budget,
 	})
 	d.knowPeers(c)
 	d.server.SetElsewhere(d.cancelElsewhere)

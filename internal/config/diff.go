@@ -164,6 +164,7 @@ func (d *diff) listen(before, after *Config) {
 func (d *diff) rest(before, after *Config) {
 	of(d, "node", before.Node, after.Node)
 	of(d, "admin: address", before.Admin.Address, after.Admin.Address)
+	of(d, "memory: limit", printSize(before.MemoryLimit), printSize(after.MemoryLimit))
 	of(d, "peers", before.Peers.String(), after.Peers.String())
 	of(d, "control: directory", before.Control.Directory, after.Control.Directory)
 	of(d, "control: group", before.Control.Group, after.Control.Group)

@@ -30,13 +30,15 @@ type Config struct {
 	Digest string // SHA-256 of the file's bytes, hexadecimal
 	Node   string
 
-	Listen    Listen
-	Admin     Admin
-	Control   Control
-	Peers     Peers
-	Log       Log
-	Directory Directory
-	Kerberos  Kerberos
+	Listen  Listen
+	Admin   Admin
+	Control Control
+	Peers   Peers
+	// MemoryLimit is what the process may take of the machine's memory, in bytes.
+	MemoryLimit int64
+	Log         Log
+	Directory   Directory
+	Kerberos    Kerberos
 	// ClientCertificates are a way in.
 	ClientCertificates ClientCertificates
 	Backends           []backend.Options // in the order of the file
@@ -200,6 +202,7 @@ func (c *Config) read(root *object) {
 	c.readListen(root)
 	c.readAdmin(root)
 	c.readPeers(root)
+	c.readMemory(root)
 	c.readLog(root)
 	c.readDirectory(root)
 	c.readServices(root)

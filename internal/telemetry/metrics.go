@@ -35,6 +35,7 @@ type Metrics struct {
 	// Sessions.
 	Sessions          *prometheus.GaugeVec   // backend, role
 	SessionsEnded     *prometheus.CounterVec // cause: client_closed, revoked, …
+	MemoryRefusals    *prometheus.CounterVec // what: connection, session
 	SessionPanics     prometheus.Counter
 	RevocationSeconds prometheus.Histogram // from the directory's change, or the reload, to the end of the session
 
@@ -108,6 +109,7 @@ func (m *Metrics) makeLogin() {
 func (m *Metrics) makeSessions() {
 	m.Sessions = m.gauges("pgcustos_sessions", "Live sessions.", "backend", "role")
 	m.SessionsEnded = m.counters("pgcustos_sessions_ended_total", "Sessions that ended, by cause.", "cause")
+	m.MemoryRefusals = m.counters("pgcustos_memory_refusals_total", "Connections that were turned away, and sessions that ended, because the memory's budget was used up.", "what")
 	m.SessionPanics = m.counter("pgcustos_session_panics_total", "Sessions that ended by a fault of the proxy.")
 	m.RevocationSeconds = m.histogram("pgcustos_revocation_seconds", "Time from a change of directory or rules to the end of a session that it ends.", networkBuckets)
 	m.Statements = m.counters("pgcustos_statements_total", "Statements by decision.", "decision")

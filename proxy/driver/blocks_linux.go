@@ -28,16 +28,20 @@ func (b *blocks) release(mem *[]byte, n int) {
 }
 
 // borrow makes room for a read: a large buffer, for a session between two turns holds
-// none, and what comes is worth a call.
-func (b *buffer) borrow(from *blocks) {
+// none, and what comes is worth a call. It reports whether there is memory.
+func (b *buffer) borrow(from *blocks) bool {
 	switch {
 	case b.mem == nil:
 		b.mem, b.most = from.obtain(), 0
 	case len(*b.mem) < largeBuffer:
 		b.move(from.obtain())
 	case b.have == len(*b.mem):
+		if !b.budget.Allow(2 * len(*b.mem)) {
+			return false
+		}
 		b.move(obtain(2 * len(*b.mem)))
 	}
+	return true
 }
 
 // rest gives the large buffer back where nothing, or little, is left in it.

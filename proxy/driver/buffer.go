@@ -1,8 +1,11 @@
 package driver
 
 import (
+	"errors"
 	"net"
 	"sync"
+
+	"github.com/pgcustos/pgcustos/internal/ration"
 )
 
 // Sizes of the buffers: small while a session says little, large while it sends
@@ -24,7 +27,12 @@ type buffer struct {
 	most   int // bytes of mem that were ever written to
 	needed int // bytes that must fit
 	last   int // bytes of the last read
+
+	budget *ration.Budget // of large ones
 }
+
+// errNoMemory says that a buffer cannot become as large as what comes needs it.
+var errNoMemory = errors.New("the memory's budget is used up")
 
 func (b *buffer) bytes() []byte {
 	if b.mem == nil {
@@ -57,15 +65,17 @@ func (b *buffer) grew(n int) {
 
 // fill reads once.
 func (b *buffer) fill(c net.Conn) error {
-	b.fit()
+	if !b.fit() {
+		return errNoMemory
+	}
 	n, err := c.Read(b.room())
 	b.grew(n)
 	return err
 }
 
 // fit makes room for a read: a large buffer behind a large read, a small
-// one for a session that says little.
-func (b *buffer) fit() {
+// one for a session that says little. It reports whether there is memory.
+func (b *buffer) fit() bool {
 	size := smallBuffer
 	switch {
 	case b.have >= largeBuffer:
@@ -74,9 +84,13 @@ func (b *buffer) fit() {
 		size = largeBuffer
 	}
 	if b.mem != nil && (len(*b.mem) == size || b.have > 0 && len(*b.mem) > size) {
-		return
+		return true
+	}
+	if size > largeBuffer && !b.budget.Allow(size) {
+		return false
 	}
 	b.move(obtain(size))
+	return true
 }
 
 // doubled is the size for what is no smaller than a large buffer. It doubles when it
@@ -103,7 +117,7 @@ func (b *buffer) free() {
 	if b.mem != nil {
 		release(b.mem, b.most)
 	}
-	*b = buffer{}
+	*b = buffer{budget: b.budget}
 }
 
 func obtain(size int) *[]byte {

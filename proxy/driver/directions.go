@@ -40,6 +40,9 @@ func (r *Relay) clientLoop() part {
 		if p, ended := r.forward(buf, &out); ended {
 			return p
 		}
+		if errors.Is(err, errNoMemory) {
+			return part{OutOfMemory, err}
+		}
 		if err != nil {
 			return clientError(err, r.opt.Machine)
 		}
@@ -184,6 +187,8 @@ func (r *Relay) backendLoop() part {
 		switch {
 		case err != nil:
 			return backendError(err)
+		case errors.Is(readErr, errNoMemory):
+			return part{OutOfMemory, readErr}
 		case readErr != nil:
 			return part{BackendClosed, readErr}
 		}

@@ -47,7 +47,9 @@ func (e *end) hasMore() bool { return e.readable || e.more }
 
 // fill reads what has come, once. Nothing may have.
 func (e *end) fill(buf *buffer, from *blocks) error {
-	buf.borrow(from)
+	if !buf.borrow(from) {
+		return errNoMemory
+	}
 	if e.tls {
 		return e.decrypt(buf, from)
 	}

@@ -53,6 +53,8 @@ func lastWords(p part) *pgwire.Error {
 	switch {
 	case errors.Is(p.err, relay.ErrAdrift):
 		return adriftError()
+	case p.cause == OutOfMemory:
+		return outOfMemoryError()
 	case p.cause == SpoolLost:
 		return spoolLostError()
 	case p.cause == Unrecorded:
@@ -122,6 +124,8 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 	switch p.cause {
 	case Unrecorded:
 		r.say(unrecordedError())
+	case OutOfMemory:
+		r.say(outOfMemoryError())
 	case BackendLost, BackendFraming:
 		r.say(&pgwire.Error{
 			Severity: pgwire.SeverityFatal,
@@ -146,6 +150,16 @@ func unrecordedError() *pgwire.Error {
 		Code:     pgwire.IOError,
 		Message:  "terminating connection because an audit record could not be written",
 		Hint:     "What was running may or may not have taken effect. Tell the proxy's operator.",
+	}
+}
+
+func outOfMemoryError() *pgwire.Error {
+	return &pgwire.Error{
+		Severity: pgwire.SeverityFatal,
+		Code:     pgwire.OutOfMemory,
+		Message:  "out of memory",
+		Detail:   "The proxy's memory budget is used up.",
+		Hint:     "Connect again later, with smaller messages, and read the results.",
 	}
 }
 

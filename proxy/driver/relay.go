@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/ration"
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 	"github.com/pgcustos/pgcustos/proxy/spool"
@@ -38,6 +39,8 @@ type Options struct {
 	// MaxText is the longest text, in bytes, that Judge reads. A spooled one that is
 	// longer is masked on its way to the record, and UNKNOWN.
 	MaxText int
+	// Memory is asked before a buffer becomes larger than usual; nil: nobody is.
+	Memory *ration.Budget
 	// Loops drive the session; nil for two goroutines of its own.
 	Loops *Loops
 }
@@ -57,6 +60,7 @@ const (
 	Ended            Cause = "ended"             // by End
 	Unrecorded       Cause = "unrecorded"        // something could not be written down
 	Fault            Cause = "fault"             // the proxy met a fault of its own
+	OutOfMemory      Cause = "out_of_memory"     // the memory's budget is used up
 	SpoolLost        Cause = "spool_lost"        // what was kept of a large message could not be read while it was forwarded
 )
 
@@ -90,7 +94,9 @@ type direction struct {
 
 // New makes a driver. It starts nothing.
 func New(opt Options) *Relay {
-	return &Relay{opt: opt, ending: make(chan struct{}), drained: make(chan struct{}, 1)}
+	r := &Relay{opt: opt, ending: make(chan struct{}), drained: make(chan struct{}, 1)}
+	r.client.buf.budget, r.backend.buf.budget = opt.Memory, opt.Memory
+	return r
 }
 
 // End makes the session end soon: what runs is cancelled, the client is told e where

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"errors"
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
@@ -194,7 +195,10 @@ func (s *session) turnBackend() (did bool) {
 	if buf.len() > before {
 		s.answer(buf)
 	}
-	if readErr != nil {
+	switch {
+	case errors.Is(readErr, errNoMemory):
+		s.endBy(&s.client, part{OutOfMemory, readErr})
+	case readErr != nil:
 		s.leaving = true // it is read again, and says so again
 	}
 	return true
@@ -241,6 +245,9 @@ func (s *session) turnClient() (did bool) {
 		readErr := s.ends[clientSide].fill(buf, &s.loop.blocks)
 		s.sent(clientSide, s.ends[clientSide].conn.Flush())
 		s.fresh = buf.len() > before
+		if errors.Is(readErr, errNoMemory) {
+			s.endBy(&s.client, part{OutOfMemory, readErr})
+		}
 		s.leaving = s.leaving || readErr != nil
 	}
 	if s.fresh && !s.leaving {

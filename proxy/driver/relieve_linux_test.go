@@ -1,0 +1,40 @@
+package driver
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/pgwire"
+)
+
+// TestRelieve: the session ends whose client does not take what it is sent; one that
+// holds nothing goes on. A large message that is not there whole is told why it ends.
+func TestRelieve(t *testing.T) {
+	d := oneLoop(t)
+	deaf, partial, other := d.start(t), d.start(t), d.start(t)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for result := bytes.Repeat(row, 1<<20/len(row)); ; {
+			if _, err := deaf.backend.Write(result); err != nil {
+				return // its session has ended
+			}
+		}
+	}()
+	until(t, func() bool { return ask(t, deaf, (*session).holds) >= largeBuffer })
+	other.exchange(t)
+	d.loops.Relieve()
+	deaf.ended(t, OutOfMemory)
+	<-sent
+
+	const size = 200 << 10
+	send(t, partial.client, pgwire.AppendMessage(nil, pgwire.Query, bytes.Repeat([]byte("x"), size))[:size])
+	until(t, func() bool { return ask(t, partial, (*session).holds) >= largeBuffer })
+	d.loops.Relieve()
+	got := rest(t, partial.client)
+	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.OutOfMemory || string(f.Message) != "out of memory" {
+		t.Errorf("the client got %q", got)
+	}
+	partial.ended(t, OutOfMemory)
+	other.exchange(t)
+}
