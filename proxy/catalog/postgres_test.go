@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -159,9 +160,41 @@ GRANT USAGE ON SCHEMA private TO app;
 func TestCatalogOfAServer(t *testing.T) {
 	p := server(t)
 	t.Run("behind names", func(t *testing.T) { behindNames(t, p) })
+	t.Run("paths", func(t *testing.T) { paths(t, p) })
 	t.Run("outgrown", func(t *testing.T) { outgrown(t, p) })
 	t.Run("now and then", func(t *testing.T) { nowAndThen(t, p) })
 	t.Run("followed", func(t *testing.T) { followed(t, p) })
+}
+
+// paths holds where names are looked for against the server's own word.
+func paths(t *testing.T, p *testkit.Postgres) {
+	t.Helper()
+	run(t, p, "postgres", "CREATE SCHEMA app", `CREATE SCHEMA "Mixed"`, `CREATE SCHEMA "a""b, c"`, "CREATE SCHEMA closed",
+		`GRANT USAGE ON SCHEMA app, "Mixed", "a""b, c" TO app`)
+	s, err := Look(t.Context(), connect(t, p), readerRole, "postgres", []string{"app"}, 64<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		`"$user", public`, `private,PUBLIC`, `"Mixed",mixed`, "\tpublic\n ,  private ", `"a""b, c", public`, `nowhere, closed, public`,
+		`pg_catalog, private`, `private, pg_catalog`, `pg_temp, public`, `public, public, "public"`, ``, `$user, public`, `"PUBLIC"`, `information_schema`,
+	} {
+		want, err := p.Value(t.Context(), "postgres", "SET ROLE app; SELECT set_config('search_path', $path$"+path+"$path$, false); SELECT array_to_string(current_schemas(true), '|')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The session's temporary schema is the relay's matter.
+		want = strings.Join(slices.DeleteFunc(strings.Split(want, "|"), func(s string) bool { return strings.HasPrefix(s, "pg_temp_") }), "|")
+		sc, known := s.Scope("app", path)
+		if got := strings.Join(sc.schemas, "|"); !known || got != want {
+			t.Errorf("%q leads to %q, %v; the server goes to %q", path, got, known, want)
+		}
+	}
+	for _, path := range []string{`"`, `,`, `public,`, `public private`, `a.b`} {
+		if _, known := s.Scope("app", path); known && p.Exec(t.Context(), "postgres", "SELECT set_config('search_path', $path$"+path+"$path$, false)") != nil {
+			t.Errorf("%q, which the server refuses, is known", path)
+		}
+	}
 }
 
 func behindNames(t *testing.T, p *testkit.Postgres) {

@@ -1,6 +1,9 @@
 package catalog
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Scope is where a session finds names without a schema, in their order. The zero
 // value is nowhere.
@@ -39,7 +42,9 @@ func (s *Snapshot) Scope(rol, path string) (Scope, bool) {
 		} else if !r.usable[schema] {
 			continue
 		}
-		sc.schemas = append(sc.schemas, strings.Clone(schema))
+		if !slices.Contains(sc.schemas, schema) {
+			sc.schemas = append(sc.schemas, strings.Clone(schema))
+		}
 	}
 	if !system {
 		sc.schemas = append([]string{systemSchema}, sc.schemas...)

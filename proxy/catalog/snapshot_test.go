@@ -115,7 +115,7 @@ func TestNamesWithoutASchema(t *testing.T) {
 	for _, tt := range []struct{ role, path, schemas string }{
 		{"r", `"$user", s`, "pg_catalog s"},
 		{"r", `hidden, s`, "pg_catalog s"}, // the role may not use it
-		{"r", `nowhere, S , "s"`, "pg_catalog s s"},
+		{"r", `nowhere, S , "s"`, "pg_catalog s"},
 		{"r", `s, pg_catalog`, "s pg_catalog"},
 		{"r", ``, "pg_catalog"},
 		{"r", `"s`, "?"},

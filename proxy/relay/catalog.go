@@ -217,7 +217,8 @@ func (l *lookup) furtherRoutines(o *statement.Object, where *catalog.Scope, next
 }
 
 // hidesTemporary tells whether a temporary relation may stand before others of the
-// name. There are no temporary functions.
+// name. Functions are not looked for among what is temporary (namespace.c,
+// FuncnameGetCandidates).
 func (m *Machine) hidesTemporary(o *statement.Object) bool {
 	return (m.hidden || m.known.veiled) && o.InCatalog() == statement.Relation
 }
