@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 // headroom is what is at least allocated between two garbage collections, in
 // bytes. A quiet proxy keeps a few megabytes alive; with Go's own rule, which
-// collects when they have doubled, collecting is a third of what a log-in costs.
-const headroom = 32 << 20
+// collects when they have doubled, collecting is a third of what a log-in costs. More
+// of it spreads what lives for long over more memory.
+const headroom = 8 << 20
 
 // goPercent is Go's own rule.
 const goPercent = 100
@@ -19,20 +22,32 @@ const goPercent = 100
 // set in the environment, that is what holds.
 func collectSeldom() {
 	if os.Getenv("GOGC") == "" {
-		(&pace{goPercent, []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}).adjust()
+		(&pace{goPercent, samples("/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes")}).adjust()
 	}
+}
+
+func samples(names ...string) []metrics.Sample {
+	list := make([]metrics.Sample, len(names))
+	for i, name := range names {
+		list[i].Name = name
+	}
+	return list
 }
 
 // pace is garbage after each collection, and set anew then. Without a pointer in it,
 // it could share its block with what lives for ever.
 type pace struct {
 	percent int
-	live    []metrics.Sample
+	scanned []metrics.Sample // what a collection goes through
 }
 
 func (p *pace) adjust() {
-	metrics.Read(p.live)
-	percent := percentFor(p.live[0].Value.Uint64())
+	metrics.Read(p.scanned)
+	var scanned uint64
+	for _, s := range p.scanned {
+		scanned += s.Value.Uint64()
+	}
+	percent := percentFor(scanned)
 	if drift := percent - p.percent; drift > p.percent/8 || drift < -p.percent/8 {
 		debug.SetGCPercent(percent)
 		p.percent = percent
@@ -40,8 +55,50 @@ func (p *pace) adjust() {
 	runtime.SetFinalizer(p, (*pace).adjust)
 }
 
-// percentFor returns how much the heap may grow, in percent of what is alive.
-func percentFor(live uint64) int {
+// percentFor returns how much the heap may grow, in percent of what is scanned.
+func percentFor(scanned uint64) int {
 	const small = 1 << 20
-	return max(goPercent, int(100*headroom/max(live, small)))
+	return max(goPercent, int(100*headroom/max(scanned, small)))
+}
+
+// What is left behind when log-ins have come and gone is given back to the system in
+// the next quiet second, where it is worth that: sessions themselves allocate
+// nothing, so that it would stay for as long as they live.
+const (
+	quietAllocation = 1 << 20 // bytes in a second
+	worthwhile      = 2 << 20 // bytes, and an eighth of what is alive
+)
+
+// giveBack does that until ctx ends. It returns at once where GOGC is set.
+func giveBack(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	r := remains{samples("/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes"), 0}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.worthGiving() {
+				debug.FreeOSMemory()
+			}
+		}
+	}
+}
+
+// remains is what the heap holds.
+type remains struct {
+	samples   []metrics.Sample
+	allocated uint64 // in all, when it was looked at last
+}
+
+func (r *remains) worthGiving() bool {
+	metrics.Read(r.samples)
+	allocated, objects, live := r.samples[0].Value.Uint64(), r.samples[1].Value.Uint64(), r.samples[2].Value.Uint64()
+	fresh := allocated - r.allocated
+	r.allocated = allocated
+	return fresh < quietAllocation && objects > live+max(worthwhile, live/8)
 }

@@ -9,10 +9,34 @@ import (
 )
 
 func TestHeadroom(t *testing.T) {
-	for live, want := range map[uint64]int{0: 3200, 1 << 20: 3200, 8 << 20: 400, 32 << 20: 100, 1 << 40: 100} {
+	for live, want := range map[uint64]int{0: 800, 1 << 20: 800, 4 << 20: 200, 8 << 20: 100, 1 << 40: 100} {
 		if got := percentFor(live); got != want {
 			t.Errorf("%d bytes alive: %d percent, want %d", live, got, want)
 		}
+	}
+}
+
+// What log-ins leave behind is given back when they are over, once.
+func TestGivingBack(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	r := remains{samples("/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes"), 0}
+	runtime.GC()
+	r.worthGiving()
+	garbage := make([][]byte, 64)
+	for i := range garbage {
+		garbage[i] = make([]byte, 256<<10)
+	}
+	runtime.KeepAlive(garbage)
+	if r.worthGiving() {
+		t.Error("given back in a second in which much was allocated")
+	}
+	if !r.worthGiving() {
+		t.Error("not given back in a quiet second")
+	}
+	debug.FreeOSMemory()
+	if r.worthGiving() {
+		t.Error("given back twice")
 	}
 }
 

@@ -289,6 +289,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup
+	work.Go(func() { giveBack(ctx) })
 	work.Go(func() { d.health.watch(ctx, d.metrics, d.log) })
 	d.health.setDirectory(d.policy.directory, d.metrics)
 	work.Go(func() { d.ended <- d.server.Serve(ctx, clients) })
