@@ -234,6 +234,9 @@ func certificateEnds(c *config.Config) map[string]time.Time {
 	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
 		ends["listen"] = leaf.NotAfter
 	}
+	if leaf := c.Peers.Certificate.Leaf; leaf != nil {
+		ends["peers"] = leaf.NotAfter
+	}
 	for i := range c.Backends {
 		if a := c.Backends[i].Authority; a != nil {
 			ends["backend "+c.Backends[i].Name] = a.Certificate.NotAfter

@@ -81,6 +81,7 @@ func balance(t *testing.T, all [2]*replica) string {
   timeout connect 10s
   timeout client 10m
   timeout server 10m
+  timeout check 10s
 frontend clients
   bind fd@3
   default_backend replicas
@@ -88,7 +89,7 @@ backend replicas
   balance roundrobin
   option httpchk GET /readyz
   http-check expect status 200
-  default-server check inter 100ms fall 1 rise 1
+  default-server check inter 250ms fall 2 rise 1
 `
 	for _, r := range all {
 		_, port, err := net.SplitHostPort(r.admin)

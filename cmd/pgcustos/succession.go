@@ -213,11 +213,22 @@ func (d office) Cede(heir int) (memory json.RawMessage, err error) {
 		d.ending = true
 		d.heir.Store(int64(heir))
 		d.server.Cede()
-		memory, err = json.Marshal(d.memory.replays)
+		memory = d.usedTickets()
 	}) {
 		err = errEnding
 	}
 	return memory, err
+}
+
+// usedTickets is what a successor has to remember. From what is no such thing it learns
+// nothing, and then takes no ticket that is older than itself.
+func (d *daemon) usedTickets() json.RawMessage {
+	memory, err := json.Marshal(d.memory.replays)
+	if err != nil {
+		d.log.Error("used tickets cannot be handed over", "error", err)
+		return json.RawMessage("[]")
+	}
+	return memory
 }
 
 // Reload implements succession.Office.

@@ -247,15 +247,19 @@ func TestSuccessorFails(t *testing.T) {
 // reaches any more, so that it ends them.
 func TestSuccessorDies(t *testing.T) {
 	site := newSite(t)
-	site.write(t, "listen:\n", "listen:\n  take_over_grace: 10m\n")
+	site.text = strings.Replace(site.text, "classes: [READ]", "classes: [READ, MISC]", 1)
+	site.write(t, "listen:\n", "listen:\n  take_over_grace: 10m\n  shutdown_timeout: 10m\n")
 	s := startServer(t, site.config)
 	conn, err := connectAlice(t, s.waitFor(t, "serving")["address"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // the server ends it
+	defer conn.Close(context.Background())                     //nolint:errcheck // the server ends it
+	if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil { // it is at no idle point
+		t.Fatal(err)
+	}
 	heir := upgrade(t, s, s.cmd.Process.Pid)
-	if err := conn.Ping(t.Context()); err != nil {
+	if _, err := conn.Exec(t.Context(), "SELECT 1"); err != nil {
 		t.Error(err)
 	}
 	if err := syscall.Kill(heir, syscall.SIGKILL); err != nil {
