@@ -34,6 +34,9 @@ func (s *Snapshot) Scope(rol, path string) (Scope, bool) {
 	var sc Scope
 	system := false
 	for _, schema := range names {
+		if strings.HasPrefix(schema, "pg_temp") {
+			return Scope{}, false // what the session makes may be there
+		}
 		if schema == "$user" {
 			schema = rol
 		}

@@ -124,6 +124,7 @@ func TestNamesWithoutASchema(t *testing.T) {
 		{"r", `Ä`, "?"},
 		{"r", `"a""b", s`, "pg_catalog s"},
 		{"other", `s`, "?"},
+		{"r", `s, PG_TEMP`, "?"},
 		{"r", strings.Repeat("s,", 64) + "s", "?"},
 	} {
 		got := "?"

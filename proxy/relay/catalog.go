@@ -141,6 +141,7 @@ func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d a
 	if m.view != nil {
 		l.where = m.where()
 	}
+	v.veils = l.where == nil && createsSomewhere(st)
 	l.statement(st, c != nil && c.displaced(m.known.search.moves))
 	if c != nil {
 		for _, def := range c.defs[:c.n] {
@@ -161,6 +162,21 @@ func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d a
 		v.resolution = statement.ResolutionSyntactic
 	}
 	return l.d
+}
+
+// createsSomewhere tells whether a statement makes a relation where search_path leads
+// to: under pg_temp, public that is a temporary one.
+func createsSomewhere(st *statement.Statement) bool {
+	for i := range st.Objects {
+		o := st.Objects[i]
+		if o.Use != statement.UseCreate || o.Schema != "" {
+			continue
+		}
+		if o.Use = statement.UseRead; o.InCatalog() == statement.Relation {
+			return true
+		}
+	}
+	return false
 }
 
 // displaced tells whether search_path may be another one than when the portal was
@@ -326,7 +342,7 @@ func (m *Machine) settleCatalog() {
 // schema.
 func (m *Machine) move(st *statement.Statement, v *verdict) {
 	hidden := v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0
-	m.known.veiled = m.known.veiled || hidden
+	m.known.veiled = m.known.veiled || hidden || v.veils
 	moved := hidden || v.path
 	if m.known.search.moves > 0 {
 		// What was set goes with the transaction, or the savepoint.

@@ -33,8 +33,10 @@ type verdict struct {
 	resolution  statement.Resolution
 	first, last int
 	leftOut     uint64
-	id          uint64 // of the definition that the statement makes
-	slot        *slot
+	// veils is set where it may make a temporary relation without saying so.
+	veils bool
+	id    uint64 // of the definition that the statement makes
+	slot  *slot
 }
 
 // weigh judges a statement, and with it what the names in it may stand for.

@@ -51,13 +51,17 @@ func behindNames(t *testing.T, s *testkit.Site) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.LogTail())
 	}
-	for _, path := range []string{"SET search_path = pg_catalog, public", "SET search_path = public, pg_temp"} {
+	for _, path := range []string{"SET search_path = pg_catalog, public", "SET search_path TO 'nowhere', \"public\""} {
 		if _, err := conn.Exec(ctx, path).ReadAll(); err != nil {
 			t.Fatal(err)
 		}
 		if said := resolved("", entries); said != "resolved  public.entries/name" {
 			t.Errorf("after %s it is %s", path, said)
 		}
+	}
+	resolved("SET search_path = pg_temp, public; ", "SELECT 1")
+	if said := resolved("", "SELECT 2 FROM entries LIMIT 1"); !strings.HasPrefix(said, "syntactic") {
+		t.Errorf("where tables are made that are temporary without saying so, it is %s", said)
 	}
 	if said := resolved("SET search_path = public; ", "SELECT 1 FROM entries LIMIT 1"); !strings.HasPrefix(said, "syntactic") {
 		t.Errorf("in one text with another path it is %s", said)

@@ -69,6 +69,8 @@ func (w *walker) effect(m proto.Message) {
 		w.temporary(m.Relation)
 	case *pg.ViewStmt:
 		w.temporary(m.View)
+	case *pg.CreateForeignTableStmt:
+		w.temporary(m.BaseStmt.GetRelation())
 	case *pg.CreateSeqStmt:
 		w.temporary(m.Sequence)
 	}

@@ -279,6 +279,8 @@ func TestEffects(t *testing.T) {
 		"MOVE FORWARD ALL IN c":                           {Kind: statement.EffectFetch, Name: "c"},
 		"COMMIT AND CHAIN":                                {Kind: statement.EffectCommit},
 		"ABORT":                                           {Kind: statement.EffectRollback},
+		"CREATE VIEW pg_temp.v AS SELECT 1":               {Kind: statement.EffectTemporary},
+		"CREATE FOREIGN TABLE pg_temp.f () SERVER s":      {Kind: statement.EffectTemporary},
 	} {
 		e := Read(text).Statements[0].Effect
 		inner := e.Inner
