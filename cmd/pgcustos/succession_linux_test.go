@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcustos/pgcustos/internal/testkit"
+	"github.com/pgcustos/pgcustos/proxy"
 	"github.com/pgcustos/pgcustos/proxy/succession"
 )
 
@@ -102,6 +104,11 @@ func TestRollingUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background()) //nolint:errcheck // it is killed
+	locked, err := connectAlice(t, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer locked.Close(context.Background()) //nolint:errcheck // it is locked out
 	second := upgrade(t, s, first)
 	third := upgrade(t, s, second)
 	stop.Store(true)
@@ -110,7 +117,7 @@ func TestRollingUpgrade(t *testing.T) {
 		t.Errorf("a session of the first process: %v", err)
 	}
 	t.Run("cancel", func(t *testing.T) { testCancelOfOlder(t, conn) })
-	t.Run("kill", func(t *testing.T) { testKillOfOlder(t, site, conn) })
+	t.Run("kill", func(t *testing.T) { testKillOfOlder(t, site, conn, locked) })
 	awaitEnd(t, first)
 	awaitEnd(t, second)
 
@@ -164,16 +171,35 @@ func testCancelOfOlder(t *testing.T, conn *pgx.Conn) {
 	}
 }
 
-func testKillOfOlder(t *testing.T, site *site, conn *pgx.Conn) {
+// testKillOfOlder ends one session of two by its id, and the other by a lock.
+func testKillOfOlder(t *testing.T, site *site, killed, locked *pgx.Conn) {
 	t.Helper()
-	if r := pgcustos(t, "sessions", "--config", site.config, "--as-json"); strings.Count(r.stdout, `"session"`) != 1 {
-		t.Errorf("sessions: %+v", r)
+	listed := func() (list struct{ Sessions []proxy.Status }) {
+		r := pgcustos(t, "sessions", "--config", site.config, "--as-json")
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
+			t.Fatalf("%v: %+v", err, r)
+		}
+		return list
 	}
-	if r := pgcustos(t, "kill", "--config", site.config, "--user", "alice", "--reason", "it is the last one"); r.code != exitOK || !strings.Contains(r.stdout, "1") {
-		t.Errorf("kill: %+v", r)
+	for _, st := range listed().Sessions {
+		if st.BackendPID != killed.PgConn().PID() {
+			continue
+		}
+		if r := pgcustos(t, "kill", "--config", site.config, "--session", st.Session, "--reason", "it is an old one"); r.code != exitOK || !strings.Contains(r.stdout, "1") {
+			t.Errorf("kill: %+v", r)
+		}
 	}
-	if err := conn.Ping(t.Context()); err == nil {
-		t.Error("the session goes on")
+	if err := killed.Ping(t.Context()); err == nil {
+		t.Error("the session that was killed goes on")
+	}
+	if err := locked.Ping(t.Context()); err != nil {
+		t.Errorf("the other one: %v", err)
+	}
+	if r := pgcustos(t, "lock", "--config", site.config, "--user", "alice", "--reason", "nobody is to stay"); r.code != exitOK {
+		t.Errorf("lock: %+v", r)
+	}
+	if err := locked.Ping(t.Context()); err == nil {
+		t.Error("the session that is locked out goes on")
 	}
 }
 
@@ -272,4 +298,31 @@ func TestSuccessorDies(t *testing.T) {
 	if err := conn.Ping(t.Context()); err == nil {
 		t.Error("the session goes on")
 	}
+}
+
+// TestReloadReachesOlder: what a new configuration does not give any more ends in the
+// process that was succeeded, too.
+func TestReloadReachesOlder(t *testing.T) {
+	site := newSite(t)
+	site.text = strings.Replace(site.text, "listen:\n", "listen:\n  take_over_grace: 10m\n", 1)
+	site.write(t)
+	s := startServer(t, site.config)
+	conn, err := connectAlice(t, s.waitFor(t, "serving")["address"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the server ends it
+	heir := upgrade(t, s, s.cmd.Process.Pid)
+	site.write(t, "groups: [APP-Orders-Readers]", "groups: [Others]")
+	if err := syscall.Kill(heir, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, s.cmd.Process.Pid) // it had one session
+	if err := conn.Ping(t.Context()); err == nil {
+		t.Error("the session goes on")
+	}
+	if err := syscall.Kill(heir, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, heir)
 }
