@@ -26,6 +26,7 @@ type Options struct {
 	Directory, Group string
 	Target           Target
 	Find             func(ctx context.Context, name string) (auth.Identity, error)
+	Named            func(name string) error
 	Services         func() []services.Status
 	Recorder         audit.Recorder
 	Log              *slog.Logger
