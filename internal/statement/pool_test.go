@@ -27,6 +27,7 @@ const (
 	asWorker   = "parser-worker"
 	asGarbage  = "garbage-worker"
 	asSilent   = "silent-worker"
+	asDeaf     = "deaf-worker"
 	asDying    = "dying-worker"
 	asEscaping = "escaping-worker"
 	asCounting = "counting-worker"
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 			os.Exit(garbage())
 		case asSilent:
 			select {} // never says that it is ready
+		case asDeaf:
+			os.Stdout.Write(make([]byte, 4))
+			select {} // reads nothing
 		case asDying:
 			os.Stdout.Write(make([]byte, 4))
 			os.Exit(7)
@@ -343,6 +347,17 @@ func TestContext(t *testing.T) {
 	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<20))
 	wantCause(t, r.Judge(ctx, heavy, statement.UTF8), statement.CauseTimeout)
 	wantCause(t, judge(t, r, "SELECT 1"), statement.CauseNone)
+}
+
+// A text that is given up while a worker still reads it is no fault of the worker's:
+// the next one is there at once.
+func TestGivenUpWhileAsked(t *testing.T) {
+	r, _ := open(t, statement.Options{Workers: 1, Timeout: time.Minute, MaxText: 64 << 20}, asDeaf)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		wantCause(t, r.Judge(ctx, []byte(strings.Repeat("x", 4<<20)), statement.UTF8), statement.CauseTimeout)
+		cancel()
+	}
 }
 
 func TestLargeText(t *testing.T) {

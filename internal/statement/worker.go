@@ -105,6 +105,7 @@ func (w *worker) ask(ctx context.Context, text string, deadline time.Time) (j *J
 	defer func() { w.question, w.answer = kept(w.question), kept(w.answer) }()
 	if w.question, err = writeFrame(w.in, w.question, text); err != nil {
 		cause = w.failed(text, "while it was asked", err)
+		w.asked = w.asked || cause == CauseTimeout // it did not die by itself
 		return nil, cause, cause != CauseTimeout
 	}
 	w.asked = true
