@@ -149,10 +149,14 @@ func refJSON(ref *audit.BlobRef) *jsonBlob {
 // written as \u escapes.
 func (r *Record) MarshalJSON() ([]byte, error) {
 	j := r.json()
+	return r.encode(&j)
+}
+
+func (r *Record) encode(j *jsonRecord) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(&j); err != nil {
+	if err := e.Encode(j); err != nil {
 		return nil, err
 	}
 	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))

@@ -20,15 +20,7 @@ func newLines(w io.Writer, m *matcher) *lines {
 	return &lines{out: bufio.NewWriterSize(w, 64<<10), outcomes: outcomesToo(m)}
 }
 
-// record writes what MarshalJSON made: an encoder would read it all once more.
-func (l *lines) record(r *journal.Record) error {
-	b, err := r.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	_, err = l.out.Write(append(b, '\n'))
-	return err
-}
+func (l *lines) record(r *journal.Record) error { return r.WriteJSON(l.out) }
 
 func (l *lines) put(e *entry) error {
 	if e.folded != nil {
@@ -53,6 +45,7 @@ type jsonFold struct {
 // fold prints the first record, with "folded" behind its other fields, and no
 // outcome: the sums stand there.
 func (l *lines) fold(e *entry) error {
+	_ = e.LoadText(0) // the record has the error
 	object, err := e.MarshalJSON()
 	if err != nil {
 		return err

@@ -10,10 +10,15 @@ const headText = 4 << 10
 type loader struct {
 	next sink
 	most int64 // bytes of each; 0: all
+	long bool  // next reads long texts itself
 }
 
 func (l *loader) put(e *entry) error {
-	load(e.Record, l.most)
+	if l.long {
+		loadShort(e.Record)
+	} else {
+		load(e.Record, l.most)
+	}
 	return l.next.put(e)
 }
 
@@ -23,4 +28,13 @@ func (l *loader) end() error   { return l.next.end() }
 func load(r *journal.Record, most int64) {
 	_ = r.LoadText(most) // the record has the error
 	_ = r.LoadParameters(most)
+}
+
+// loadShort loads all but a text that is written as it is read.
+func loadShort(r *journal.Record) {
+	if r.HasLongText() {
+		_ = r.LoadParameters(0)
+		return
+	}
+	load(r, 0)
 }

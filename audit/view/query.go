@@ -120,7 +120,7 @@ func Cat(ctx context.Context, w io.Writer, o Options) error {
 	}
 	defer s.close()
 	err := s.each(ctx, func(r *journal.Record) error {
-		load(r, 0)
+		loadShort(r)
 		return out.record(r)
 	})
 	return errors.Join(err, out.flush(), s.warn())
@@ -148,14 +148,14 @@ func newPrinter(w io.Writer, o *Options) sink {
 	switch o.Format {
 	case JSONL:
 		m, _ := o.Filter.compile() // checked before
-		return &loader{newLines(w, m), 0}
+		return &loader{newLines(w, m), 0, true}
 	case CSV:
-		return &loader{newCSV(w), 0}
+		return &loader{newCSV(w), 0, false}
 	case OCSF:
-		return &loader{newOCSF(w), 0}
+		return &loader{newOCSF(w), 0, false}
 	case Table:
 	}
-	return &loader{newTable(w, o), headText}
+	return &loader{newTable(w, o), headText, false}
 }
 
 // show is a reader with its chain.

@@ -54,7 +54,7 @@ func Report(ctx context.Context, w io.Writer, o ReportOptions) error {
 		q.Progress = p
 	}
 	c := newCollector()
-	s, err := open(&q, o.Filter.Since, &loader{c, headText})
+	s, err := open(&q, o.Filter.Since, &loader{c, headText, false})
 	if err != nil {
 		return err
 	}

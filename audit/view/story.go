@@ -59,7 +59,7 @@ func Story(ctx context.Context, w io.Writer, o StoryOptions) error {
 // tell says whether there was something to tell.
 func tell(ctx context.Context, w io.Writer, o *StoryOptions, q *Options, since time.Time) (bool, error) {
 	t := newTeller(w, o.Color)
-	s, err := open(q, since, &loader{t, headText})
+	s, err := open(q, since, &loader{t, headText, false})
 	if err != nil {
 		return false, err
 	}
