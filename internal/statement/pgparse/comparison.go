@@ -83,8 +83,8 @@ func bothTruths(list []*pg.Node) bool {
 // compare folds a comparison of constants, or of a thing with itself.
 func (j *judge) compare(op string, a, b *pg.Node) truth {
 	a, b = j.simple(a), j.simple(b)
-	x, ok := constant(a)
-	y, ok2 := constant(b)
+	x, ok := j.constant(a)
+	y, ok2 := j.constant(b)
 	switch {
 	case ok && ok2:
 		j.inspect()
@@ -166,7 +166,7 @@ var notNegative = map[string]bool{
 
 // pattern folds a pattern that matches anything.
 func (j *judge) pattern(op string, n *pg.Node, anything func(string) bool) truth {
-	v, ok := constant(n)
+	v, ok := j.constant(n)
 	if !ok {
 		return depends
 	}

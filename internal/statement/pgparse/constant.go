@@ -79,6 +79,31 @@ func constant(n *pg.Node) (value, bool) {
 	return value{}, false
 }
 
+// constant is constant for a judgement. Whether an expression of several constants
+// folds rests on what its literals say, whichever way it comes out.
+func (j *judge) constant(n *pg.Node) (value, bool) {
+	if e := uncast(n).GetAExpr(); e != nil && ofConstants(e) {
+		j.inspect()
+	}
+	return constant(n)
+}
+
+// ofConstants tells if an expression has constants alone in it.
+func ofConstants(m *pg.A_Expr) bool {
+	for _, n := range []*pg.Node{m.Lexpr, m.Rexpr} {
+		switch side := message(uncast(n)).(type) {
+		case nil, *pg.A_Const:
+		case *pg.A_Expr:
+			if !ofConstants(side) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 func literal(c *pg.A_Const) value {
 	switch v := c.Val.(type) {
 	case *pg.A_Const_Ival:

@@ -49,6 +49,12 @@ func FuzzMaskable(f *testing.F) {
 	for _, e := range evasions {
 		f.Add(e.text, 0, "role")
 	}
+	for _, sum := range []string{"0+'a'", "0*-'a'", "'a'-'1'", "0-(2*'a')", "('a'||'')::int", "+'a'"} {
+		f.Add("DELETE FROM t WHERE length(b) >= "+sum, 0, "0")
+		f.Add("DELETE FROM t WHERE "+sum+" = 0", 0, "0")
+		f.Add("DELETE FROM t WHERE a = 5 AND ("+sum+" IS NULL OR "+sum+")", 0, "0")
+		f.Add("DELETE FROM t WHERE EXISTS (SELECT 1 FROM t LIMIT "+sum+" OFFSET "+sum+")", 0, "0")
+	}
 	bearable := confined(f)
 	f.Fuzz(func(t *testing.T, text string, n int, literal string) {
 		if !bearable(text) {

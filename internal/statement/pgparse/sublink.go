@@ -63,13 +63,13 @@ func (j *judge) exists(s *pg.SelectStmt, rows truth) truth {
 func (j *judge) unlimited(s *pg.SelectStmt) bool {
 	limit, offset := s.LimitCount, s.LimitOffset
 	if limit != nil {
-		v, ok := constant(limit)
+		v, ok := j.constant(limit)
 		if !ok || !v.null { // LIMIT ALL and LIMIT NULL are alike
 			return false
 		}
 	}
 	if offset != nil {
-		v, ok := constant(offset)
+		v, ok := j.constant(offset)
 		j.inspect()
 		return ok && v.numeric && v.number == 0
 	}

@@ -169,7 +169,7 @@ func (j *judge) fold(n *pg.Node) truth {
 	case *pg.FuncCall:
 		return j.function(m)
 	}
-	if v, ok := constant(n); ok {
+	if v, ok := j.constant(n); ok {
 		j.inspect()
 		return v.truth()
 	}
@@ -182,7 +182,7 @@ func (j *judge) fold(n *pg.Node) truth {
 // coalesce is the first of its arguments that is not NULL by itself.
 func (j *judge) coalesce(m *pg.CoalesceExpr) truth {
 	for _, a := range m.Args {
-		if v, ok := constant(a); ok && v.null {
+		if v, ok := j.constant(a); ok && v.null {
 			continue
 		}
 		return j.condition(a)
@@ -191,7 +191,7 @@ func (j *judge) coalesce(m *pg.CoalesceExpr) truth {
 }
 
 func (j *judge) nullTest(m *pg.NullTest) truth {
-	if v, ok := constant(m.Arg); ok {
+	if v, ok := j.constant(m.Arg); ok {
 		return truthOf(v.null == (m.Nulltesttype == pg.NullTestType_IS_NULL))
 	}
 	if m.Nulltesttype != pg.NullTestType_IS_NOT_NULL {
