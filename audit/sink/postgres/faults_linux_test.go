@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ type relay struct {
 	wg sync.WaitGroup
 
 	mu  sync.Mutex
-	cut int // 0: never
+	cut int // which answer is lost; 0: none
 }
 
 func newRelay(t *testing.T, to string) *relay {
@@ -140,21 +141,36 @@ func (r *relay) pass(c net.Conn) {
 	r.mu.Lock()
 	cut := r.cut
 	r.mu.Unlock()
+	var asked atomic.Bool
 	r.wg.Go(func() {
-		_, _ = io.Copy(s, c)
+		_, _ = io.Copy(io.MultiWriter(note{&asked}, s), c)
 		_ = s.(*net.TCPConn).CloseWrite()
 	})
+	// An answer is what the server sends between two questions, in whatever pieces.
 	b := make([]byte, 64<<10)
-	for n := 1; n != cut; n++ {
+	for n := 0; ; {
 		got, err := s.Read(b)
 		if err != nil {
 			return
+		}
+		if asked.Swap(false) {
+			n++
+		}
+		if n == cut && cut > 0 {
+			return // it has done what it was asked for, and nobody hears of it
 		}
 		if _, err := c.Write(b[:got]); err != nil {
 			return
 		}
 	}
-	_, _ = s.Read(b) // it has done what it was asked for, and nobody hears of it
+}
+
+// note is set when something is written.
+type note struct{ set *atomic.Bool }
+
+func (n note) Write(b []byte) (int, error) {
+	n.set.Store(true)
+	return len(b), nil
 }
 
 func (r *relay) port() uint16 { return uint16(r.Addr().(*net.TCPAddr).Port) }
