@@ -30,11 +30,16 @@ type idleConn struct {
 }
 
 // with gives a kept connection to a function, or one that it opens, and keeps it
-// afterwards. One that had ended while it was kept is replaced, and the function
-// called once more.
+// afterwards. One that had ended while it was kept is replaced by a fresh one, and the
+// function called once more, and no oftener: a controller may count a password that it
+// does not answer to.
 func (p *pool) with(ctx context.Context, open func() (*conn, error), use func(*conn) error) error {
-	for {
-		c, kept := p.take()
+	for again := false; ; again = true {
+		var c *conn
+		kept := false
+		if !again {
+			c, kept = p.take()
+		}
 		if !kept {
 			var err error
 			if c, err = open(); err != nil {

@@ -3,6 +3,7 @@ package directory
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -84,5 +85,48 @@ func TestBindsReplaceEachOther(t *testing.T) {
 		if id.Account != "carol" {
 			t.Errorf("carol is %q", id.Account)
 		}
+	}
+}
+
+// TestPasswordIsNotSentOftener: a controller that ends each connection instead of
+// answering to a bind is sent the password on a kept connection, and once on a fresh
+// one, however many are kept.
+func TestPasswordIsNotSentOftener(t *testing.T) {
+	var mute atomic.Bool
+	var sent atomic.Int32
+	hold := make(chan struct{})
+	f := &fake{search: finds(account()), bind: func(string, string) (uint16, string) {
+		if !mute.Load() {
+			<-hold // so that each has a connection
+		}
+		return 0, ""
+	}}
+	f.raw = func(conn net.Conn, _ int64, op ber.Tag) bool {
+		if !mute.Load() || op != ldap.ApplicationBindRequest {
+			return false
+		}
+		sent.Add(1)
+		_ = conn.Close()
+		return true
+	}
+	o := f.start(t)
+	d := openDirectory(t, o)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if _, err := d.bind(t.Context(), fakeDN, "right"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		hold <- struct{}{}
+	}
+	wg.Wait()
+	mute.Store(true)
+	_, err := d.bind(t.Context(), fakeDN, "right")
+	wantCause(t, err, auth.CauseDirectoryDown)
+	if n := sent.Load(); n != 2 {
+		t.Errorf("the password was sent %d times", n)
 	}
 }
