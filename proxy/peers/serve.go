@@ -47,7 +47,8 @@ func (p *Peers) Serve(ctx context.Context, l net.Listener) error {
 		work.Go(func() {
 			defer func() { <-places }()
 			if err := p.take(ctx, tls.Server(c, config)); err != nil {
-				p.o.Log.Info("no cancel was taken", "from", c.RemoteAddr().String(), "error", err)
+				// Strangers could fill a log with it.
+				p.o.Log.Debug("no cancel was taken", "from", c.RemoteAddr().String(), "error", err)
 			}
 		})
 	}
