@@ -80,11 +80,13 @@ func TestMemoryBudget(t *testing.T) {
 	var most atomic.Int64
 	var watch sync.WaitGroup
 	watch.Go(func() {
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
 		for !over.Load() {
 			if n, err := anonymous(s.cmd.Process.Pid); err == nil {
 				most.Store(max(most.Load(), int64(n)))
 			}
-			time.Sleep(5 * time.Millisecond) // the time between two looks
+			<-look.C
 		}
 	})
 	worked := make(chan int, 1)
