@@ -24,7 +24,13 @@ func (d *Directory) bind(ctx context.Context, dn, password string) (lost int, er
 	}
 	defer func() { <-d.binds }()
 	err = d.ask(ctx, func(c *controller) error {
-		open := func() (*conn, error) { return dial(ctx, c, d.options.Timeout) }
+		open := func() (*conn, error) {
+			b, err := dial(ctx, c, d.options.Timeout)
+			if err == nil {
+				b.most = mostOfBind
+			}
+			return b, err
+		}
 		return c.binders.with(ctx, open, func(b *conn) error {
 			err := b.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
 			if err == nil {

@@ -12,12 +12,26 @@ import (
 	"sync/atomic"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 )
 
-// mostBytes bounds what a controller may answer to one operation. The largest
-// good answer, a thousand group SIDs or a hundred entries, is far below.
-const mostBytes = 4 << 20
+const (
+	// mostBytes bounds what a controller may answer to one operation. The largest
+	// good answer, a thousand entries of a few short attributes, is below. What the
+	// library makes of bytes takes up to 125 times their room: two are an element.
+	mostBytes = 2 << 20
+	// mostOfBind bounds the answer to a bind, which says yes, or why not.
+	mostOfBind = 64 << 10
+	// mostNested bounds the elements within elements: the values of an entry are six
+	// deep, and for each level the library copies what is in it.
+	mostNested = 16
+)
+
+func init() {
+	// Nobody else in this program decodes with that library.
+	ber.MaxPacketLengthBytes, ber.MaxNestingDepth = mostBytes, mostNested
+}
 
 // errTooLong says that an answer went beyond mostBytes.
 var errTooLong = errors.New("the answer is too long")
@@ -34,6 +48,7 @@ type conn struct {
 	ldap *ldap.Conn
 	net  *boundedConn
 	born time.Time
+	most int64 // bytes that an operation may be answered with
 	// broken is set when the stream can no longer be trusted.
 	broken bool
 	// spent is set when it is not to be kept, though it answers.
@@ -60,13 +75,7 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 	if err != nil {
 		return nil, &unreachable{fmt.Errorf("connect to %s: %w", c.url, err)}
 	}
-	bounded := &boundedConn{Conn: raw, reader: bufio.NewReader(raw)}
-	bounded.left.Store(mostBytes)
-	l := ldap.NewConn(bounded, !c.starts)
-	// A second hold beside the deadlines of do, for what waits inside the library.
-	l.SetTimeout(timeout + time.Second)
-	l.Start()
-	fresh := &conn{ldap: l, net: bounded, born: time.Now()}
+	fresh := newConn(raw, !c.starts, timeout)
 	if !c.starts {
 		return fresh, nil
 	}
@@ -75,6 +84,17 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 		return nil, &unreachable{fmt.Errorf("connect to %s: StartTLS: %w", c.url, err)}
 	}
 	return fresh, nil
+}
+
+// newConn speaks LDAP on a connection that is open.
+func newConn(raw net.Conn, encrypted bool, timeout time.Duration) *conn {
+	bounded := &boundedConn{Conn: raw, reader: bufio.NewReader(raw)}
+	bounded.left.Store(mostBytes)
+	l := ldap.NewConn(bounded, encrypted)
+	// A second hold beside the deadlines of do, for what waits inside the library.
+	l.SetTimeout(timeout + time.Second)
+	l.Start()
+	return &conn{ldap: l, net: bounded, born: time.Now(), most: mostBytes}
 }
 
 // connect opens the connection, with TLS on it where that comes first.
@@ -94,7 +114,7 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, operation func(*ld
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
-	c.net.left.Store(mostBytes)
+	c.net.left.Store(c.most)
 	if err := c.net.SetDeadline(deadline); err != nil {
 		c.broken = true
 		return &unreachable{err}

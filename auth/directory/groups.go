@@ -105,9 +105,12 @@ func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySI
 // 3.1.1.3.1.3.3).
 func (d *Directory) allValues(ctx context.Context, c *conn, e *ldap.Entry, attribute string) ([][]byte, error) {
 	values, next := part(e, attribute)
-	for next > 0 {
-		if next > mostGroups {
+	for {
+		if next > mostGroups || len(values) > mostGroups {
 			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(fmt.Sprintf("%s: more than %d groups", e.DN, mostGroups))}
+		}
+		if next == 0 {
+			return values, nil
 		}
 		entries, err := d.search(ctx, c, e.DN, ldap.ScopeBaseObject, "(objectClass=*)", []string{fmt.Sprintf("%s;range=%d-*", attribute, next)})
 		if err != nil {
@@ -123,7 +126,6 @@ func (d *Directory) allValues(ctx context.Context, c *conn, e *ldap.Entry, attri
 		}
 		values, next = append(values, more...), after
 	}
-	return values, nil
 }
 
 // part returns the values that an entry holds of an attribute, and the number of
