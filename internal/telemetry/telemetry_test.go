@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -152,4 +154,33 @@ func TestLogger(t *testing.T) {
 	if !strings.Contains(b.String(), "msg=m k=v") {
 		t.Errorf("text: %s", b.String())
 	}
+}
+
+// TestLinesLeftOut: strangers cannot fill the disk by way of the log, and what was left
+// out is told. What is for debugging, and other messages, are none of it.
+func TestLinesLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		log := NewLogger(&b, "text", slog.LevelDebug).With("node", "a")
+		many := 5 * linesOfEach
+		for range many {
+			log.Info("log-in refused", "user", "x")
+			log.Debug("detail")
+		}
+		log.WithGroup("g").Info("log-in refused")
+		log.Info("another message")
+		time.Sleep(linesWhile)
+		synctest.Wait()
+		log.Info("log-in refused", "user", "later")
+		time.Sleep(linesWhile)
+		text := b.String()
+		for what, want := range map[string]int{
+			"msg=\"log-in refused\"": linesOfEach + 1, "msg=detail": many, "msg=\"another message\"": 1, "user=later": 1,
+			fmt.Sprintf("message=\"log-in refused\" lines=%d", many+1-linesOfEach): 1, "left out": 1,
+		} {
+			if got := strings.Count(text, what); got != want {
+				t.Errorf("%s: %d lines, want %d", what, got, want)
+			}
+		}
+	})
 }
