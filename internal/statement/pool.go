@@ -15,7 +15,8 @@ import (
 //
 // Each worker has a supervisor, a goroutine that starts it, waits for its end
 // and starts the next one. Workers that are free stand in idle; who finds none
-// waits in line, where principals take turns.
+// waits in line, where principals take turns. Long texts have a line of their own, and
+// one worker is not for them: whoever has a short text waits for no long one.
 type pool struct {
 	options Options
 	command []string
@@ -31,9 +32,30 @@ type pool struct {
 
 	mu      sync.Mutex
 	idle    []*worker
-	line    line
-	resting int // supervisors that wait before they start a worker again
+	lines   [2]line // for short texts, and for long ones
+	turn    length  // that is served first, where both may be
+	long    int     // workers that were given for long texts and are not done with them
+	resting int     // supervisors that wait before they start a worker again
 	closed  bool
+}
+
+// length is what of a text's length matters for who is served first.
+type length uint8
+
+const (
+	short length = iota
+	long
+)
+
+// longText is the length, in bytes, from which a text is long: one below it is read
+// in a few milliseconds.
+const longText = 8 << 10
+
+func lengthOf(text string) length {
+	if len(text) >= longText {
+		return long
+	}
+	return short
 }
 
 type startRequest struct{ answer chan startAnswer }
@@ -210,7 +232,7 @@ func (p *pool) died(d Death) {
 	}
 }
 
-// put gives a worker to the first in line, or lays it ready.
+// put lays a worker ready.
 func (p *pool) put(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,17 +241,62 @@ func (p *pool) put(w *worker) {
 		return
 	default:
 	}
-	if c := p.line.next(); c != nil {
-		c <- w
+	p.idle = append(p.idle, w)
+	p.serve()
+}
+
+// serve gives the workers that are free to those in line. The lock is held.
+func (p *pool) serve() {
+	for len(p.idle) > 0 {
+		c := p.next()
+		if c == nil {
+			return
+		}
+		n := len(p.idle) - 1
+		c <- p.idle[n]
+		p.idle = p.idle[:n]
+	}
+}
+
+// next takes out of the lines whose turn it is, nil where nobody may be served. The lock
+// is held.
+func (p *pool) next() chan *worker {
+	for range p.lines {
+		l := p.turn
+		p.turn = 1 - p.turn
+		if l == long && !p.mayBeLong() {
+			continue
+		}
+		if c := p.lines[l].next(); c != nil {
+			if l == long {
+				p.long++
+			}
+			return c
+		}
+	}
+	return nil
+}
+
+// mayBeLong tells whether a worker may be given for a long text. The lock is held.
+func (p *pool) mayBeLong() bool { return p.long < max(1, p.options.Workers-1) }
+
+// done is told when a worker is done with a text, or dead.
+func (p *pool) done(l length) {
+	if l == short {
 		return
 	}
-	p.idle = append(p.idle, w)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.long--
+	p.serve()
 }
 
 // dismiss sends everybody in line away. The lock is held.
 func (p *pool) dismiss() {
-	for c := p.line.next(); c != nil; c = p.line.next() {
-		c <- nil
+	for i := range p.lines {
+		for c := p.lines[i].next(); c != nil; c = p.lines[i].next() {
+			c <- nil
+		}
 	}
 }
 
@@ -237,25 +304,25 @@ func (p *pool) dismiss() {
 func (p *pool) waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.line.size
+	return p.lines[short].size + p.lines[long].size
 }
 
 // take returns a free worker, or nil and why there is none: CauseTimeout where
 // none was free by the deadline.
-func (p *pool) take(ctx context.Context, principal string, deadline time.Time) (*worker, Cause) {
+func (p *pool) take(ctx context.Context, principal string, l length, deadline time.Time) (*worker, Cause) {
 	p.mu.Lock()
 	if p.closed || p.resting == p.options.Workers {
 		p.mu.Unlock()
 		return nil, CauseParser
 	}
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
-		return w, CauseNone
-	}
-	c := p.line.join(principal)
+	c := p.lines[l].join(principal)
+	p.serve()
 	p.mu.Unlock()
+	select {
+	case w := <-c:
+		return w, either(w == nil, CauseParser)
+	default:
+	}
 
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
@@ -265,13 +332,13 @@ func (p *pool) take(ctx context.Context, principal string, deadline time.Time) (
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	return p.leave(principal, c)
+	return p.leave(principal, l, c)
 }
 
 // leave takes a place in line back; a worker may just have been given to it.
-func (p *pool) leave(principal string, c chan *worker) (*worker, Cause) {
+func (p *pool) leave(principal string, l length, c chan *worker) (*worker, Cause) {
 	p.mu.Lock()
-	p.line.leave(principal, c)
+	p.lines[l].leave(principal, c)
 	p.mu.Unlock()
 	select {
 	case w := <-c:
@@ -292,13 +359,14 @@ func either(yes bool, c Cause) Cause {
 // read it. Without a judgement there is a cause. The clock of the text begins when
 // a worker has it, so that nobody's time is spent by those before him in line.
 func (p *pool) ask(ctx context.Context, principal, text string) (*Judgement, Cause) {
-	deadline := time.Now().Add(p.options.Wait)
+	deadline, l := time.Now().Add(p.options.Wait), lengthOf(text)
 	for range p.options.Workers + 1 {
-		w, cause := p.take(ctx, principal, deadline)
+		w, cause := p.take(ctx, principal, l, deadline)
 		if w == nil {
 			return nil, cause
 		}
 		j, cause, again := w.ask(ctx, text, time.Now().Add(p.options.Timeout))
+		p.done(l)
 		if cause == CauseNone {
 			p.put(w)
 			return j, CauseNone

@@ -454,6 +454,29 @@ func TestCloseWhileWaiting(t *testing.T) {
 	wantCause(t, judge(t, r, "SELECT 1"), statement.CauseParser)
 }
 
+// TestShortPassesLong: long texts have all workers but one, whoever sends them, and each
+// of them is read in the end.
+func TestShortPassesLong(t *testing.T) {
+	r, _ := open(t, statement.Options{Workers: 2, Timeout: time.Minute, Wait: 5 * time.Minute, MaxText: 64 << 20, Memory: 4 << 30}, asWorker)
+	const many = 4
+	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<18))
+	answers := make(chan *statement.Judgement, many)
+	for i := range many {
+		j := statement.For(r, fmt.Sprint("sender ", i))
+		go func() { answers <- j.Judge(context.Background(), heavy, statement.UTF8) }()
+	}
+	until(t, func() bool { return r.Stats().Waiting == many-1 })
+	for i := range 5 {
+		wantCause(t, judge(t, r, fmt.Sprintf("SELECT %d AS a%d", i, i)), statement.CauseNone)
+	}
+	if n := len(answers); n > many/2 {
+		t.Errorf("%d of %d long texts were read before five short ones", n, many)
+	}
+	for range many {
+		wantCause(t, <-answers, statement.CauseNone)
+	}
+}
+
 // What a worker that a text has taken over could still do: nothing.
 func TestConfinement(t *testing.T) {
 	r, _ := open(t, statement.Options{Workers: 1}, asEscaping)
