@@ -52,7 +52,7 @@ func (c *session) byPassword(ctx context.Context) (detail string, ok bool) {
 		return "", false
 	}
 	defer password.Wipe()
-	c.asked = time.Now()
+	c.ask()
 	identity, err := c.policy.Authenticator.Authenticate(ctx, c.hello.Request.User, c.request.Source, password)
 	c.server.metrics.AuthenticationSeconds.Observe(time.Since(c.asked).Seconds())
 	c.trace.Step("authenticate", c.asked, err)
@@ -62,6 +62,13 @@ func (c *session) byPassword(ctx context.Context) (detail string, ok bool) {
 	}
 	c.identify(identity)
 	return "", true
+}
+
+// ask takes down that the client has said who it is, and that the directory's turn is
+// next.
+func (c *session) ask() {
+	c.place.Heard()
+	c.asked = time.Now()
 }
 
 // refusalStep is what the time to a refusal is a multiple of: the directory takes
@@ -81,9 +88,7 @@ func (c *session) hold(ctx context.Context) {
 func (c *session) unanswered(cause auth.Cause, err error) {
 	var told *pgwire.Error
 	if !errors.As(err, &told) {
-		c.server.strangers.note(c.hello.Client, string(cause), "")
-		c.hello.Release()
-		_ = c.conn.Close()
+		c.unheard(string(cause), "")
 		return
 	}
 	told.Incident = newIncident()

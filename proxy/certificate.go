@@ -23,7 +23,7 @@ func (c *session) byCertificate(ctx context.Context) (detail string, ok bool) {
 		})
 		return "", false
 	}
-	c.asked = time.Now()
+	c.ask()
 	shown, err := c.policy.Methods.Certificates.Verify(c.hello.TLS.PeerCertificates)
 	var identity auth.Identity
 	if err == nil {

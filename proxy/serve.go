@@ -51,21 +51,20 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // admit gives the connection a goroutine, or turns it away.
 func (s *Server) admit(conn net.Conn) {
-	release, ok := s.limiter.Load().Enter()
-	if why := s.unwelcome(ok); why != nil {
-		if ok {
-			release()
+	place := s.limiter.Load().Enter(addrPort(conn).Addr(), func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	if why := s.unwelcome(place != nil); why != nil {
+		if place != nil {
+			place.Leave()
 		}
 		s.turnAway(conn, why)
 		return
 	}
 	tune(conn)
-	conn = handover.New(conn)
+	c := &session{server: s, id: newSessionID(), conn: handover.New(conn), place: place}
 	s.arriving.Add(1)
 	s.work.Go(func() {
 		defer s.arriving.Add(-1)
-		defer release()
-		c := &session{server: s, id: newSessionID(), conn: conn, leaveStartup: release}
+		defer place.Leave()
 		defer c.contain()
 		c.run()
 	})

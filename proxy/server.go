@@ -82,6 +82,7 @@ type Server struct {
 	tracer   *tracing.Tracer
 	policy   atomic.Pointer[Policy]
 	limiter  atomic.Pointer[startup.Limiter]
+	regulars startup.Regulars
 	locks    atomic.Pointer[[]auth.Lock]
 	// quarantined are the services that are kept out, by SID, with the reason.
 	quarantined atomic.Pointer[map[string]string]
@@ -151,9 +152,13 @@ func New(opt Options) *Server {
 	return s
 }
 
+// waitedPart is the part of the time before authentication for which a connection is
+// waited for though others have no place.
+const waitedPart = 10
+
 func (s *Server) setPolicy(p *Policy) {
 	s.policy.Store(p)
-	s.limiter.Store(startup.NewLimiter(p.Startup.Pending, p.Startup.PendingPerSource))
+	s.limiter.Store(startup.NewLimiter(p.Startup.Pending, p.Startup.PendingPerSource, p.Startup.Timeout/waitedPart, &s.regulars))
 	select {
 	case s.replaced <- struct{}{}:
 	default:

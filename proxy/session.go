@@ -24,11 +24,11 @@ import (
 // session is one client, from accept to end.
 type session struct {
 	// Static.
-	server       *Server
-	id           string
-	conn         net.Conn
-	trace        *tracing.Session // nil for none
-	leaveStartup func()           // gives the place before authentication back
+	server *Server
+	id     string
+	conn   net.Conn
+	trace  *tracing.Session // nil for none
+	place  *startup.Place   // before authentication
 
 	// Set by the session's own goroutine before the session is registered, and
 	// static from then on.
@@ -90,11 +90,16 @@ func (c *session) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), policy.Startup.Timeout)
 	defer cancel()
 	_ = c.conn.SetDeadline(time.Now().Add(policy.Startup.Timeout))
+	if c.place.Displaced() { // before there was a deadline
+		_ = c.conn.Close()
+		return
+	}
 
 	if !c.startup(ctx) {
 		return
 	}
 	if c.hello.Cancel != nil {
+		c.place.Heard()
 		c.cancelRequest(ctx)
 		return
 	}
@@ -113,7 +118,7 @@ func (c *session) begin(ctx context.Context) bool {
 		return false
 	}
 	c.hello.Release()
-	c.leaveStartup()
+	c.place.Succeeded()
 	return c.connect() && c.greet()
 }
 
@@ -137,9 +142,25 @@ func (c *session) startup(ctx context.Context) bool {
 		return false
 	}
 	c.server.log.Debug("no start-up", "source", hello.Client, "error", err)
-	c.server.strangers.note(hello.Client, causeOfSilence(err), err.Error())
-	_ = c.conn.Close()
+	c.unheard(causeOfSilence(err), err.Error())
 	return false
+}
+
+// unheard ends a connection whose client did not say what it had to. One that made room
+// for others hears so, where it speaks TLS already.
+func (c *session) unheard(cause, detail string) {
+	defer c.hello.Release()
+	if !c.place.Displaced() {
+		c.server.strangers.note(c.hello.Client, cause, detail)
+		_ = c.conn.Close()
+		return
+	}
+	c.server.strangers.note(c.hello.Client, "displaced", "others needed its place: it had not said who it is for a tenth of listen.pre_auth.timeout")
+	if c.hello.TLS == nil {
+		_ = c.conn.Close()
+		return
+	}
+	startup.Refuse(c.conn, &pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.TooManyConnections, Message: "sorry, too many clients already"})
 }
 
 // causeOfSilence names why a stranger was left without a word.

@@ -18,7 +18,7 @@ func (c *session) byTicket(ctx context.Context) (detail string, ok bool) {
 		c.unanswered(auth.CauseNoTicket, err)
 		return "", false
 	}
-	c.asked = time.Now()
+	c.ask()
 	ticket, err := c.policy.Methods.Tickets.Accept(token, c.request.Source)
 	var identity auth.Identity
 	if err == nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
@@ -182,6 +184,69 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
+// TestLimiterMakesRoom: who has been waited for longest makes room, unless it was heard,
+// and nobody before it was waited for long enough.
+func TestLimiterMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const patience = 3 * time.Second
+		l := NewLimiter(3, 3, patience, &Regulars{})
+		addr := netip.MustParseAddr("192.0.2.1")
+		var displaced []string
+		enter := func(name string) *Place {
+			return l.Enter(addr, func() { displaced = append(displaced, name) })
+		}
+		heard, slow, slower := enter("heard"), enter("slow"), enter("slower")
+		heard.Heard()
+		if enter("hasty") != nil {
+			t.Error("somebody was displaced at once")
+		}
+		time.Sleep(patience)
+		fourth := enter("fourth")
+		if fourth == nil || !slow.Displaced() || slower.Displaced() || heard.Displaced() {
+			t.Fatalf("displaced: %v", displaced)
+		}
+		slow.Leave() // it finds out later
+		slow.Heard()
+		if l.Pending() != 3 {
+			t.Errorf("%d places are taken of 3", l.Pending())
+		}
+		if enter("fifth") == nil || enter("sixth") != nil {
+			t.Error("not all that were waited for made room, or those that were not")
+		}
+		if got := strings.Join(displaced, " "); got != "slow slower" {
+			t.Errorf("displaced: %s", got)
+		}
+		heard.Leave()
+		if enter("seventh") == nil || fourth.Displaced() {
+			t.Error("a place that was given back was not to be had")
+		}
+	})
+}
+
+// TestRegulars: the last places are for those who have been here, and of these only so
+// many are remembered.
+func TestRegulars(t *testing.T) {
+	r := &Regulars{}
+	l := NewLimiter(20, 20, time.Hour, r)
+	regular, neighbour, stranger := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("192.0.2.1")
+	r.Add(regular)
+	fill := func(addr netip.Addr) (n int) {
+		for l.Enter(addr, func() { t.Error("somebody was displaced") }) != nil {
+			n++
+		}
+		return n
+	}
+	if strangers, regulars := fill(stranger), fill(neighbour); strangers != 18 || regulars != 2 {
+		t.Errorf("of 20 places strangers have %d, and then regulars %d", strangers, regulars)
+	}
+	for i := range 2 * mostRegulars {
+		r.Add(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
+	}
+	if n := len(r.young) + len(r.old); n > 2*mostRegulars || r.has(regular) {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
 // script is a connection that says what it was given.
 type script struct {
 	net.Conn
@@ -191,19 +256,19 @@ type script struct {
 func (s *script) Read(b []byte) (int, error) { return s.Reader.Read(b) }
 
 func TestLimiter(t *testing.T) {
-	l := NewLimiter(2, 1)
-	one, ok1 := l.Enter()
-	_, ok2 := l.Enter()
-	_, ok3 := l.Enter()
-	if !ok1 || !ok2 || ok3 {
-		t.Fatalf("entered %v %v %v of 2", ok1, ok2, ok3)
+	addr := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	somewhere := addr("192.0.2.1")
+	l := NewLimiter(2, 1, time.Hour, &Regulars{})
+	stay := func() { t.Error("somebody was displaced") }
+	one, two, three := l.Enter(somewhere, stay), l.Enter(somewhere, stay), l.Enter(somewhere, stay)
+	if one == nil || two == nil || three != nil {
+		t.Fatalf("entered %v %v %v of 2", one, two, three)
 	}
-	one()
-	one() // gives back once only
-	if _, ok := l.Enter(); !ok || l.Pending() != 2 {
+	one.Leave()
+	one.Leave() // gives back once only
+	if l.Enter(somewhere, stay) == nil || l.Pending() != 2 {
 		t.Errorf("the place was not given back once: %d", l.Pending())
 	}
-	addr := func(s string) netip.Addr { return netip.MustParseAddr(s) }
 	free, ok := l.Admit(addr("2001:db8::1"))
 	if !ok {
 		t.Fatal("the first of a source was refused")
