@@ -14,6 +14,22 @@ import (
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
+// welcome tells the client that it is let in. What is wrong with the session that it
+// asks for, it hears from there on, as with PostgreSQL.
+func (c *session) welcome() bool {
+	const authenticationOk = 0
+	if _, err := c.conn.Write(pgwire.AppendMessage(nil, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, authenticationOk))); err != nil {
+		c.server.log.Debug("the client left before its session began", "session", c.id, "error", err)
+		_ = c.conn.Close()
+		return false
+	}
+	if e := c.hello.Request.Refusal; e != nil {
+		c.refuseSession("startup_parameters", e)
+		return false
+	}
+	return true
+}
+
 // connect logs in at the backend as the scoped role (invariant 4).
 func (c *session) connect() bool {
 	g := c.grant.Load()
@@ -75,15 +91,7 @@ func (c *session) refuseBackend(err error) {
 // settings are the parameters of the session at the backend: the client's, and
 // its name with the principal's in front.
 func (c *session) settings() map[string]string {
-	settings := make(map[string]string)
-	spelling := make(map[string]string)
-	for _, s := range c.hello.Request.Settings {
-		lower := strings.ToLower(s.Name)
-		delete(settings, spelling[lower]) // the last one counts
-		if lower != "application_name" {
-			settings[s.Name], spelling[lower] = s.Value, s.Name
-		}
-	}
+	settings := c.runtimeParameters()
 	replication := c.hello.Request.Replication
 	if replication != startup.NoReplication {
 		settings["replication"] = string(replication)
@@ -95,6 +103,30 @@ func (c *session) settings() map[string]string {
 	}
 	if name != "" {
 		settings["application_name"] = name
+	}
+	return settings
+}
+
+// runtimeParameters are what the client sets, but for its name. What it sets more than
+// once the backend is to read as often: half of DateStyle stays from the time before.
+func (c *session) runtimeParameters() map[string]string {
+	settings := make(map[string]string)
+	last := make(map[string]int)
+	for i, s := range c.hello.Request.Settings {
+		last[strings.ToLower(s.Name)] = i
+	}
+	var options []string
+	for i, s := range c.hello.Request.Settings {
+		switch lower := strings.ToLower(s.Name); {
+		case lower == "application_name":
+		case last[lower] == i:
+			settings[s.Name] = s.Value
+		case !strings.ContainsAny(s.Name, "=-"): // in options these would be another name
+			options = append(options, "-c "+startup.OptionsWord(s.Name+"="+s.Value))
+		}
+	}
+	if len(options) > 0 {
+		settings["options"] = strings.Join(options, " ")
 	}
 	return settings
 }
@@ -139,10 +171,7 @@ func (c *session) greet() bool {
 		_ = c.backend.Close()
 		return false
 	}
-	const authenticationOk = 0
-	out := pgwire.AppendMessage(nil, pgwire.Authentication, binary.BigEndian.AppendUint32(nil, authenticationOk))
-	out = append(out, c.backend.Greeting...)
-	out = pgwire.AppendMessage(out, pgwire.BackendKeyData, binary.BigEndian.AppendUint32(nil, c.key.pid), c.key.secret)
+	out := pgwire.AppendMessage(c.backend.Greeting, pgwire.BackendKeyData, binary.BigEndian.AppendUint32(nil, c.key.pid), c.key.secret)
 	out = pgwire.AppendMessage(out, pgwire.ReadyForQuery, []byte{'I'})
 	c.backend.Greeting = nil
 	if _, err := c.conn.Write(out); err != nil {

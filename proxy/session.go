@@ -119,7 +119,7 @@ func (c *session) begin(ctx context.Context) bool {
 	}
 	c.hello.Release()
 	c.place.Succeeded()
-	return c.connect() && c.greet()
+	return c.welcome() && c.connect() && c.greet()
 }
 
 // startup takes the connection to its StartupMessage or CancelRequest.

@@ -44,6 +44,8 @@ type Error struct {
 	Detail   string
 	Hint     string
 	Incident string
+	// Legacy gives it the form that clients of protocol 2.0 read, and older ones.
+	Legacy bool
 }
 
 // Error implements error.
@@ -54,6 +56,9 @@ func (e *Error) Error() string {
 // Append appends the ErrorResponse message. Its fields stand in the order of
 // send_message_to_frontend in elog.c; the incident id closes the detail.
 func (e *Error) Append(dst []byte) []byte {
+	if e.Legacy {
+		return append(append(dst, ErrorResponse), e.Severity+":  "+e.Message+"\n\x00"...)
+	}
 	start := len(dst)
 	dst = append(dst, ErrorResponse, 0, 0, 0, 0)
 	dst = appendField(dst, 'S', e.Severity)

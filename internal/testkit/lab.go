@@ -17,7 +17,7 @@ import (
 const (
 	LabDatabase = "lab"
 	LabRole     = "lab_owner"
-	labPassword = "lab-2024-Owner"
+	LabPassword = "lab-2024-Owner"
 )
 
 // WithLab adds the lab's rule to a configuration.
@@ -37,7 +37,7 @@ func WithLab(c *SiteConfig) {
       tags: [%s]
       replication: physical
 `, GroupServices, LabDatabase, LabRole, strings.Join(statement.ClassNames(), ", "), strings.Join(statement.TagNames(), ", "))
-	if err := os.WriteFile(filepath.Join(c.Dir, LabRole+".password"), []byte(labPassword), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, LabRole+".password"), []byte(LabPassword), 0o600); err != nil {
 		panic(err) // the directory is the site's own
 	}
 }
@@ -45,7 +45,7 @@ func WithLab(c *SiteConfig) {
 // SetupLab makes the lab's role and database.
 func (s *Site) SetupLab(ctx context.Context) error {
 	for _, sql := range []string{
-		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEDB REPLICATION PASSWORD '%s'", LabRole, labPassword),
+		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEDB REPLICATION PASSWORD '%s'", LabRole, LabPassword),
 		fmt.Sprintf("CREATE DATABASE %s OWNER %s", LabDatabase, LabRole),
 	} {
 		if err := s.Postgres.Exec(ctx, "postgres", sql); err != nil {
@@ -57,7 +57,7 @@ func (s *Site) SetupLab(ctx context.Context) error {
 
 // LabDirect and LabProxied are connection strings for the same role, directly and
 // through the proxy.
-func (s *Site) LabDirect() string { return s.Postgres.DSN(LabRole, labPassword, LabDatabase) }
+func (s *Site) LabDirect() string { return s.Postgres.DSN(LabRole, LabPassword, LabDatabase) }
 
 // LabProxied is LabDirect through the proxy.
 func (s *Site) LabProxied() string { return s.DSN("svc-orders", OrdersPassword, LabDatabase) }

@@ -221,7 +221,7 @@ func failure(err error) *Failure {
 // asked for, or about the server's own state.
 func toldToClients(code string) bool {
 	switch code[:min(2, len(code))] {
-	case "3D", "53", "57", "22", "42":
+	case "0A", "22", "3D", "42", "53", "55", "57":
 		return true
 	default:
 		return false

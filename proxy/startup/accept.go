@@ -130,7 +130,11 @@ func stuffedError(request string) error {
 }
 
 func (h *Hello) readStartup(code uint32, body []byte) error {
-	if h.TLS == nil && code>>16 == majorVersion {
+	request, err := readRequest(code, body)
+	if err != nil {
+		return err
+	}
+	if h.TLS == nil {
 		return &pgwire.Error{
 			Severity: pgwire.SeverityFatal,
 			Code:     pgwire.InvalidAuthorization,
@@ -138,9 +142,8 @@ func (h *Hello) readStartup(code uint32, body []byte) error {
 			Hint:     "Connect with sslmode=require or stronger; sslmode=verify-full proves who the server is.",
 		}
 	}
-	var err error
-	h.Request, err = readRequest(code, body)
-	return err
+	h.Request = request
+	return nil
 }
 
 func (h *Hello) startTLS(ctx context.Context, conn net.Conn, opt *Options, direct bool) error {

@@ -15,6 +15,10 @@ const authCleartextPassword = 3
 // maxPassword bounds a PasswordMessage: Active Directory takes 256 characters.
 const maxPassword = 2 << 10
 
+// maxToken is PG_MAX_AUTH_TOKEN_LENGTH of auth.c: beyond it PostgreSQL closes without
+// a word.
+const maxToken = 65535
+
 // AskPassword asks for the password in clear, which only a TLS connection may
 // carry (invariant 2), and reads the answer. The secret is the caller's to wipe.
 // A client that leaves instead is ErrSilent: psql does, to prompt its user.
@@ -71,7 +75,13 @@ func (h *Hello) answer(what string, limit uint32) ([]byte, error) {
 	if typ != pgwire.Password {
 		return nil, fatal(pgwire.ProtocolViolation, fmt.Sprintf("expected %s response, got message type %d", what, typ))
 	}
-	if size <= pgwire.MinSize || uint64(size) > uint64(limit) {
+	if size < pgwire.MinSize || uint64(size) > maxToken+pgwire.HeaderSize {
+		return nil, fmt.Errorf("%w: invalid length of %s packet: %d", ErrSilent, what, size)
+	}
+	if size == pgwire.MinSize {
+		return nil, fatal(pgwire.ProtocolViolation, "invalid "+what+" packet size")
+	}
+	if uint64(size) > uint64(limit) {
 		return nil, fatal(pgwire.InvalidPassword, "invalid "+what+" packet size")
 	}
 	body := make([]byte, size-pgwire.HeaderSize)

@@ -32,6 +32,9 @@ type Request struct {
 	// Role, Reason and Auth are the proxy's own parameters: pgcustos.role,
 	// pgcustos.reason, pgcustos.auth.
 	Role, Reason, Auth string
+	// Refusal is what the run-time parameters are refused with, nil where they are
+	// not: once it is known who asks, for PostgreSQL too reads them after that.
+	Refusal *pgwire.Error
 
 	// negotiate is the NegotiateProtocolVersion message to answer with, nil for
 	// none.
@@ -59,13 +62,15 @@ func (r *Request) KeyLength() int {
 // readRequest reads a StartupMessage (ProcessStartupPacket in backend_startup.c).
 func readRequest(code uint32, body []byte) (*Request, error) {
 	if code>>16 != majorVersion {
-		return nil, fatal(pgwire.FeatureNotSupported, fmt.Sprintf(
+		e := fatal(pgwire.FeatureNotSupported, fmt.Sprintf(
 			"unsupported frontend protocol %d.%d: server supports 3.0 to 3.%d", code>>16, code&0xffff, minorNewest))
+		e.Legacy = code>>16 == 1 || code>>16 == 2
+		return nil, e
 	}
 	r := &Request{}
 	var unknown []string
 	var settings []Setting
-	options, replication := "", ""
+	options, replication := "", "off"
 	for {
 		name, rest, ok := pgwire.CString(body)
 		if ok && len(name) == 0 {
@@ -99,12 +104,10 @@ func readRequest(code uint32, body []byte) (*Request, error) {
 		}
 	}
 	r.version(uint16(code), unknown)
-	if err := r.settings(options, settings); err != nil {
-		return nil, err
-	}
 	if err := r.replicate(replication); err != nil {
 		return nil, err
 	}
+	r.Refusal = r.settings(options, settings)
 	return r, r.complete()
 }
 
@@ -128,7 +131,7 @@ func (r *Request) version(asked uint16, unknown []string) {
 // settings takes the run-time parameters: those in options come first, wherever
 // they stand, and the others have the last word (process_startup_options in
 // postinit.c).
-func (r *Request) settings(options string, plain []Setting) error {
+func (r *Request) settings(options string, plain []Setting) *pgwire.Error {
 	inOptions, err := parseOptions(options)
 	if err != nil {
 		return err
@@ -149,7 +152,7 @@ func (r *Request) settings(options string, plain []Setting) error {
 // option takes a run-time parameter out of options. The words of a StartupMessage
 // are none: the backend, where settings stand in the StartupMessage, would take
 // one for its own.
-func (r *Request) option(s Setting) error {
+func (r *Request) option(s Setting) *pgwire.Error {
 	switch s.Name {
 	case "user", "database", "options", "replication":
 		return unrecognized(s.Name)
@@ -160,13 +163,13 @@ func (r *Request) option(s Setting) error {
 	return r.setting(s.Name, s.Value)
 }
 
-func unrecognized(name string) error {
-	return fatal("42704", fmt.Sprintf("unrecognized configuration parameter %s", printable(name)))
+func unrecognized(name string) *pgwire.Error {
+	return fatal("42704", fmt.Sprintf("unrecognized configuration parameter \"%s\"", bounded(name)))
 }
 
 // setting takes a run-time parameter: the proxy's own ones are kept here, those
 // that would change who the session is are refused, in every spelling.
-func (r *Request) setting(name, value string) error {
+func (r *Request) setting(name, value string) *pgwire.Error {
 	switch lower := strings.ToLower(name); {
 	case lower == "pgcustos.role":
 		r.Role = value
@@ -217,15 +220,20 @@ func (r *Request) replicate(value string) error {
 	switch {
 	case value == string(Logical):
 		r.Replication = Logical
-	case value == "", lower == "of", lower == "off", lower == "0", strings.HasPrefix("false", lower), strings.HasPrefix("no", lower):
-	case lower == "on", lower == "1", strings.HasPrefix("true", lower), strings.HasPrefix("yes", lower):
+	case lower == "of", lower == "off", lower == "0", begins("false", lower), begins("no", lower):
+	case lower == "on", lower == "1", begins("true", lower), begins("yes", lower):
 		r.Replication = Physical
 	default:
-		e := fatal("22023", fmt.Sprintf("invalid value for parameter \"replication\": %s", printable(value)))
+		e := fatal("22023", fmt.Sprintf("invalid value for parameter \"replication\": \"%s\"", bounded(value)))
 		e.Hint = `Valid values are: "false", 0, "true", 1, "database".`
 		return e
 	}
 	return nil
+}
+
+// begins reports whether a word, of one letter or more, is the beginning of another.
+func begins(word, beginning string) bool {
+	return beginning != "" && strings.HasPrefix(word, beginning)
 }
 
 // Get returns the last value that the client asks for of a parameter.

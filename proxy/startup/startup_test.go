@@ -30,12 +30,19 @@ func TestParseOptions(t *testing.T) {
 		{in: "  -c\tx.y=1\n", want: []Setting{{"x.y", "1"}}},
 		{in: "-c a=b=c", want: []Setting{{"a", "b=c"}}},
 		{in: "-c a=", want: []Setting{{"a", ""}}},
+		{in: "--", want: nil},
+		{in: "-ePS 1MB -fs", want: []Setting{{"datestyle", "euro"}, {"ignore_system_indexes", "true"}, {"work_mem", "1MB"}, {"enable_seqscan", "false"}}},
+		{in: "-d 5 -tpa -b -C x -r/tmp/x", want: []Setting{{"log_min_messages", "debug5"}, {"log_parser_stats", "true"}}},
+		{in: "-d0", want: []Setting{{"log_min_messages", "notice"}}},
 		{in: "-c", fail: true},
 		{in: "-c name", fail: true},
 		{in: "-c =1", fail: true},
-		{in: "--", fail: true},
-		{in: "-e", fail: true},
-		{in: "-d 5", fail: true},
+		{in: "-- -e", fail: true},
+		{in: "-eZ", fail: true},
+		{in: "-S", fail: true},
+		{in: "-f", fail: true},
+		{in: "-tx", fail: true},
+		{in: "-", fail: true},
 		{in: "stray", fail: true},
 	} {
 		got, err := parseOptions(c.in)
@@ -65,13 +72,21 @@ func TestRoleIsRefusedInEverySpelling(t *testing.T) {
 		{"options", "--session-authorization=dba"},
 		{"options", "-c jit=off -c session_authorization=dba"},
 		{"options", `-c r\ole=dba`},
+		{"options", "-ec role=dba"},
+		{"options", "-Pcrole=dba"},
+		{"options", `-e -C x -c role=dba stray`},
+		{"options", "stray --role=dba"},
+		{"replication", ""},
 		{"replication", "bogus"},
 		{"replication", "o"},
 		{"replication", "Database"},
 	} {
-		_, err := readRequest(3<<16, startupBody(append([]string{"user", "alice"}, pairs...)...))
+		r, err := readRequest(3<<16, startupBody(append([]string{"user", "alice"}, pairs...)...))
 		var told *pgwire.Error
-		if !errors.As(err, &told) || told.Severity != pgwire.SeverityFatal {
+		if err == nil {
+			told = r.Refusal
+		}
+		if told == nil && !errors.As(err, &told) || told.Severity != pgwire.SeverityFatal {
 			t.Errorf("%v: %v", pairs, err)
 		}
 	}
@@ -92,7 +107,7 @@ func TestReadRequest(t *testing.T) {
 		t.Errorf("read %+v, %v", r, err)
 	}
 	for value, want := range map[string]Replication{
-		"": NoReplication, "off": NoReplication, "F": NoReplication, "0": NoReplication, "n": NoReplication,
+		"off": NoReplication, "F": NoReplication, "0": NoReplication, "n": NoReplication,
 		"database": Logical, "true": Physical, "T": Physical, "on": Physical, "1": Physical, "ye": Physical,
 	} {
 		if r, err := readRequest(3<<16, startupBody("user", "u", "database", "d", "replication", value)); err != nil || r.Replication != want {

@@ -12,8 +12,8 @@ const (
 	authGSSContinue = 8
 )
 
-// maxTicket bounds a token: PG_MAX_AUTH_TOKEN_LENGTH of auth.c.
-const maxTicket = 65535
+// maxTicket bounds a token.
+const maxTicket = maxToken
 
 // AskTicket asks for a GSSAPI token, inside TLS only, and reads it. A client that
 // leaves instead is ErrSilent: libpq does where it can get no ticket.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -70,10 +71,13 @@ func TestScriptIsEncoded(t *testing.T) {
 
 func TestEveryDifferenceIsOfAScript(t *testing.T) {
 	names := make(map[string]bool)
-	for _, s := range readScripts(t) {
+	for _, s := range slices.Concat(readScripts(t, ""), readScripts(t, "raw")) {
+		if names[s.name] {
+			t.Errorf("there are two scripts %s", s.name)
+		}
 		names[s.name] = true
 	}
-	if len(names) < 120 {
+	if len(names) < 430 {
 		t.Errorf("there are only %d scripts", len(names))
 	}
 	for name, d := range designed {

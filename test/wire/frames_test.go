@@ -18,9 +18,9 @@ type frame struct {
 
 // backendTypes are the messages of a backend by name.
 var backendTypes = map[string]byte{
-	"BindComplete": '2', "CloseComplete": '3', "CommandComplete": 'C', "CopyBothResponse": 'W', "CopyData": 'd',
+	"Authentication": 'R', "BackendKeyData": 'K', "BindComplete": '2', "CloseComplete": '3', "CommandComplete": 'C', "CopyBothResponse": 'W', "CopyData": 'd',
 	"CopyDone": 'c', "CopyInResponse": 'G', "CopyOutResponse": 'H', "DataRow": 'D', "EmptyQueryResponse": 'I',
-	"ErrorResponse": 'E', "FunctionCallResponse": 'V', "NoData": 'n', "NoticeResponse": 'N',
+	"ErrorResponse": 'E', "FunctionCallResponse": 'V', "NegotiateProtocolVersion": 'v', "NoData": 'n', "NoticeResponse": 'N',
 	"NotificationResponse": 'A', "ParameterDescription": 't', "ParameterStatus": 'S', "ParseComplete": '1',
 	"PortalSuspended": 's', "ReadyForQuery": 'Z', "RowDescription": 'T',
 }

@@ -134,6 +134,8 @@ func (p *play) step(ctx context.Context, s *step) {
 		p.flush()
 	case run, await, cancel, leave:
 		p.flush()
+	case oneByte, handshake:
+		p.fail(s.line, "in raw scripts only")
 	}
 	switch s.kind {
 	case until:

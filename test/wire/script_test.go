@@ -12,6 +12,7 @@ import (
 // script is one text file: what a client sends, and where it waits.
 type script struct {
 	name   string
+	raw    string // of a raw one, the file that it stands in
 	header header
 	steps  []step
 }
@@ -30,11 +31,12 @@ type header struct {
 
 // step is one line of a script.
 type step struct {
-	line int
-	kind stepKind
-	data []byte // emit: the bytes of a message
-	text string // SQL, the type of a message, a role
-	n    int
+	line  int
+	kind  stepKind
+	data  []byte  // emit: the bytes of a message
+	build builder // emit, in a raw script: what makes them
+	text  string  // SQL, the type of a message, a role
+	n     int
 }
 
 type stepKind uint8
@@ -48,6 +50,8 @@ const (
 	await                      // wait until SQL on the second connection says true
 	cancel                     // send a CancelRequest
 	leave                      // close the connection's sending side
+	oneByte                    // read the answer to a request for encryption
+	handshake                  // begin TLS
 )
 
 // masks are the names of what a script may leave out of the comparison.
@@ -55,27 +59,54 @@ var masks = map[string]bool{
 	"table-oid": true, // of RowDescription
 	"numbers":   true, // in the texts of errors and notices
 	"rows":      true, // the values of DataRow, not their sizes
+	// In a raw script:
+	"message":    true, // the text of an error
+	"parameters": true, // those that log-in reports
 }
 
-func readScripts(tb testing.TB) []*script {
+// readScripts reads the scripts of a directory: each file is one, or one for each
+// line "case NAME" in it.
+func readScripts(tb testing.TB, dir string) []*script {
 	tb.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "*.wire"))
+	files, err := filepath.Glob(filepath.Join("testdata", dir, "*.wire"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	scripts := make([]*script, 0, len(files))
+	var scripts []*script
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		s, err := parseScript(strings.TrimSuffix(filepath.Base(file), ".wire"), string(text))
+		some, err := parseScripts(strings.TrimSuffix(filepath.Base(file), ".wire"), string(text), dir == "raw")
 		if err != nil {
 			tb.Fatal(err)
 		}
-		scripts = append(scripts, s)
+		scripts = append(scripts, some...)
 	}
 	return scripts
+}
+
+func parseScripts(file, text string, raw bool) ([]*script, error) {
+	cases := strings.Split("\n"+text, "\ncase ")
+	if len(cases) == 1 {
+		s, err := parseScript(file, text)
+		return []*script{s}, err
+	}
+	var scripts []*script
+	for _, text := range cases[1:] {
+		name, text, _ := strings.Cut(text, "\n")
+		p := &parser{script: newScript(strings.TrimSpace(name))}
+		if raw {
+			p.script.raw = file
+		}
+		s, err := p.parse(text)
+		if err != nil {
+			return nil, err
+		}
+		scripts = append(scripts, s)
+	}
+	return scripts, nil
 }
 
 // parser reads a script line by line.
@@ -86,8 +117,16 @@ type parser struct {
 	starts []int
 }
 
+func newScript(name string) *script {
+	return &script{name: name, header: header{mask: map[string]bool{}, startup: map[string]string{}}}
+}
+
 func parseScript(name, text string) (*script, error) {
-	p := &parser{script: &script{name: name, header: header{mask: map[string]bool{}, startup: map[string]string{}}}}
+	return (&parser{script: newScript(name)}).parse(text)
+}
+
+func (p *parser) parse(text string) (*script, error) {
+	name := p.script.name
 	for i, line := range strings.Split(text, "\n") {
 		words, err := split(line)
 		if err == nil && len(words) > 0 {
@@ -120,6 +159,10 @@ func (p *parser) line(n int, words []word) error {
 			return fmt.Errorf("%s stands before the first step", verb)
 		}
 		err = headers[verb](&p.script.header, a)
+	case p.script.raw != "" && rawMessages[verb] != nil:
+		var build builder
+		build, err = rawMessages[verb](a)
+		p.add(step{line: n, kind: emit, build: build})
 	case messages[verb] != nil:
 		var data []byte
 		data, err = messages[verb](a)
@@ -149,6 +192,11 @@ func (p *parser) control(n int, verb string, a *args) error {
 		p.add(step{line: n, kind: until, text: string(typ), n: a.optional(1)})
 	case "UntilClose":
 		p.add(step{line: n, kind: untilClose})
+	case "Byte":
+		p.add(step{line: n, kind: oneByte})
+	case "TLS":
+		alpn, _ := a.key("alpn")
+		p.add(step{line: n, kind: handshake, text: alpn})
 	case "CloseWrite":
 		p.script.header.timed = true
 		p.add(step{line: n, kind: leave})

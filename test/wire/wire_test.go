@@ -78,7 +78,7 @@ func switchDriver(t *testing.T, site *testkit.Site) {
 func playScripts(t *testing.T, site *testkit.Site, pairs []modePair) {
 	t.Helper()
 	prepare(t, site)
-	scripts := readScripts(t)
+	scripts := readScripts(t, "")
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(site.LogTail())
