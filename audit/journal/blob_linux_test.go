@@ -88,6 +88,30 @@ func proven(t *testing.T, path string) {
 	}
 }
 
+// A flush opens nothing: where descriptors are scarce it would fail, and what could
+// not be flushed ends the journal.
+func TestFlushOpensNothing(t *testing.T) {
+	checkLeaks(t)
+	j := open(t, small(t))
+	st := testStatement(j.Prepare(testContext()))
+	st.Text = strings.Repeat("x", audit.InlineText+1)
+	j.flush.idle.Lock()
+	r := record(t, j, st)
+	blobs := filepath.Join(filepath.Dir(j.id.dir), blobFolder)
+	err := os.Rename(blobs, blobs+"-away") // no path into it leads anywhere
+	j.flush.idle.Unlock()
+	if err == nil {
+		err = j.Wait(t.Context(), r)
+	}
+	if err := errors.Join(err, os.Rename(blobs+"-away", blobs)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Record(st); err != nil {
+		t.Error(err)
+	}
+}
+
+
 func TestBlobOfAnyPieces(t *testing.T) {
 	o := signedOptions(t, t.TempDir())
 	j := open(t, o)

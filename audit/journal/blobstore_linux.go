@@ -56,11 +56,12 @@ type knownBlob struct {
 	touched time.Time
 }
 
-// looseBlob is a blob's file, which is still open.
-type looseBlob struct {
-	file *os.File
-	dir  string
-}
+// looseBlob is a blob's file and the directory that names it. Both are still open: a
+// flush that had to open one could fail for want of descriptors, and what could not be
+// flushed ends the journal.
+type looseBlob struct{ file, dir *os.File }
+
+func (b *looseBlob) close() error { return errors.Join(b.file.Close(), b.dir.Close()) }
 
 func (s *blobStore) init(o *Options, stream string, d disk) error {
 	s.disk = d
@@ -221,22 +222,40 @@ func (s *blobStore) name(d *blobDraft, ref audit.BlobRef) (audit.BlobRef, error)
 	}
 	d.sum.hash.Sum(ref.Sum[:0])
 	path := blobPath(s.journal, &ref) + s.form()
-	err := os.Rename(d.file.Name(), path)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.Mkdir(filepath.Dir(path), 0o700); err == nil || errors.Is(err, os.ErrExist) {
-			err = errors.Join(os.Rename(d.file.Name(), path), s.disk.syncDir(filepath.Join(s.journal, blobFolder)))
-		}
-	}
-	if err == nil {
-		err = s.loosen(looseBlob{d.file, filepath.Dir(path)})
-	} else {
-		d.drop()
-	}
+	dir, err := s.shard(filepath.Dir(path))
 	if err != nil {
+		return audit.BlobRef{}, d.fail(err)
+	}
+	if err := os.Rename(d.file.Name(), path); err != nil {
+		_ = dir.Close()
+		return audit.BlobRef{}, d.fail(err)
+	}
+	if err := s.loosen(looseBlob{d.file, dir}); err != nil {
 		return audit.BlobRef{}, diskError(err)
 	}
 	s.remember(ref, time.Now())
 	return ref, nil
+}
+
+// shard opens a directory that blobs are named in, and makes it where it is missing.
+func (s *blobStore) shard(path string) (*os.File, error) {
+	dir, err := os.Open(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return dir, err
+	}
+	parent, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	if err := s.disk.syncNames(parent); err != nil {
+		_ = os.Remove(path) // whoever finds it takes its name for one that lasts
+		return nil, err
+	}
+	return os.Open(path)
 }
 
 // loosen leaves the syncing of a blob to the next flush, or does it at once where
@@ -268,8 +287,7 @@ func (s *blobStore) sync() error {
 }
 
 func (s *blobStore) settle(b looseBlob) error {
-	err := s.disk.syncData(b.file)
-	return errors.Join(err, b.file.Close(), s.disk.syncDir(b.dir))
+	return errors.Join(s.disk.syncData(b.file), s.disk.syncNames(b.dir), b.close())
 }
 
 // drop closes the files that nobody will sync any more.
@@ -277,7 +295,7 @@ func (s *blobStore) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.loose {
-		_ = b.file.Close()
+		_ = b.close()
 	}
 	s.loose = nil
 }

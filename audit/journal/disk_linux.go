@@ -16,8 +16,10 @@ type disk interface {
 	// syncData and sync are fdatasync(2) and fsync(2).
 	syncData(*os.File) error
 	sync(*os.File) error
-	// syncDir makes the names in a directory last.
+	// syncDir makes the names in a directory last, and syncNames those in one that is
+	// open.
 	syncDir(path string) error
+	syncNames(dir *os.File) error
 }
 
 // thisMachine is the disk of every journal but those of tests.
@@ -40,6 +42,8 @@ func (thisMachine) syncData(file *os.File) error {
 }
 
 func (thisMachine) sync(file *os.File) error { return file.Sync() }
+
+func (thisMachine) syncNames(dir *os.File) error { return dir.Sync() }
 
 func (thisMachine) syncDir(path string) error {
 	dir, err := os.Open(path)

@@ -142,6 +142,8 @@ func (d *powerDisk) sync(f *os.File) error {
 	return d.err
 }
 
+func (d *powerDisk) syncNames(dir *os.File) error { return d.syncDir(dir.Name()) }
+
 func (d *powerDisk) syncDir(path string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
