@@ -45,6 +45,10 @@ crash: tools ## kill the proxy, and lose the power under a journal, CRASHES (300
 	$(GO) test -count=1 -timeout 60m ./audit/journal -run 'PowerLoss|LosesPower' -losses $(CRASHES)
 	$(GO) test -count=1 -timeout 60m ./test/crash -v -run Invariant5 -kills $(CRASHES)
 
+.PHONY: faults
+faults: tools ## fail each system call of a session and of a start, for each k, and cut each wire at each piece
+	$(GO) test -count=1 -timeout 3h ./test/faults -v -every-call
+
 .PHONY: endurance
 endurance: tools ## let sessions come and go for ENDURANCE (1h) while what the proxy stands on does, too
 	$(GO) test -count=1 -timeout 24h ./test/crash -v -run '^TestEndurance$$' -endurance $(ENDURANCE)

@@ -111,7 +111,6 @@ func TestFlushOpensNothing(t *testing.T) {
 	}
 }
 
-
 func TestBlobOfAnyPieces(t *testing.T) {
 	o := signedOptions(t, t.TempDir())
 	j := open(t, o)

@@ -42,6 +42,8 @@ type SiteOptions struct {
 	Fill func(*SiteConfig)
 	// Environment is what else the proxy finds in its environment: NAME=value.
 	Environment []string
+	// Launch changes how the proxy's command is started, each time that it is.
+	Launch func(*exec.Cmd) error
 	// Progress hears of each step.
 	Progress func(step string)
 }
@@ -272,6 +274,11 @@ func (s *Site) StartProxy(ctx context.Context) error {
 	cmd.Dir = s.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=0 exitcode=66"}, s.options.Environment...)
 	var err error
+	if s.options.Launch != nil {
+		if err = s.options.Launch(cmd); err != nil {
+			return err
+		}
+	}
 	if s.proxy, err = startProcess("pgcustos", s.proxyLog(), cmd, s.options.Detached); err != nil {
 		return err
 	}

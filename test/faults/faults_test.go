@@ -16,9 +16,13 @@ import (
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/internal/testkit"
+	"github.com/pgcustos/pgcustos/internal/testkit/syscalls"
 )
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+func TestMain(m *testing.M) {
+	syscalls.Launch()
+	os.Exit(testkit.Main(m))
+}
 
 // site is a proxy whose backend and controller are behind wires, and clients too.
 type site struct {
@@ -75,7 +79,7 @@ func TestCutAnywhere(t *testing.T) {
 	t.Run("refused", s.refused)
 	s.rests(t)
 	s.leaksNothing(t, before)
-	s.onRecord(t)
+	s.onRecord(t, nil)
 }
 
 // everywhere tells the story with each cut of a wire's side in turn, until one is
@@ -123,11 +127,11 @@ func (s *site) refused(t *testing.T) {
 	}
 }
 
-func (s *site) tell(t *testing.T, tag string) *told {
+func (s *site) tell(t *testing.T, tag string, more ...step) *told {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	told := story(ctx, s.dsn, tag)
+	told := story(ctx, s.dsn, tag, more...)
 	if ctx.Err() != nil {
 		t.Fatalf("%s: the session hangs behind %q\n%s", tag, told.completed, s.LogTail())
 	}
@@ -221,11 +225,15 @@ func sum(metrics, name string) (total float64) {
 }
 
 // onRecord holds that what began is recorded to its end: each session, and each
-// statement that was forwarded.
-func (s *site) onRecord(t *testing.T) {
+// statement that was forwarded; but for streams that broke.
+func (s *site) onRecord(t *testing.T, broken map[string]bool) {
 	t.Helper()
-	open, pending := map[string]bool{}, map[uint64]string{}
-	records, err := s.Records(func(*journal.Record) bool { return true })
+	type at struct {
+		stream   string
+		sequence uint64
+	}
+	open, pending := map[string]bool{}, map[at]string{}
+	records, err := s.Records(func(r *journal.Record) bool { return !broken[r.Stream] })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,10 +250,10 @@ func (s *site) onRecord(t *testing.T) {
 			delete(open, r.Session)
 		case audit.Statement:
 			if r.Decision == audit.Allowed {
-				pending[r.Sequence] = r.Text
+				pending[at{r.Stream, r.Sequence}] = r.Text
 			}
 		case audit.Outcome:
-			delete(pending, r.Statement)
+			delete(pending, at{r.Stream, r.Statement})
 		default:
 		}
 	}
@@ -256,7 +264,7 @@ func (s *site) onRecord(t *testing.T) {
 	if len(open) > 0 {
 		t.Errorf("%d sessions have no end on record", len(open))
 	}
-	for sequence, text := range pending {
-		t.Errorf("statement %d has no outcome on record: %s", sequence, text)
+	for of, text := range pending {
+		t.Errorf("statement %d has no outcome on record: %.80s", of.sequence, text)
 	}
 }

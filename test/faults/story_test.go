@@ -34,15 +34,21 @@ func (s *told) rows() bool {
 
 // story is a session that does everything, from the log-in to the goodbye. The tag
 // stands in each of its statements.
-func story(ctx context.Context, dsn, tag string) *told {
+func story(ctx context.Context, dsn, tag string, more ...step) *told {
 	config, err := pgconn.ParseConfig(dsn)
 	if err != nil {
 		return &told{err: err}
 	}
-	return storyOf(ctx, config, tag)
+	return storyOf(ctx, config, tag, more...)
 }
 
-func storyOf(ctx context.Context, config *pgconn.Config, tag string) *told {
+// step is a part of a story.
+type step struct {
+	name string
+	do   func(context.Context, *pgconn.PgConn) error
+}
+
+func storyOf(ctx context.Context, config *pgconn.Config, tag string, more ...step) *told {
 	s := &told{}
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
@@ -93,6 +99,11 @@ func storyOf(ctx context.Context, config *pgconn.Config, tag string) *told {
 			break
 		}
 	}
+	for _, step := range more {
+		if s.err != nil || !note(step.name, step.do(ctx, conn)) {
+			break
+		}
+	}
 	if err := conn.Close(ctx); s.err == nil {
 		s.err = err
 	}
@@ -111,4 +122,26 @@ func pipeline(ctx context.Context, conn *pgconn.PgConn, tag string) error {
 	}
 	_, err := conn.ExecBatch(ctx, batch).ReadAll()
 	return err
+}
+
+// large are statements that fill a segment of the journal, one that is spooled, and
+// all of forms that nobody has judged.
+func large(tag string) []step {
+	pad := strings.Repeat("x", 15_000) // below what is kept beside the records
+	return []step{
+		{"fill", func(ctx context.Context, conn *pgconn.PgConn) error {
+			batch := &pgconn.Batch{}
+			for n := range 40 {
+				batch.ExecParams(fmt.Sprintf("SELECT %d AS %q /* %s %s */", n, fmt.Sprintf("%s%d", tag, n), tag, pad), nil, nil, nil, nil)
+			}
+			_, err := conn.ExecBatch(ctx, batch).ReadAll()
+			return err
+		}},
+		{"blob", func(ctx context.Context, conn *pgconn.PgConn) error {
+			return simple(ctx, conn, "SELECT 1 AS \"%s\" /* "+strings.Repeat("z", 100_000)+" */", tag)
+		}},
+		{"spool", func(ctx context.Context, conn *pgconn.PgConn) error {
+			return simple(ctx, conn, "SELECT length('"+strings.Repeat("y", 1_200_000)+"') AS \"%s\"", tag)
+		}},
+	}
 }
