@@ -151,8 +151,8 @@ func TestNegotiation(t *testing.T) {
 	}
 }
 
-// FuzzRequest: a StartupMessage is read or refused, and what is read asks for no
-// role and no replication.
+// FuzzRequest: a StartupMessage is read or refused, and what is read was sent, asks for no
+// role, and for replication in one of its two forms.
 func FuzzRequest(f *testing.F) {
 	f.Add(uint32(3<<16), startupBody("user", "alice", "options", "-c role=x"))
 	f.Add(uint32(3<<16|9999), startupBody("user", "alice", "_pq_.x", ""))
@@ -168,6 +168,10 @@ func FuzzRequest(f *testing.F) {
 		}
 		if r.User == "" || r.Database == "" || len(r.Database) > 63 || r.Replication == Physical && r.Database != "replication" {
 			t.Fatalf("read %+v", r)
+		}
+		given := "\x00" + string(body)
+		if !strings.Contains(given, "\x00"+r.User+"\x00") || !strings.Contains(given, "\x00"+r.Database) && !strings.HasPrefix(r.User, r.Database) && r.Database != "replication" {
+			t.Fatalf("read what nobody sent: %+v", r)
 		}
 		for _, s := range r.Settings {
 			if strings.EqualFold(s.Name, "role") || strings.EqualFold(s.Name, "session_authorization") {
