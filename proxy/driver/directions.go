@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"time"
 
 	"github.com/pgcustos/pgcustos/proxy/handover"
 	"github.com/pgcustos/pgcustos/proxy/relay"
@@ -52,7 +53,7 @@ func (r *Relay) clientLoop() part {
 // takeUp goes on with what an event loop has left of the client's direction.
 func (r *Relay) takeUp(buf *buffer, out *relay.Output) (p part, ended bool) {
 	if err := settle(r.opt.Backend); err != nil {
-		r.opt.Machine.Lost() // the backend's direction tells why it closed
+		r.sever()
 	}
 	if e := r.errand; e != nil {
 		if p, ended := r.conclude(e, buf); ended {
@@ -139,12 +140,27 @@ func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
 		}
 	}
 	if err := write(r.opt.Backend, out.Chunks); err != nil {
-		// The backend's direction tells why it closed.
-		r.opt.Machine.Lost()
+		r.sever()
 		return part{}, false, false
 	}
 	return part{}, false, true
 }
+
+// sever notes that the backend takes nothing more. Its direction tells why it closed,
+// where it says so: it is heard for a moment yet, each time that it is waited for.
+func (r *Relay) sever() {
+	r.opt.Machine.Lost()
+	r.severed.Store(true)
+	r.hearLast()
+}
+
+func (r *Relay) hearLast() {
+	// While an event loop has the connection it has no deadlines, and waits for nothing.
+	_ = r.opt.Backend.SetReadDeadline(time.Now().Add(lastHeard))
+}
+
+// lastHeard is how long a backend that takes nothing more may be silent.
+const lastHeard = time.Second
 
 // awaitDrain waits until the backend has answered something.
 func (r *Relay) awaitDrain() bool {
@@ -171,6 +187,9 @@ func (r *Relay) backendLoop() part {
 		return *r.backend.end
 	}
 	for {
+		if r.severed.Load() {
+			r.hearLast()
+		}
 		readErr := buf.fill(r.opt.Backend)
 		out.Reset()
 		n, err := r.opt.Machine.Backend(r.opt.Now(), buf.bytes(), &out)

@@ -105,3 +105,46 @@ func TestInvariant5UnrecordedIsTold(t *testing.T) {
 		})
 	}
 }
+
+// TestBackendTakesNothing: a backend to which nothing can be sent any more, and that
+// says nothing, is one that was lost. What it had said by then arrives.
+func TestBackendTakesNothing(t *testing.T) {
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			client, clientIn := tcpPair(t)
+			backend, backendIn := tcpPair(t)
+			defer backend.Close()
+			began := time.Now()
+			r := d.make(Options{
+				Client: clientIn, Backend: backendIn, Judge: reads{}, Recorder: &nothing{},
+				Machine: relay.New(relay.Options{
+					Judge: reads{}, Recorder: &nothing{}, MaxMessage: 1 << 20, Grant: &auth.Grant{Classes: statement.Read},
+				}),
+				Cancel: func(context.Context) error { return nil },
+				Now:    func() int64 { return int64(time.Since(began)) }, MaxMessage: 1 << 20,
+			})
+			if err := backendIn.CloseWrite(); err != nil { // what is written to it fails, and its end stays open
+				t.Fatal(err)
+			}
+			if _, err := backend.Write([]byte("Z\x00\x00\x00\x05I")); err != nil {
+				t.Fatal(err)
+			}
+			cause := make(chan Cause, 1)
+			go r.Start(func(finish func() (Cause, error)) {
+				c, _ := finish()
+				cause <- c
+			})
+			if _, err := client.Write([]byte("Q\x00\x00\x00\x0dSELECT 1\x00")); err != nil {
+				t.Fatal(err)
+			}
+			got := rest(t, client)
+			last, found := strings.CutPrefix(string(got), "Z\x00\x00\x00\x05I")
+			if f := pgwire.ReadFields([]byte(last)[min(len(last), pgwire.HeaderSize):]); !found || string(f.Code) != pgwire.ConnectionFailure {
+				t.Errorf("the client got %q", got)
+			}
+			if c := <-cause; c != BackendLost {
+				t.Errorf("it ended by %s", c)
+			}
+		})
+	}
+}

@@ -76,6 +76,7 @@ type Relay struct {
 	stop    context.CancelFunc
 	drained chan struct{} // a token: the backend answered something
 	braking atomic.Bool   // the client's direction waits for that
+	severed atomic.Bool   // the backend takes nothing more
 
 	// Each owned by its direction, wherever that runs.
 	client, backend direction

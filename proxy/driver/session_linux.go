@@ -136,7 +136,7 @@ func (s *session) sent(at side, err error) {
 	case err != nil && at == clientSide:
 		s.endBy(&s.backend, part{ClientGone, err})
 	case err != nil:
-		s.opt.Machine.Lost() // the backend's direction tells why it closed
+		s.sever()
 		s.leaving = true
 	case e.watched != (e.conn.Pending() > 0):
 		e.watched = !e.watched

@@ -106,7 +106,7 @@ func (r *Relay) forwardFile(f *spool.File) (p part, ended, ok bool) {
 			return part{SpoolLost, err}, true, false
 		}
 		if _, err := r.opt.Backend.Write((*b)[:n]); err != nil {
-			r.opt.Machine.Lost() // the backend's direction tells why it closed
+			r.sever()
 			return part{}, false, false
 		}
 		r.opt.Machine.Forwarded(n)

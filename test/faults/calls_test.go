@@ -35,7 +35,7 @@ func newFailing(t *testing.T) *failing {
 	var err error
 	s.calls, err = syscalls.New(unix.SYS_OPENAT, unix.SYS_FALLOCATE, unix.SYS_PWRITE64, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_WRITE,
 		unix.SYS_MMAP, unix.SYS_RENAMEAT, unix.SYS_UNLINKAT, unix.SYS_GETDENTS64, unix.SYS_FTRUNCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC,
-		unix.SYS_SOCKET, unix.SYS_CONNECT, unix.SYS_ACCEPT4, unix.SYS_EPOLL_CTL)
+		unix.SYS_SOCKET, unix.SYS_CONNECT, unix.SYS_ACCEPT4, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_EPOLL_CTL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,6 +82,8 @@ func peerFailures() []failure {
 		{fault: syscalls.Fault{Call: unix.SYS_EPOLL_CTL, On: "socket:", Errno: unix.ENOMEM}, codes: gone, few: []int{2}},
 		{fault: syscalls.Fault{Call: unix.SYS_READ, On: "socket:", Errno: unix.ETIMEDOUT}, codes: gone},
 		{fault: syscalls.Fault{Call: unix.SYS_WRITE, On: "socket:", Errno: unix.EPIPE}, codes: gone},
+		{fault: syscalls.Fault{Call: unix.SYS_RECVFROM, On: "socket:", Errno: unix.ETIMEDOUT}, codes: gone, few: []int{9}},
+		{fault: syscalls.Fault{Call: unix.SYS_SENDTO, On: "socket:", Errno: unix.EPIPE}, codes: gone, few: []int{9}},
 		// What no worker judges is UNKNOWN, which the lab's rule allows: nobody is told.
 		{fault: syscalls.Fault{Call: unix.SYS_READ, On: "pipe:", Child: true}, few: []int{1}},
 		{fault: syscalls.Fault{Call: unix.SYS_WRITE, On: "pipe:", Child: true}, few: []int{2}},

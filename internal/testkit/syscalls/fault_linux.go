@@ -73,6 +73,8 @@ var known = map[int]struct {
 	unix.SYS_SOCKET:     {"socket", nothing, 0},
 	unix.SYS_CONNECT:    {"connect", descriptor, 0},
 	unix.SYS_ACCEPT4:    {"accept4", descriptor, 0},
+	unix.SYS_SENDTO:     {"sendto", descriptor, 0},
+	unix.SYS_RECVFROM:   {"recvfrom", descriptor, 0},
 	unix.SYS_EPOLL_CTL:  {"epoll_ctl", descriptor, 2},
 	unix.SYS_PIPE2:      {"pipe2", nothing, 0},
 	unix.SYS_GETDENTS64: {"getdents64", descriptor, 0},
