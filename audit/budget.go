@@ -28,6 +28,8 @@ type Budget struct {
 	at      int64   // when that was so
 	season  uint64
 	taken   int64 // bytes since the season began
+	segment uint64
+	part    int64 // bytes of that segment
 }
 
 // SetLimits changes the limits. Until it is called there are none.
@@ -59,10 +61,19 @@ func (b *Budget) Affords(now, n int64, debt bool) bool {
 	return b.drained+min(float64(n), float64(l.Burst)) <= most
 }
 
-// Draw counts n bytes that were written.
-func (b *Budget) Draw(season uint64, n int64) {
+// Draw counts n bytes that were written to a segment.
+func (b *Budget) Draw(season, segment uint64, n int64) {
 	b.drained += float64(n)
 	b.taken = b.Taken(season) + n
+	b.part = b.Part(segment) + n
+}
+
+// Part is how many bytes were drawn of that segment, the last one.
+func (b *Budget) Part(segment uint64) int64 {
+	if b.segment != segment {
+		b.segment, b.part = segment, 0
+	}
+	return b.part
 }
 
 // Taken is how many bytes were drawn since the season began.

@@ -37,7 +37,7 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%s: %v", s.name, got)
 		}
 		if got {
-			b.Draw(1, s.n)
+			b.Draw(1, 1, s.n)
 		}
 	}
 	if got := b.Taken(1); got != 1000+600+100+5000+1001 {

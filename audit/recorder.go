@@ -9,8 +9,9 @@ import (
 // means that the event is not on record, and whoever asked must refuse what the
 // event was about (invariant 5).
 //
-// A Recorder is safe for concurrent use. Record never waits for a disk or for
-// another session; a text beyond InlineText it writes to a file of its own.
+// A Recorder is safe for concurrent use. Record waits for no other session, and for a
+// disk only where Hesitant says so; a text beyond InlineText it writes to a file of its
+// own.
 type Recorder interface {
 	Store
 	// Prepare encodes what stays the same over a session's records.
@@ -25,6 +26,13 @@ type Recorder interface {
 	Release(n int)
 	// Wait blocks until the record survives a loss of power.
 	Wait(context.Context, Receipt) error
+}
+
+// Hesitant is a Recorder that knows beforehand when Record may wait, for room to be made
+// for what it writes: then nobody calls it who must not wait.
+type Hesitant interface {
+	// MayWait says so for some records of whoever has that budget; nil: of anybody.
+	MayWait(*Budget) bool
 }
 
 // Prepared is an encoded Context. It is immutable.

@@ -18,7 +18,7 @@ import (
 
 // messagesAtOnce bounds what a client that sends many messages at once gets done before
 // others have their turn.
-const messagesAtOnce = 128
+const messagesAtOnce = 32
 
 // relayBytes hands both connections to a driver, which sees to it that the session's
 // end is recorded. It may return long before that: the goroutine is free to end.
@@ -34,6 +34,7 @@ func (c *session) relayBytes() {
 		Judge: judge, Recorder: c.trace.Recorder(s.recorder), Prepared: c.prepared, Budget: &c.allowance.budget, Grant: g,
 		Incident: newIncident, MaxMessage: c.policy.MaxMessage, AtOnce: messagesAtOnce, SpoolOver: s.spoolOver(), Parameters: c.backend.Parameters, Path: c.path(), Began: s.now(),
 		SearchPath: c.hello.Request.Get("search_path"), Role: c.context.Role, Catalog: c.enterCatalog(c.policy),
+		MayWait:      c.mayWait(),
 		OnParameter:  c.followParameter,
 		OnDecision:   s.metrics.decided,
 		OnUnrecorded: c.unrecordedStatement,
@@ -64,6 +65,15 @@ func (c *session) relayBytes() {
 		}
 		c.end(string(cause), err)
 	})
+}
+
+// mayWait asks the recorder whether it may wait before it records a statement.
+func (c *session) mayWait() func() bool {
+	h, ok := c.server.recorder.(audit.Hesitant)
+	if !ok {
+		return nil
+	}
+	return func() bool { return h.MayWait(&c.allowance.budget) }
 }
 
 // path tells whether the start-up parameters change search_path.

@@ -137,6 +137,9 @@ func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c
 	}
 	j.write(ev, number, at, length, &c.text)
 	j.settle(c)
+	if strained := j.spare.next == nil && j.free() < j.size/beginsToWait; strained != j.strained.Load() {
+		j.strained.Store(strained)
+	}
 	j.tail.Store(j.cur.base + j.cur.pos)
 	return audit.Receipt{Sequence: j.seq, Position: j.cur.base + j.cur.pos}, nil
 }
@@ -169,7 +172,7 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, te
 // settle keeps the accounts: of promised outcomes, and of the principal.
 func (j *Journal) settle(c *claim) {
 	if c.budget != nil {
-		c.budget.Draw(j.scarce.season, c.size+c.beside)
+		c.budget.Draw(j.scarce.season, j.cur.number, c.size+c.beside)
 	}
 	if c.promise {
 		j.promised++
@@ -204,6 +207,9 @@ func (j *Journal) admit(c *claim, at int64) error {
 	for {
 		if j.failure != nil {
 			return j.failure
+		}
+		if j.mustWait(c) && j.await(j.size) == nil {
+			continue
 		}
 		if j.fits(j.cur, c, j.reserve) || c.outcome && j.fits(j.cur, c, 0) {
 			return nil

@@ -9,8 +9,11 @@ import (
 // MayBlock reports whether Client may wait for a file while it goes through in: a text
 // beyond audit.InlineText is kept in one, also when a statement of it is executed
 // again, and so are parameters that are recorded in full, whose size as text nobody
-// knows before. It is called from where Client is.
+// knows before. At times the recorder waits, too. It is called from where Client is.
 func (m *Machine) MayBlock(in []byte) bool {
+	if m.opt.MayWait != nil && m.opt.MayWait() {
+		return true
+	}
 	full := m.grant.Load().Record.Parameters == auth.RecordFull
 	if len(in) <= audit.InlineText && !full && !m.long {
 		return false

@@ -28,6 +28,9 @@ type Options struct {
 	// AtOnce bounds how many messages one call of Client takes, but for data of a
 	// COPY: each may have a record, and others wait meanwhile. 0: there is no bound.
 	AtOnce int
+	// MayWait says whether Recorder may wait before it records a statement; nil: it does
+	// not.
+	MayWait func() bool
 	// Spool makes a file for parameters that are too large for memory; nil for one
 	// in the system's directory for temporary files.
 	Spool func() (parameters.Spool, error)
@@ -196,6 +199,13 @@ func (m *Machine) Outstanding() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.resting() || m.client.left > 0 || m.copyIn
+}
+
+// Backlog returns how many messages are forwarded and not answered yet.
+func (m *Machine) Backlog() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.queue.n
 }
 
 // InCopy reports whether the backend is reading COPY data.
