@@ -45,19 +45,21 @@ func (e *end) noticed(events uint32) {
 // hasMore reports whether a read may bring something.
 func (e *end) hasMore() bool { return e.readable || e.more }
 
-// fill reads what has come, once. Nothing may have.
-func (e *end) fill(buf *buffer, from *blocks) error {
+// fill reads what has come, once, and most bytes of it. Nothing may have.
+func (e *end) fill(buf *buffer, from *blocks, most int) error {
 	if !buf.borrow(from) {
 		return errNoMemory
 	}
 	if e.tls {
-		return e.decrypt(buf, from)
+		return e.decrypt(buf, from, most)
 	}
-	n, err := e.receive(buf.room())
+	n, err := e.receive(upTo(buf.room(), most))
 	buf.grew(n)
 	e.more = false
 	return err
 }
+
+func upTo(room []byte, most int) []byte { return room[:min(len(room), most)] }
 
 // receive reads from the descriptor. Less than there was room for is all there was,
 // unless the end is near.
@@ -69,13 +71,13 @@ func (e *end) receive(room []byte) (n int, err error) {
 
 // decrypt reads what has come by way of crypto/tls: what the descriptor has is given
 // to it as a whole, and then taken from it until it needs more.
-func (e *end) decrypt(buf *buffer, from *blocks) error {
+func (e *end) decrypt(buf *buffer, from *blocks, most int) error {
 	if e.conn.Ahead() == 0 && e.readable {
 		e.cipher = from.obtain()
 		n := e.conn.Receive(*e.cipher)
 		e.readable = n == len(*e.cipher) || n > 0 && e.closing
 	}
-	err := e.take(buf)
+	err := e.take(buf, most)
 	if e.conn.Ahead() == 0 && e.cipher != nil {
 		from.release(e.cipher, 0) // nobody can read what was in it
 		e.cipher = nil
@@ -83,10 +85,15 @@ func (e *end) decrypt(buf *buffer, from *blocks) error {
 	return err
 }
 
-func (e *end) take(buf *buffer) error {
+func (e *end) take(buf *buffer, most int) error {
 	before := buf.len()
-	for len(buf.room()) > 0 {
-		n, err := e.stream.Read(buf.room())
+	for {
+		room := upTo(buf.room(), before+most-buf.len())
+		if len(room) == 0 {
+			e.more = true
+			return nil
+		}
+		n, err := e.stream.Read(room)
 		buf.grew(n)
 		switch {
 		case err == nil:
@@ -100,8 +107,6 @@ func (e *end) take(buf *buffer) error {
 			return err
 		}
 	}
-	e.more = true
-	return nil
 }
 
 // write sends the chunks in their order, as one, and keeps what is not taken.

@@ -103,6 +103,16 @@ func (s *stuck) Judge(ctx context.Context, _ []byte, _ statement.Encoding) *stat
 	return selects
 }
 
+// cramped is a recorder that waits for room before it records a statement.
+type cramped struct{ *stuck }
+
+func (c cramped) Record(ev *audit.Event) (audit.Receipt, error) {
+	if ev.Type == audit.Statement {
+		c.wait(context.Background())
+	}
+	return c.stuck.Record(ev)
+}
+
 // long is a judge to whom every text is a SELECT with that text.
 type long struct{ reads }
 
@@ -126,6 +136,10 @@ func TestStalledSessionHoldsUpNobody(t *testing.T) {
 			m.Grant = &auth.Grant{Classes: statement.Read, Mode: auth.Enforce, Durability: auth.DurableDisk}
 		}},
 		"file": {longQuery, func(s *stuck, m *relay.Options, o *Options) { m.Recorder, o.Recorder, m.Judge = s, s, long{} }},
+		"room": {query, func(s *stuck, m *relay.Options, o *Options) {
+			m.Recorder, o.Recorder = cramped{s}, cramped{s}
+			m.MayWait = func() bool { return true }
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, s := oneLoop(t), newStuck(t)
@@ -136,7 +150,7 @@ func TestStalledSessionHoldsUpNobody(t *testing.T) {
 			for range 100 {
 				other.exchange(t)
 			}
-			if name != "file" {
+			if name != "file" && name != "room" { // where the errand has the machine
 				notice := pgwire.AppendMessage(nil, pgwire.NoticeResponse, []byte{0})
 				send(t, slow.backend, notice)
 				receive(t, slow.client, len(notice))
@@ -325,5 +339,45 @@ func TestPipelinesTakeTurns(t *testing.T) {
 			receive(t, e.client, n*len(answer))
 			e.exchange(t)
 		})
+	}
+}
+
+// outcomes counts the outcomes that one turn records.
+type outcomes struct {
+	nothing
+	turn, most int // owned by the loop
+}
+
+func (o *outcomes) Record(ev *audit.Event) (audit.Receipt, error) {
+	if ev.Type == audit.Outcome {
+		o.turn++
+		o.most = max(o.most, o.turn)
+	}
+	return o.nothing.Record(ev)
+}
+
+// TestAnswersTakeTurns: of answers that come at once, each with an outcome to be recorded,
+// so many are taken as fit into a small read, and then others have their turn.
+func TestAnswersTakeTurns(t *testing.T) {
+	d, counted := oneLoop(t), &outcomes{}
+	e := d.startWith(t, func(m *relay.Options, o *Options) {
+		m.Recorder, m.AtOnce = counted, 32
+		now := o.Now
+		o.Now = func() int64 {
+			counted.turn = 0
+			return now()
+		}
+	})
+	const n = 2000
+	send(t, e.client, bytes.Repeat(query, n))
+	receive(t, e.backend, n*len(query))
+	go func() { _, _ = e.backend.Write(bytes.Repeat(answer, n)) }()
+	if got := receive(t, e.client, n*len(answer)); !bytes.Equal(got, bytes.Repeat(answer, n)) {
+		t.Error("the client got something else")
+	}
+	e.exchange(t)
+	most := ask(t, e, func(*session) int { return counted.most })
+	if most == 0 || most > 1+answersAtOnce/len(answer) {
+		t.Errorf("%d outcomes were recorded in one turn", most)
 	}
 }

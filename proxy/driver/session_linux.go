@@ -150,6 +150,14 @@ func (s *session) sent(at side, err error) {
 	}
 }
 
+// A read of answers to many messages may bring thousands, each with an outcome to be
+// recorded, where one of rows brings none: where that may be, less is read at once, in
+// bytes, so that others have their turn.
+const (
+	manyAnswers   = 32
+	answersAtOnce = 4 << 10
+)
+
 // readsAtOnce bounds what a session may do before others have their turn.
 const readsAtOnce = 4
 
@@ -190,7 +198,11 @@ func (s *session) turnBackend() (did bool) {
 	}
 	buf := &s.backend.buf
 	before := buf.len()
-	readErr := s.ends[backendSide].fill(buf, &s.loop.blocks)
+	most := largeBuffer
+	if s.opt.Machine.Backlog() > manyAnswers {
+		most = answersAtOnce
+	}
+	readErr := s.ends[backendSide].fill(buf, &s.loop.blocks, most)
 	s.sent(backendSide, s.ends[backendSide].conn.Flush()) // what crypto/tls answers by itself
 	if buf.len() > before {
 		s.answer(buf)
@@ -242,7 +254,7 @@ func (s *session) turnClient() (did bool) {
 	buf := &s.client.buf
 	if !s.fresh {
 		before := buf.len()
-		readErr := s.ends[clientSide].fill(buf, &s.loop.blocks)
+		readErr := s.ends[clientSide].fill(buf, &s.loop.blocks, largeBuffer)
 		s.sent(clientSide, s.ends[clientSide].conn.Flush())
 		s.fresh = buf.len() > before
 		if errors.Is(readErr, errNoMemory) {
