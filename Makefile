@@ -53,6 +53,10 @@ faults: tools ## fail each system call of a session and of a start, for each k, 
 endurance: tools ## let sessions come and go for ENDURANCE (1h) while what the proxy stands on does, too
 	$(GO) test -count=1 -timeout 24h ./test/crash -v -run '^TestEndurance$$' -endurance $(ENDURANCE)
 
+.PHONY: crowds
+crowds: tools ## let thousands of clients stall, flood and idle, and measure what others notice and what it costs (10 minutes)
+	$(GO) test -count=1 -timeout 60m ./test/crowds -v -crowds
+
 .PHONY: conformance
 conformance: tools ## run PostgreSQL's suites, its tools and nine drivers directly and through the proxy, and compare (CONFORMANCE is kept between runs)
 	test/conformance/suites/fetch.sh $(CONFORMANCE)

@@ -40,8 +40,8 @@ type Journal struct {
 	tail  atomic.Int64 // position behind the last record
 	// strained: there is no next segment, and not much left of the current one.
 	strained atomic.Bool
-	flush flusher
-	chain chain
+	flush    flusher
+	chain    chain
 	// archive puts containers in the place of sealed segments; nil: nobody does.
 	archive *archiver
 

@@ -76,6 +76,8 @@ type SiteConfig struct {
 	Directory                              string // YAML, the section's content; empty for the one domain
 	Kerberos                               string // YAML, the section; empty for none
 	ClientCertificates                     string // YAML, the section; empty for none
+	Memory                                 string // likewise
+	LogLevel                               string
 }
 
 // Site is a domain controller, a PostgreSQL with the orders database, and the
@@ -188,6 +190,7 @@ func (s *Site) configure(context.Context) error {
 		SegmentSize: "16MiB", Compression: "zstd", MaxMessage: "128MiB", PreAuth: "{timeout: 30s, connections: 500, connections_per_source: 200}",
 		ProxyProtocolFrom: "[]", Parser: "{workers: 2, timeout: 5s}", Grace: "1s", ShutdownTimeout: "10s", Recheck: "1m",
 		Driver:      cmp.Or(os.Getenv("PGCUSTOS_TEST_DRIVER"), "epoll"),
+		LogLevel:    "debug",
 		Connections: 150, Limits: "{}", ReaderMode: "enforce", Durability: "process",
 		Journal: filepath.Join(s.Dir, "journal"),
 	}

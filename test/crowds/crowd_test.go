@@ -1,0 +1,205 @@
+package crowds
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/testkit"
+)
+
+// limitMiB is the proxy's memory.limit.
+const limitMiB = 512
+
+// displaced is the cause on record of those that made room for others.
+const displaced = "displaced"
+
+// assault is a crowd that means harm.
+type assault struct {
+	name         string
+	kind         string
+	whole, short int // how many at once
+	sources      int
+	rate         int
+	causes       []string // that are on record of it
+	inside       bool     // they have logged in
+}
+
+var assaults = []assault{
+	{"half-open TLS handshakes", "half-open", 5000, 300, 1000, 2000, []string{"limit", displaced}, false},
+	{"half-open, of one address", "half-open", 5000, 100, 1, 2000, []string{"limit_per_source"}, false},
+	{"slow in each phase", "slow", 3000, 200, 1000, 1000, []string{"limit", displaced}, false},
+	{"connections, silent", "connections", 10_000, 700, 2500, 5000, []string{"limit", displaced}, false},
+	{"wrong names and passwords", "guesses", 64, 8, 1000, 2000, []string{"no_such_account"}, false},
+	{"cancels with guessed keys", "cancels", 64, 8, 40, 5000, []string{"cancel_key_unknown", "cancel_throttled"}, false},
+	{"garbage in and below TLS", "garbage", 64, 8, 1000, 2000, []string{"no_startup"}, false},
+	{"the same after a log-in", "garbage in", 16, 4, 200, 500, nil, true},
+	{"100,000 statements at once", "pipelines", 8, 2, 8, 1000, nil, true},
+	{"300 MB that nobody reads", "unread", 40, 4, 8, 1000, nil, true},
+	{"messages of 1 GB", "claims", 16, 4, 8, 100, nil, true},
+	{"texts that are long to read", "bombs", 8, 2, 8, 100, nil, true},
+}
+
+// TestCrowds: whoever works while a crowd that means harm is there is answered as
+// before, what it costs is bounded, and all of it is given back.
+func TestCrowds(t *testing.T) {
+	s := testkit.NewSite(t, func(c *testkit.SiteConfig) {
+		c.PreAuth = "{timeout: 10s, connections: 500, connections_per_source: 50}"
+		c.Memory = fmt.Sprintf("memory: {limit: %dMiB}", limitMiB)
+		c.LogLevel = "info"
+		withBackend(c)
+	})
+	p := newPublic(t, s)
+	t.Run("idle", func(t *testing.T) { idle(t, s) })
+	p.during(t, seasonLength()) // whoever logs in is known from then on
+	if *large {
+		for _, a := range assaults {
+			t.Run(a.name, func(t *testing.T) { storm{a}.rage(t, s, p) })
+		}
+		return
+	}
+	inside := slices.IndexFunc(assaults, func(a assault) bool { return a.inside })
+	t.Run("strangers", func(t *testing.T) { storm(assaults[:inside]).rage(t, s, p) })
+	t.Run("insiders", func(t *testing.T) { storm(assaults[inside:]).rage(t, s, p) })
+}
+
+// storm is assaults at the same time: of strangers, or of those who have logged in.
+type storm []assault
+
+// seasonLength is for how long the public is watched before, and during each assault.
+func seasonLength() time.Duration { return time.Duration(sized(10_000, 250)) * time.Millisecond }
+
+func (st storm) rage(t *testing.T, s *testkit.Site, p *public) {
+	t.Helper()
+	before, lines := held(t, s), said(t, s)
+	quiet := p.during(t, seasonLength())
+	began := time.Now()
+	stop := peak(s.ProxyPID())
+	var crowds []*crowd
+	for _, a := range st {
+		crowds = append(crowds, call(t, order{
+			Kind: a.kind, Address: fmt.Sprintf("%s:%d", s.Host, s.Port), Count: sized(a.whole, a.short), Sources: a.sources, Rate: a.rate,
+			User: "svc-orders", Word: testkit.OrdersPassword,
+		}))
+	}
+	for _, c := range crowds {
+		c.awaited(t)
+	}
+	loud := p.during(t, seasonLength())
+	for i, c := range crowds {
+		told := c.disperse(t)
+		t.Logf("%s: opened %d, told %v", st[i].name, told.Opened, told.Told)
+	}
+	most := stop()
+	after := returned(t, s, before)
+	lines = said(t, s) - lines
+	t.Logf("MiB, descriptors, goroutines before %v, at most %v, after %v; lines in the log %d", before, most, after, lines)
+	t.Logf("            before           during   (median / p99, ms)")
+	t.Logf("inside      %v  %v", quiet.inside, loud.inside)
+	t.Logf("novel       %v  %v", quiet.novel, loud.novel)
+	t.Logf("past        %v  %v", quiet.past, loud.past)
+	t.Logf("arrivals    %v  %v, %d, refused %v", quiet.arrivals, loud.arrivals, len(loud.arrivals), loud.refused)
+	st.check(t, s, loud, most, lines, began)
+}
+
+// check holds what came of a storm against what is promised.
+func (st storm) check(t *testing.T, s *testkit.Site, loud *season, most holdings, lines int, began time.Time) {
+	t.Helper()
+	if len(loud.inside) == 0 || len(loud.novel) == 0 || len(loud.arrivals) == 0 {
+		t.Errorf("there were %d statements, %d of new texts, %d log-ins", len(loud.inside), len(loud.novel), len(loud.arrivals))
+	}
+	// Whoever is turned away for want of memory is told so before TLS.
+	if !st[0].inside && len(loud.refused) > 0 || len(loud.refused) > 1 || len(loud.refused) == 1 && loud.refused[beforeTLS] == 0 {
+		t.Errorf("log-ins were refused: %v", loud.refused)
+	}
+	const beside = 64 // MiB, of what the system counts and the proxy does not
+	if most.memory > limitMiB+beside {
+		t.Errorf("the proxy had %.0f MiB, with a limit of %d", most.memory, limitMiB)
+	}
+	if mayHave := st.descriptors(); int(most.descriptors) > mayHave {
+		t.Errorf("the proxy had %.0f descriptors", most.descriptors)
+	}
+	const mayBeSaid = 1000
+	if lines > mayBeSaid {
+		t.Errorf("the log has %d lines more", lines)
+	}
+	st.recorded(t, s, began)
+}
+
+// descriptors is how many the proxy may need.
+func (st storm) descriptors() int {
+	const places, beside = 500, 500 // those that made room need a moment to go
+	n := places + beside
+	for _, a := range st {
+		if a.inside {
+			n += 2 * sized(a.whole, a.short)
+		}
+	}
+	return n
+}
+
+// recorded: each way of refusing is on record, and all that are strangers' take bounded
+// room.
+func (st storm) recorded(t *testing.T, s *testkit.Site, began time.Time) {
+	t.Helper()
+	if st[0].inside {
+		return // nobody is a stranger
+	}
+	for _, a := range st {
+		for _, cause := range a.causes {
+			if cause == displaced && !*large {
+				continue // nobody may have been waited for long enough
+			}
+			s.Await(t, cause, func(r *journal.Record) bool { return r.Cause == cause && !r.Time.Before(began) })
+		}
+	}
+	found, err := s.Records(func(r *journal.Record) bool { return r.Type == audit.Connection && !r.Time.Before(began) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := uint64(0)
+	for i := range found {
+		counted += max(1, found[i].Count)
+	}
+	t.Logf("%d records of %d strangers", len(found), counted)
+	// Of each period 1,024 that come from one address for one cause, and then one for each
+	// cause, each when it is first seen and at the period's end.
+	if most := (2 + int(time.Since(began)/(10*time.Second))) * 2 * (1024 + 10); len(found) > most {
+		t.Errorf("%d records of strangers", len(found))
+	}
+}
+
+func (p *public) during(t *testing.T, while time.Duration) *season {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), while)
+	defer cancel()
+	s := p.live(ctx)
+	if s.failed != nil {
+		t.Error(s.failed)
+	}
+	return s
+}
+
+// returned waits until what was held before is all that is held, but for memory, which
+// a collection may not have looked at yet.
+func returned(t *testing.T, s *testkit.Site, before holdings) (now holdings) {
+	t.Helper()
+	const spare = 40 // connections to controllers are kept, with two goroutines each
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := testkit.WaitFor(ctx, func() error {
+		now = held(t, s)
+		if now.descriptors > before.descriptors+spare || now.goroutines > before.goroutines+spare {
+			return fmt.Errorf("held before %v, now %v", before, now)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return now
+}
