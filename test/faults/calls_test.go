@@ -145,6 +145,7 @@ func (s *failing) failKinds(t *testing.T, kinds []failure) {
 // failAll fails the calls of a kind, until one is beyond the story's end.
 func (s *failing) failAll(t *testing.T, f failure) {
 	t.Helper()
+	var last *told
 	failed, codes := 0, map[string]int{}
 	for n := 0; *everyCall || n < len(f.few); n++ {
 		f.fault.At = n
@@ -157,7 +158,7 @@ func (s *failing) failAll(t *testing.T, f failure) {
 		}
 		failed++
 		codes[told.code()]++
-		s.mend(t, &f)
+		last = s.mend(t, &f)
 		if t.Failed() {
 			break
 		}
@@ -165,6 +166,9 @@ func (s *failing) failAll(t *testing.T, f failure) {
 	t.Logf("%d calls failed; clients were told %v", failed, codes)
 	s.rests(t)
 	s.leaksNothing(t, s.before)
+	if last != nil {
+		s.keyIsGone(t, last)
+	}
 	if failed == 0 && !*everyCall {
 		t.Error("nothing failed")
 	}
@@ -187,8 +191,9 @@ func (s *failing) fail(t *testing.T, f *failure) (told *told, fell bool) {
 }
 
 // mend sees that the proxy serves again: by itself, or where it may have broken, after
-// a new start.
-func (s *failing) mend(t *testing.T, f *failure) {
+// a new start. It returns a story that was told to its end by the process that serves;
+// nil where that is a new one.
+func (s *failing) mend(t *testing.T, f *failure) *told {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -202,7 +207,7 @@ func (s *failing) mend(t *testing.T, f *failure) {
 	})
 	switch {
 	case err == nil:
-		return
+		return again
 	case !f.breaks:
 		t.Fatalf("%s: it is not well again: %v\n%s", f.fault, err, s.LogTail())
 	case f.fault.Errno != 0:
@@ -218,6 +223,7 @@ func (s *failing) mend(t *testing.T, f *failure) {
 		t.Fatalf("%s: %v", f.fault, err)
 	}
 	s.began(t)
+	return nil
 }
 
 // failStarts fails the calls of a kind in starts: such a start fails, and says so, or

@@ -77,8 +77,13 @@ func TestCutAnywhere(t *testing.T) {
 		}
 	}
 	t.Run("refused", s.refused)
+	last := s.tell(t, "the last")
+	if last.err != nil {
+		t.Error(last.err)
+	}
 	s.rests(t)
 	s.leaksNothing(t, before)
+	s.keyIsGone(t, last)
 	s.onRecord(t, nil)
 }
 
@@ -201,6 +206,37 @@ func (s *site) leaksNothing(t *testing.T, before holdings) {
 		now := s.held(t)
 		if now.goroutines > before.goroutines+spare || now.descriptors > before.descriptors+spare {
 			return fmt.Errorf("before %+v, now %+v", before, now)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// keyIsGone holds that nothing of the proxy answers to the cancel key of a session that
+// has ended.
+func (s *site) keyIsGone(t *testing.T, told *told) {
+	t.Helper()
+	if told.conn == nil {
+		return // there was no session
+	}
+	unknown := func() float64 {
+		var metrics strings.Builder
+		if err := s.Get(t.Context(), "/metrics", &metrics); err != nil {
+			t.Fatal(err)
+		}
+		return sum(metrics.String(), `pgcustos_cancels_total{result="unknown_key"}`)
+	}
+	before := unknown()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := told.conn.CancelRequest(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err := testkit.WaitFor(ctx, func() error {
+		if unknown() == before {
+			return errors.New("a cancel with the key of a session that has ended is not one of an unknown key")
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 // told is how far a session came, and what ended it.
 type told struct {
 	pid       uint32 // of the backend; 0 where there was no session
+	conn      *pgconn.PgConn
 	completed []string
 	err       error
 }
@@ -55,7 +56,7 @@ func storyOf(ctx context.Context, config *pgconn.Config, tag string, more ...ste
 		s.err = err
 		return s
 	}
-	s.pid = conn.PID()
+	s.pid, s.conn = conn.PID(), conn
 	note := func(name string, err error) bool {
 		if err == nil {
 			s.completed = append(s.completed, name)
