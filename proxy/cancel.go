@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/proxy/relay"
 )
 
 // cancelKey is what the client was given to cancel its statements with. The
@@ -104,7 +105,7 @@ func (s *Server) cancelElsewhere(ctx context.Context, key CancelKey) bool {
 // Cancel passes a cancel on to the backend of the session with that key, when it is
 // on record, and reports whether there is one.
 func (s *Server) Cancel(ctx context.Context, key CancelKey) bool {
-	target := s.byKey(key.PID, key.Secret)
+	target, machine := s.byKey(key.PID, key.Secret)
 	if target == nil {
 		return false
 	}
@@ -115,18 +116,45 @@ func (s *Server) Cancel(ctx context.Context, key CancelKey) bool {
 		s.log.Error("record", "type", audit.Cancel, "session", target.id, "error", err)
 		return true
 	}
-	s.metrics.Cancels.WithLabelValues("forwarded").Inc()
-	if err := target.backend.Cancel(ctx); err != nil {
+	if machine != nil {
+		target.relay.CatchUp(ctx)
+	}
+	passed, err := target.passCancel(ctx, machine)
+	if err != nil {
 		s.log.Warn("cancel at backend", "session", target.id, "backend", target.context.Backend, "error", err)
 	}
+	result := "kept"
+	if passed {
+		result = "forwarded"
+	}
+	s.metrics.Cancels.WithLabelValues(result).Inc()
 	return true
 }
 
-// byKey finds the session of a cancel key.
-func (s *Server) byKey(pid uint32, secret []byte) *session {
+// passCancel has the backend cancel what it runs. Where the statement is still in the
+// proxy's hands, the machine sees to it.
+func (c *session) passCancel(ctx context.Context, machine *relay.Machine) (passed bool, err error) {
+	const patience = 10 * time.Second
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	if machine != nil {
+		if !machine.Cancel() {
+			return false, nil
+		}
+		defer machine.Passed()
+	}
+	return true, c.backend.Cancel(ctx)
+}
+
+// byKey finds the session of a cancel key, and its machine; nil where it is not relayed.
+func (s *Server) byKey(pid uint32, secret []byte) (*session, *relay.Machine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.holder(cancelKey{pid: pid, secret: secret})
+	c := s.holder(cancelKey{pid: pid, secret: secret})
+	if c == nil || !c.live {
+		return c, nil
+	}
+	return c, c.machine
 }
 
 // holder finds the session of a cancel key among those whose backends, of several
@@ -152,7 +180,7 @@ func (c *session) cancelOwn(cause string) {
 		c.server.log.Error("record", "type", audit.Cancel, "session", c.id, "error", err)
 	}
 	c.server.metrics.Cancels.WithLabelValues("own").Inc()
-	if err := c.backend.Cancel(ctx); err != nil {
+	if _, err := c.passCancel(ctx, c.machine); err != nil {
 		c.server.log.Warn("cancel at backend", "session", c.id, "backend", c.context.Backend, "cause", cause, "error", err)
 	}
 }

@@ -16,7 +16,7 @@ type Metrics struct {
 	// Before authentication.
 	PreAuth     prometheus.Gauge       // connections that have not authenticated yet
 	Connections *prometheus.CounterVec // result: accepted, limited, malformed, timeout, …
-	Cancels     *prometheus.CounterVec // result: forwarded, unknown_key, throttled, own
+	Cancels     *prometheus.CounterVec // result: forwarded, kept, unknown_key, throttled, own
 
 	// Log-in.
 	Authentications        *prometheus.CounterVec // result: success, failure; cause: auth.Cause

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -54,6 +55,8 @@ func (r *Relay) clientLoop() part {
 func (r *Relay) takeUp(buf *buffer, out *relay.Output) (p part, ended bool) {
 	if err := settle(r.opt.Backend); err != nil {
 		r.sever()
+	} else if r.wrote {
+		r.allSent()
 	}
 	if e := r.errand; e != nil {
 		if p, ended := r.conclude(e, buf); ended {
@@ -114,6 +117,10 @@ func (r *Relay) goOn(buf *buffer, out *relay.Output, n int, next relay.Next) (p 
 		if !r.awaitDrain() {
 			return part{ClientClosed, nil}, true, false
 		}
+	case relay.Cancelling:
+		if !r.awaitCalm() {
+			return part{ClientClosed, nil}, true, false
+		}
 	case relay.Terminated:
 		buf.take(buf.len())
 		return part{}, false, false
@@ -143,6 +150,7 @@ func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
 		r.sever()
 		return part{}, false, false
 	}
+	r.allSent()
 	return part{}, false, true
 }
 
@@ -161,6 +169,34 @@ func (r *Relay) hearLast() {
 
 // lastHeard is how long a backend that takes nothing more may be silent.
 const lastHeard = time.Second
+
+// allSent tells the machine that all it wanted sent is, and sends a cancel behind that
+// which was kept for it.
+func (r *Relay) allSent() {
+	r.wrote = false
+	if r.opt.Machine.Sent() {
+		r.cancels.Go(func() {
+			defer r.opt.Machine.Passed()
+			ctx, stop := context.WithTimeout(context.Background(), passGrace)
+			defer stop()
+			_ = r.opt.Cancel(ctx)
+		})
+	}
+}
+
+// passGrace is how long a cancel may take to the backend. The client's next statement
+// waits for it.
+const passGrace = 10 * time.Second
+
+// awaitCalm waits until no cancel is on its way to the backend.
+func (r *Relay) awaitCalm() bool {
+	select {
+	case <-r.opt.Machine.Calm():
+		return true
+	case <-r.judging.Done():
+		return false
+	}
+}
 
 // awaitDrain waits until the backend has answered something.
 func (r *Relay) awaitDrain() bool {

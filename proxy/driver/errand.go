@@ -30,6 +30,7 @@ const (
 	awaitRecord errandKind = iota // until it survives a loss of power; then out is sent
 	judgeText                     // out was sent
 	takeStep                      // of the machine, that may wait for a file; nothing was sent
+	awaitCalm                     // no cancel is to be on its way; nothing follows
 )
 
 // perform runs the errand. It may wait for anything.
@@ -46,6 +47,8 @@ func (r *Relay) perform(e *errand) {
 		e.err = r.opt.Recorder.Wait(r.judging, e.out.Receipt)
 	case judgeText:
 		e.judgement = r.opt.Judge.Judge(r.judging, e.text, e.encoding)
+	case awaitCalm:
+		r.awaitCalm()
 	case takeStep:
 		e.n, e.next = r.opt.Machine.Client(r.opt.Now(), r.client.buf.bytes(), e.out)
 	}
@@ -59,6 +62,8 @@ func (r *Relay) conclude(e *errand, buf *buffer) (p part, ended bool) {
 		return *e.fault, true
 	case e.err != nil:
 		return part{Unrecorded, e.err}, true
+	case e.kind == awaitCalm:
+		return part{}, false
 	case e.kind == judgeText:
 		r.opt.Machine.Judged(e.judgement)
 		p, ended, _ = r.goOn(buf, e.out, e.n, e.next)

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -89,6 +90,23 @@ func (r *Relay) enterLoop(then func(func() (Cause, error))) bool {
 		s.depart()
 	}
 	return true
+}
+
+// CatchUp waits until the session's loop has seen what has come by now.
+func (r *Relay) CatchUp(ctx context.Context) {
+	s := r.place.session.Load()
+	if s == nil {
+		return
+	}
+	seen := make(chan struct{})
+	// A descriptor that was ready before the post is seen to before the post is.
+	if !s.loop.post(func() { close(seen) }) {
+		return
+	}
+	select {
+	case <-seen:
+	case <-ctx.Done():
+	}
 }
 
 // leaveLoop lets a session that is to end go on with goroutines. A loop that gets to

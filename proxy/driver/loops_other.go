@@ -2,7 +2,10 @@
 
 package driver
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Loops are event loops, which Linux alone has here.
 type Loops struct{}
@@ -23,3 +26,6 @@ type place struct{}
 func (*Relay) enterLoop(func(func() (Cause, error))) bool { return false }
 
 func (*Relay) leaveLoop() {}
+
+// CatchUp does nothing: a goroutine is woken by what comes.
+func (*Relay) CatchUp(context.Context) {}

@@ -82,6 +82,9 @@ type Relay struct {
 	client, backend direction
 	errand          *errand // of the client's direction, under way
 
+	wrote   bool           // the backend was written to, and the machine not told that all is sent; owned by the client's direction
+	cancels sync.WaitGroup // that go to the backend behind what they were kept for
+
 	place    place                 // in the event loops
 	fault    atomic.Pointer[fault] // the first
 	incident string                // of the last words to the client
@@ -151,6 +154,7 @@ func (r *Relay) finish() (Cause, error) {
 		<-r.errand.done // of a session that met a fault
 	}
 	_ = r.opt.Client.Close()
+	r.cancels.Wait()
 	if f := r.fault.Load(); f != nil {
 		defer panic(f)
 	}

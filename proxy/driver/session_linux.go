@@ -138,15 +138,26 @@ func (s *session) sent(at side, err error) {
 	case err != nil:
 		s.sever()
 		s.leaving = true
-	case e.watched != (e.conn.Pending() > 0):
-		e.watched = !e.watched
-		events := uint32(alwaysWanted)
-		if e.watched {
-			events |= unix.EPOLLOUT
+	default:
+		if at == backendSide && s.wrote && e.conn.Pending() == 0 {
+			s.allSent()
 		}
-		if err := s.loop.control(unix.EPOLL_CTL_MOD, e.conn.Descriptor(), events, e.key); err != nil {
-			s.leaving = true
-		}
+		s.watch(e)
+	}
+}
+
+// watch has room waited for while there is something to send.
+func (s *session) watch(e *end) {
+	if e.watched == (e.conn.Pending() > 0) {
+		return
+	}
+	e.watched = !e.watched
+	events := uint32(alwaysWanted)
+	if e.watched {
+		events |= unix.EPOLLOUT
+	}
+	if err := s.loop.control(unix.EPOLL_CTL_MOD, e.conn.Descriptor(), events, e.key); err != nil {
+		s.leaving = true
 	}
 }
 
@@ -287,6 +298,7 @@ func (s *session) carryOut(out *relay.Output, n int, next relay.Next) {
 		return
 	}
 	err := s.ends[backendSide].write(out.Chunks)
+	s.wrote = true
 	s.sent(backendSide, err)
 	switch {
 	case err != nil:
@@ -315,6 +327,8 @@ func (s *session) goOn(n int, next relay.Next) {
 		s.fresh, s.sated = true, true
 	case relay.Full:
 		s.full = true
+	case relay.Cancelling:
+		s.send(&errand{kind: awaitCalm})
 	case relay.Terminated:
 		buf.take(buf.len())
 		s.leaving = true
@@ -352,6 +366,8 @@ func (s *session) concluded() {
 		s.endBy(&s.client, *e.fault)
 	case e.err != nil:
 		s.endBy(&s.client, part{Unrecorded, e.err})
+	case e.kind == awaitCalm:
+		s.fresh = true
 	case e.kind == judgeText:
 		s.opt.Machine.Judged(e.judgement)
 		s.goOn(e.n, e.next)

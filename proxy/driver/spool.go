@@ -80,7 +80,9 @@ func (r *Relay) unspooled(buf *buffer, out *relay.Output, typ byte, size, taken 
 func (r *Relay) spooled(buf *buffer, out *relay.Output, f *spool.File, forward bool, next relay.Next) (part, bool) {
 	p, ended, ok := r.send(out)
 	if ok && forward {
-		p, ended, ok = r.forwardFile(f)
+		if p, ended, ok = r.forwardFile(f); ok {
+			r.allSent()
+		}
 	}
 	if !ok {
 		buf.take(buf.len())
@@ -118,6 +120,7 @@ func (r *Relay) forwardFile(f *spool.File) (p part, ended, ok bool) {
 // examine takes the message apart and has it judged. done gives back what that takes,
 // and is to be called when the judgement was used.
 func (r *Relay) examine(f *spool.File) (s *relay.Spooled, done func(), err error) {
+	r.opt.Machine.Judging()
 	if s, err = relay.ReadSpooled(f, f.Size()); err != nil {
 		return nil, nil, err
 	}

@@ -78,7 +78,11 @@ func (m *Machine) looksInto(typ byte, size int) int {
 
 // rewrite makes the ErrorResponse that the client gets for a refused statement.
 func (m *Machine) rewrite(r *refusal) []byte {
-	m.rewritten = r.err.Append(m.rewritten[:0])
+	told := r.err
+	if r.quiet {
+		told.Incident = ""
+	}
+	m.rewritten = told.Append(m.rewritten[:0])
 	return m.rewritten
 }
 

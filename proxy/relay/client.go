@@ -19,6 +19,7 @@ const (
 	JudgeText              // Text is to be judged; the answer goes to Judged
 	Spool                  // the message that comes next is to be kept until it is there whole; then Spooled
 	Full                   // too much is outstanding: the backend has to answer first
+	Cancelling             // a cancel is on its way to the backend that must not meet what comes next, see Calm
 	Terminated             // the client said goodbye
 	Broken                 // the framing is lost; the session ends without a word, as PostgreSQL does
 	Adrift                 // see ErrAdrift; the session ends with it
@@ -34,6 +35,7 @@ const (
 	park                  // its text has to be judged first
 	keep                  // it has to be spooled first
 	brake                 // the queue is full
+	await                 // a cancel has to arrive first
 	adrift                // nobody can tell what the backend makes of it, see ErrAdrift
 )
 
@@ -84,7 +86,7 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 			}
 			pos += have
 			run = pos
-		case park, keep, brake, adrift:
+		case park, keep, brake, await, adrift:
 		}
 	}
 	out.forward(in[run:pos])
@@ -172,6 +174,8 @@ func (m *Machine) message(now int64, b []byte, out *Output) (size int, act actio
 		return 0, pass, Spool, false
 	case act == brake:
 		return 0, pass, Full, false
+	case act == await:
+		return 0, pass, Cancelling, false
 	case act == adrift:
 		m.client.dead = true
 		return 0, pass, Adrift, false
@@ -187,6 +191,9 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	}
 	if (m.queue.len() >= maxOutstanding || m.executing >= maxExecuting) && typ != pgwire.CopyData {
 		return brake, 0
+	}
+	if m.disturbed(typ) {
+		return await, 0
 	}
 	if m.spools(typ, size) {
 		return keep, 0
@@ -278,6 +285,7 @@ func (m *Machine) push(now int64, e entry) {
 	m.unreported = m.unreported || e.kind.executes() || e.kind == kindBind
 	m.started(now)
 	m.queue.push(e)
+	m.cancels.unsent++
 }
 
 // id makes an id for an entry's or a run's definition.

@@ -32,8 +32,12 @@ func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, ou
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	m.deny(&v, m.ruling, m.behind(st, nil, &v, m.ruling.Decide(j, m.path)))
 	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name, trace: m.trace}
-	if v.decision == audit.Denied {
+	switch {
+	case v.decision == audit.Denied:
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)
+	case m.cancels.meant:
+		v.forego()
+		r.typ, r.refusal = audit.Statement, m.cancelled()
 	}
 	seq, ref := m.record(&v, r, out)
 	e := entry{kind: kindParse, id: m.id(), refusal: ref}

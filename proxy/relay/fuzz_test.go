@@ -28,7 +28,7 @@ func play(h *harness, in []byte, size int) (forwarded []byte) {
 			case Again:
 			case More:
 				return taken
-			case Full, Broken, Adrift, Terminated, Spool:
+			case Full, Cancelling, Broken, Adrift, Terminated, Spool:
 				stopped = true
 			}
 		}

@@ -225,7 +225,7 @@ func (h *harness) client(parts ...[]byte) []byte {
 		case Again:
 		case More, Terminated:
 			return sent
-		case Full, Broken, Adrift, Spool:
+		case Full, Cancelling, Broken, Adrift, Spool:
 			h.t.Fatalf("the machine stopped: %d", next)
 		}
 	}

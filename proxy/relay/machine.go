@@ -96,6 +96,8 @@ type Machine struct {
 	client  direction
 	backend direction
 
+	cancels    cancels
+	filing     bool // a spooled message is being forwarded
 	queue      ring[entry]
 	runs       ring[run]
 	statements table

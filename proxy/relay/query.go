@@ -43,6 +43,7 @@ const maxStatements = 10_000
 func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
 	j := m.judged
 	m.judged = nil
+	m.cancels.meant = j != nil && m.cancels.take()
 	if j == nil {
 		cached, ok := m.opt.Judge.Cached(text, m.encoding)
 		if !ok {
@@ -76,6 +77,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	}
 	path, search, veiled := m.path, m.known.search, m.known.veiled
 	denied := m.weighAll(statements, j)
+	cancelled := denied < 0 && m.cancels.meant
 	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
 	runs := m.runs.len()
 	for i := range statements {
@@ -84,8 +86,15 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 			typ: audit.Statement, st: &statements[i], form: j.Form, protocol: "simple",
 			index: i, of: len(statements), refusal: e.refusal, trace: m.traceOf(&statements[i], len(statements)),
 		}
-		if denied >= 0 && r.refusal == nil {
+		switch {
+		case r.refusal != nil:
+		case denied >= 0:
 			r.refusal = m.refuse(&m.verdicts[denied])
+		case cancelled:
+			r.refusal = m.cancelled()
+		}
+		if cancelled {
+			v.forego()
 		}
 		seq, ref := m.record(v, r, out)
 		e.refusal = ref
@@ -93,7 +102,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 			v.sign(seq)
 			m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: r.st})
 			e.runs++
-		} else if denied < 0 {
+		} else if denied < 0 && !cancelled {
 			break // the journal refused: what stands before it in the text does not run either
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // message goes in its place that the backend refuses, so that the error is the
 // backend's own: it aborts the transaction, and skips to Sync.
 type refusal struct {
-	err pgwire.Error
+	err   pgwire.Error
+	quiet bool // the client is not told the incident
 }
 
 // action is what becomes of the message; a nil refusal lets it pass.

@@ -148,7 +148,7 @@ func (m *Machine) Spooled(now int64, s *Spooled, out *Output) (forward bool, nex
 		out.insert(m.replacement)
 		return false, More
 	}
-	m.client.left, m.client.drop = s.Size, false
+	m.client.left, m.client.drop, m.filing = s.Size, false, true
 	return true, More
 }
 
@@ -156,6 +156,7 @@ func (m *Machine) decide(now int64, s *Spooled, out *Output) action {
 	j := s.Judgement
 	k := spooledKind(s.Type)
 	m.trace = statement.Trace{}
+	m.cancels.meant = m.cancels.take()
 	if s.Fault != nil {
 		return m.malformed(now, k, &j.Statements[0], s.Fault, out)
 	}
@@ -181,6 +182,7 @@ func (m *Machine) Forwarded(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.client.left = max(0, m.client.left-n)
+	m.filing = m.client.left > 0
 }
 
 // SpoolFailed refuses a message that Client asked to spool, with e: its code, message,
@@ -197,6 +199,7 @@ func (m *Machine) SpoolFailed(now int64, typ byte, size, taken int, e SpoolError
 		return Adrift
 	}
 	m.ruling = m.grant.Load()
+	m.cancels.take()
 	m.totals.FromClient += uint64(taken)
 	m.exceeds(now, spooledKind(typ), size, pgwire.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}, out)
 	out.insert(m.replacement)

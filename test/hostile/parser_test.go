@@ -106,8 +106,74 @@ func TestParser(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t, func(c *testkit.SiteConfig) { c.Parser = "{workers: 2, timeout: 1s}" })
 	bystand(t, s)
+	t.Run("cancelled", func(t *testing.T) { parserCancelled(t, s) })
 	t.Run("killed", func(t *testing.T) { parserKilled(t, s) })
 	t.Run("poisoned", func(t *testing.T) { parserPoisoned(t, s) })
+}
+
+// metric returns the line of a metric that has no labels.
+func metric(t *testing.T, s *testkit.Site, name string) string {
+	t.Helper()
+	var metrics strings.Builder
+	if err := s.Get(t.Context(), "/metrics", &metrics); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(metrics.String()) {
+		if strings.HasPrefix(line, name+" ") {
+			return line
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return ""
+}
+
+// parserCancelled cancels statements that the parser has in hand, for its workers
+// stand still: they never run, and what comes behind them does.
+func parserCancelled(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	for i, messages := range []func(sql string) []byte{
+		query,
+		func(sql string) []byte {
+			return slices.Concat(message('P', "\x00"+sql+"\x00\x00\x00"), message('B', "\x00\x00\x00\x00\x00\x00\x00\x00"),
+				message('E', "\x00\x00\x00\x00\x00"), message('S', ""))
+		},
+	} {
+		c := lab(t, s)
+		c.ask("CREATE TABLE IF NOT EXISTS cancelled (n int)")
+		before := metric(t, s, "pgcustos_parser_cache_misses_total")
+		stopped := workersOf(t, s.ProxyPID())
+		for _, pid := range stopped {
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sql := fmt.Sprintf("INSERT INTO cancelled VALUES (%d) RETURNING n AS judged%[1]d", i)
+		c.write(messages(sql)...)
+		eventually(t, func() error {
+			if metric(t, s, "pgcustos_parser_cache_misses_total") == before {
+				return errors.New("the parser was not asked")
+			}
+			return nil
+		})
+		x := dial(t, s)
+		x.write(cancelPacket(c.pid, c.secret...)...)
+		x.ended()
+		for _, pid := range stopped {
+			_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been given up by now
+		}
+		e := c.complaint("ERROR", "57014", "canceling statement due to user request")
+		if e.Detail != "" {
+			t.Errorf("the detail is %q", e.Detail)
+		}
+		c.ready()
+		if n := c.ask("SELECT count(*) FROM cancelled"); n != "0" {
+			t.Errorf("%s of them ran", n)
+		}
+		r := await(t, s, "the statement", all(from(c.source), func(r *journal.Record) bool { return r.Cause == "cancelled" }))
+		if r.Decision != audit.Unavailable || r.Text != sql && r.Form != "masked" {
+			t.Errorf("recorded as %s: %s", r.Decision, r.Text)
+		}
+	}
 }
 
 // parserKilled kills the workers while statements run. A statement that a worker
