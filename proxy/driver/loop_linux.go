@@ -29,6 +29,7 @@ type loop struct {
 	table   table
 	ready   []*session // have more to do, though no descriptor will tell
 	others  []*session // the memory of the last ready
+	waiting int        // sessions that have something to do, about
 	blocks  blocks
 	unsent  handover.Memory
 	outputs []*relay.Output
@@ -88,7 +89,9 @@ func (l *loop) run() {
 	l.thread.Store(int32(unix.Gettid()))
 	events := make([]unix.EpollEvent, eventsAtOnce)
 	for !l.closed {
-		for i := range l.wait(events) {
+		n := l.wait(events)
+		l.waiting = n + len(l.ready)
+		for i := range n {
 			l.happened(&events[i])
 		}
 		l.read()

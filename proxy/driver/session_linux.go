@@ -169,13 +169,18 @@ const (
 	answersAtOnce = 4 << 10
 )
 
-// readsAtOnce bounds what a session may do before others have their turn.
+// readsAtOnce bounds what a session may do before others have their turn, where it is the
+// only one that has something to do.
 const readsAtOnce = 4
 
 // work does what there is to do for the session.
 func (s *session) work() {
 	s.sated = false
-	for range readsAtOnce {
+	rounds := readsAtOnce
+	if s.loop.waiting > 1 {
+		rounds = 1
+	}
+	for range rounds {
 		backend, client := s.turnBackend(), s.turnClient()
 		if !backend && !client || s.sated {
 			break
