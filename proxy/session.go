@@ -119,6 +119,7 @@ func (c *session) begin(ctx context.Context) bool {
 	}
 	c.hello.Release()
 	c.place.Succeeded()
+	c.server.regulars.Add(c.hello.Client.Addr()) // where a balancer tells of it
 	return c.welcome() && c.connect() && c.greet()
 }
 

@@ -19,7 +19,8 @@ type strangers struct {
 
 	mu   sync.Mutex
 	seen map[stranger]*sighting
-	keys map[netip.Addr]int // wrong cancel keys in this period
+
+	guesses guesses // of cancel keys, in this period
 }
 
 type stranger struct {
@@ -37,12 +38,10 @@ const (
 	foldPeriod = 10 * time.Second
 	// mostStrangers bounds the sources that are told apart in one period.
 	mostStrangers = 1024
-	// mostWrongKeys is how many cancel keys one source may guess in one period.
-	mostWrongKeys = 10
 )
 
 func newStrangers(s *Server) *strangers {
-	return &strangers{server: s, seen: make(map[stranger]*sighting), keys: make(map[netip.Addr]int)}
+	return &strangers{server: s, seen: make(map[stranger]*sighting)}
 }
 
 // note tells of a connection that never came to authentication.
@@ -74,18 +73,12 @@ func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
 // wrongKey counts a cancel key that was guessed wrong, and reports whether the
 // source has guessed too often.
 func (s *strangers) wrongKey(source netip.AddrPort) {
-	s.mu.Lock()
-	if len(s.keys) < mostStrangers || s.keys[source.Addr()] > 0 {
-		s.keys[source.Addr()]++
-	}
-	s.mu.Unlock()
+	s.guesses.wrong(source.Addr())
 	s.note(source, "cancel_key_unknown", "")
 }
 
 func (s *strangers) barred(source netip.AddrPort) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.keys[source.Addr()] >= mostWrongKeys
+	return s.guesses.barred(source.Addr(), s.server.regulars.Has(source.Addr()))
 }
 
 // run writes the counts of each period until ctx ends.
@@ -102,8 +95,8 @@ func (s *strangers) flush() {
 	s.mu.Lock()
 	seen := s.seen
 	s.seen = make(map[stranger]*sighting)
-	clear(s.keys)
 	s.mu.Unlock()
+	s.guesses.forget()
 	for key, sight := range seen {
 		if sight.again > 0 {
 			s.write(sight.source, key.cause, sight.detail, sight.again)

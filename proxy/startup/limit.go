@@ -48,7 +48,7 @@ type Place struct {
 // call the limiter.
 func (l *Limiter) Enter(addr netip.Addr, yield func()) *Place {
 	most := l.most
-	if !l.regulars.has(addr) {
+	if !l.regulars.Has(addr) {
 		most -= l.most / 10
 	}
 	l.mu.Lock()
@@ -125,7 +125,7 @@ func (p *Place) Displaced() bool {
 
 // Admit takes a place for a connection from addr.
 func (l *Limiter) Admit(addr netip.Addr) (release func(), ok bool) {
-	key := sourceKey(addr)
+	key := Source(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mostPerSource > 0 && l.bySource[key] >= l.mostPerSource {
@@ -150,7 +150,8 @@ func (l *Limiter) Pending() int {
 	return l.n
 }
 
-func sourceKey(addr netip.Addr) netip.Prefix {
+// Source is what counts as one source: an IPv6 address by its /64.
+func Source(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() || addr.Is4In6() {
 		addr, bits = addr.Unmap(), 32

@@ -17,7 +17,7 @@ const mostRegulars = 1 << 14
 
 // Add remembers an address.
 func (r *Regulars) Add(addr netip.Addr) {
-	key := sourceKey(addr)
+	key := Source(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.young == nil || len(r.young) >= mostRegulars {
@@ -26,9 +26,9 @@ func (r *Regulars) Add(addr netip.Addr) {
 	r.young[key] = struct{}{}
 }
 
-// has reports whether an address is remembered.
-func (r *Regulars) has(addr netip.Addr) bool {
-	key := sourceKey(addr)
+// Has reports whether an address is remembered.
+func (r *Regulars) Has(addr netip.Addr) bool {
+	key := Source(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, young := r.young[key]

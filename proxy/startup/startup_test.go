@@ -261,7 +261,7 @@ func TestRegulars(t *testing.T) {
 	for i := range 2 * mostRegulars {
 		r.Add(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
 	}
-	if n := len(r.young) + len(r.old); n > 2*mostRegulars || r.has(regular) {
+	if n := len(r.young) + len(r.old); n > 2*mostRegulars || r.Has(regular) {
 		t.Errorf("%d are remembered", n)
 	}
 }
