@@ -189,7 +189,7 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	if m.uncertain && works(typ) {
 		return adrift, 0
 	}
-	if (m.queue.len() >= maxOutstanding || m.executing >= maxExecuting) && typ != pgwire.CopyData {
+	if !m.room() && typ != pgwire.CopyData {
 		return brake, 0
 	}
 	if m.disturbed(typ) {
@@ -234,6 +234,15 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	}
 	return act, 0
 }
+
+// Room reports whether Client may take a message: it does not say Full.
+func (m *Machine) Room() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.room()
+}
+
+func (m *Machine) room() bool { return m.queue.len() < maxOutstanding && m.executing < maxExecuting }
 
 // works tells which messages ask for something to be done.
 func works(typ byte) bool {
