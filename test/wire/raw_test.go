@@ -321,7 +321,10 @@ type builder func(expand func(string) string) []byte
 
 func packetOf(code uint32, body string) builder {
 	return func(expand func(string) string) []byte {
-		text := expand(body)
+		text := body
+		if expand != nil {
+			text = expand(body)
+		}
 		b := binary.BigEndian.AppendUint32(nil, uint32(8+len(text)))
 		return append(binary.BigEndian.AppendUint32(b, code), text...)
 	}

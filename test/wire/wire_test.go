@@ -44,7 +44,7 @@ var everyWay = []modePair{
 // is a TLS record of its own.
 const largest = 4 << 10
 
-func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), everyWay) }
+func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), everyWay, 0) }
 
 // otherwise plays a script as it stands, and in one write, by the other driver.
 var otherwise = []modePair{
@@ -57,7 +57,7 @@ func TestScriptsByTheOtherDriver(t *testing.T) {
 	site := testkit.SharedSite(t)
 	switchDriver(t, site)
 	t.Cleanup(func() { switchDriver(t, site) })
-	playScripts(t, site, otherwise)
+	playScripts(t, site, otherwise, 1)
 }
 
 // switchDriver starts the proxy again with the other driver.
@@ -75,8 +75,9 @@ func switchDriver(t *testing.T, site *testkit.Site) {
 	}
 }
 
-func playScripts(t *testing.T, site *testkit.Site, pairs []modePair) {
+func playScripts(t *testing.T, site *testkit.Site, pairs []modePair, turn uint32) {
 	t.Helper()
+	throughShim(t, site)
 	prepare(t, site)
 	scripts := readScripts(t, "")
 	t.Cleanup(func() {
@@ -89,7 +90,9 @@ func playScripts(t *testing.T, site *testkit.Site, pairs []modePair) {
 		for _, s := range scripts {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				playAll(t, site, s, plays, pairs)
+				first := pairs[0]
+				first.proxied = slices.Concat(first.proxied, backendModes(s, turn))
+				playAll(t, site, s, plays, slices.Concat([]modePair{first}, pairs[1:]))
 			})
 		}
 	})
