@@ -147,10 +147,12 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 		c.identify(f.Identity)
 	}
 	incident := newIncident()
-	c.record(&audit.Event{
-		Type: typ, Decision: audit.Denied, Incident: incident,
-		Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
-	})
+	if f.Cause != auth.CauseThrottled || !c.server.strangers.refusedAgain(c.hello.Client, string(f.Cause), f.Detail) {
+		c.record(&audit.Event{
+			Type: typ, Decision: audit.Denied, Incident: incident,
+			Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
+		})
+	}
 	if typ == audit.Authentication {
 		c.server.metrics.Authentications.WithLabelValues("failure", string(f.Cause)).Inc()
 	} else {

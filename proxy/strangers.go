@@ -29,7 +29,8 @@ type stranger struct {
 }
 
 type sighting struct {
-	again  uint64 // since the first, which is on record
+	own    int    // that are on record each by itself, of refusals
+	again  uint64 // beyond those that are on record
 	detail string
 	source netip.AddrPort
 }
@@ -53,21 +54,44 @@ func (s *strangers) note(source netip.AddrPort, cause, detail string) {
 	s.write(source, cause, detail, 1)
 }
 
-// first counts the sighting, and reports whether it is to be recorded now.
+// first notes a connection, and reports whether it is the first of its kind in this
+// period.
 func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
+	return !s.again(source, cause, detail, 0)
+}
+
+// mostRefusals is how many refusals of one source are on record each by itself in one
+// period, where no password was tried.
+const mostRefusals = 10
+
+// refusedAgain notes a log-in that was refused without a look at the password, and
+// reports whether there were so many that this one is only counted.
+func (s *strangers) refusedAgain(source netip.AddrPort, cause, detail string) bool {
+	return s.again(source, cause, detail, mostRefusals-1)
+}
+
+// again reports whether something is no more than counted: not the first of its kind in
+// this period, nor one of so many more.
+func (s *strangers) again(source netip.AddrPort, cause, detail string, more int) bool {
 	key := stranger{source.Addr(), cause}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.seen) >= mostStrangers && s.seen[key] == nil {
 		key.source, source, detail = netip.Addr{}, netip.AddrPort{}, "from many addresses"
 	}
-	if known := s.seen[key]; known != nil {
+	known := s.seen[key]
+	switch {
+	case known == nil:
+		s.seen[key] = &sighting{detail: detail, source: source}
+		return false
+	case known.own < more:
+		known.own++
+		return false
+	default:
 		known.again++
 		known.detail = detail
-		return false
+		return true
 	}
-	s.seen[key] = &sighting{detail: detail, source: source}
-	return true
 }
 
 // wrongKey counts a cancel key that was guessed wrong, and reports whether the
