@@ -35,6 +35,7 @@ type pool struct {
 	lines   [2]line // for short texts, and for long ones
 	turn    length  // that is served first, where both may be
 	long    int     // workers that were given for long texts and are not done with them
+	alive   int     // workers that are there, and not given up
 	resting int     // supervisors that wait before they start a worker again
 	closed  bool
 }
@@ -150,7 +151,7 @@ func (p *pool) supervise(w *worker) {
 	rest := time.Duration(0)
 	for {
 		if w != nil {
-			p.put(w)
+			p.welcome(w)
 			select {
 			case <-w.lost:
 			case <-p.open.Done():
@@ -213,6 +214,7 @@ func (p *pool) sleep(rest time.Duration) bool {
 // it was ever asked anything.
 func (p *pool) bury(w *worker) bool {
 	p.running.Add(-1)
+	p.giveUp(w)
 	p.mu.Lock()
 	p.idle = slices.DeleteFunc(p.idle, func(i *worker) bool { return i == w })
 	p.mu.Unlock()
@@ -229,6 +231,24 @@ func (p *pool) died(d Death) {
 	p.deaths.Add(1)
 	if p.hooks.Died != nil {
 		p.hooks.Died(d)
+	}
+}
+
+// welcome takes a worker in that was started.
+func (p *pool) welcome(w *worker) {
+	p.mu.Lock()
+	p.alive++
+	p.mu.Unlock()
+	p.put(w)
+}
+
+// giveUp says that nothing more will come of a worker.
+func (p *pool) giveUp(w *worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !w.over {
+		w.over = true
+		p.alive--
 	}
 }
 
@@ -277,8 +297,12 @@ func (p *pool) next() chan *worker {
 	return nil
 }
 
-// mayBeLong tells whether a worker may be given for a long text. The lock is held.
-func (p *pool) mayBeLong() bool { return p.long < max(1, p.options.Workers-1) }
+// mayBeLong tells whether a worker may be given for a long text: where there is another
+// then, or is to be none for now. The lock is held.
+func (p *pool) mayBeLong() bool {
+	left := p.alive - p.long
+	return left > 1 || left > 0 && (p.options.Workers == 1 || p.resting > 0)
+}
 
 // done is told when a worker is done with a text, or dead.
 func (p *pool) done(l length) {
@@ -366,6 +390,9 @@ func (p *pool) ask(ctx context.Context, principal, text string) (*Judgement, Cau
 			return nil, cause
 		}
 		j, cause, again := w.ask(ctx, text, time.Now().Add(p.options.Timeout))
+		if cause != CauseNone {
+			p.giveUp(w)
+		}
 		p.done(l)
 		if cause == CauseNone {
 			p.put(w)

@@ -459,7 +459,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 func TestShortPassesLong(t *testing.T) {
 	r, _ := open(t, statement.Options{Workers: 2, Timeout: time.Minute, Wait: 5 * time.Minute, MaxText: 64 << 20, Memory: 4 << 30}, asWorker)
 	const many = 4
-	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<18))
+	heavy := []byte("SELECT 1" + strings.Repeat(", 'abc'", 1<<16))
 	answers := make(chan *statement.Judgement, many)
 	for i := range many {
 		j := statement.For(r, fmt.Sprint("sender ", i))
@@ -474,6 +474,28 @@ func TestShortPassesLong(t *testing.T) {
 	}
 	for range many {
 		wantCause(t, <-answers, statement.CauseNone)
+	}
+}
+
+// TestShortPassesDeadly: texts that kill whoever reads them leave a worker to short ones.
+func TestShortPassesDeadly(t *testing.T) {
+	r, deaths := open(t, statement.Options{Workers: 2, Timeout: time.Minute, Wait: 5 * time.Minute}, asWorker)
+	const many = 4
+	answers := make(chan struct{}, many)
+	for n := range many {
+		go func() {
+			r.Judge(context.Background(), []byte("SELECT 1"+strings.Repeat("+1", 100_000+n)), statement.UTF8)
+			answers <- struct{}{}
+		}()
+	}
+	for i := 0; len(answers) < many; i++ {
+		wantCause(t, judge(t, r, fmt.Sprintf("SELECT %d AS d%d", i, i)), statement.CauseNone)
+		if n := r.Stats().WorkersOnCall; n == 0 {
+			t.Fatal("nobody is left to read short texts")
+		}
+	}
+	if len(deaths) == 0 {
+		t.Error("they were not deadly")
 	}
 }
 

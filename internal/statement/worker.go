@@ -30,6 +30,8 @@ type worker struct {
 	answer   []byte
 	asked    bool
 	fault    Death // why it was given up
+
+	over bool // guarded by the pool: nothing more will come of it
 }
 
 // startWorker starts a process. It must be called from the goroutine that is
