@@ -142,19 +142,33 @@ func (s *failing) failKinds(t *testing.T, kinds []failure) {
 	}
 }
 
-// failAll fails the calls of a kind, until one is beyond the story's end.
+// never is a call that no story comes to.
+const never = 1 << 30
+
+// failAll fails the calls of a kind: as many as a story makes, for what is left of those
+// before makes more of them each time.
 func (s *failing) failAll(t *testing.T, f failure) {
 	t.Helper()
 	var last *told
 	failed, codes := 0, map[string]int{}
-	for n := 0; *everyCall || n < len(f.few); n++ {
-		f.fault.At = n
-		if !*everyCall {
-			f.fault.At = f.few[n]
+	at := f.few
+	if *everyCall {
+		at = nil
+		for n := range s.count(t, f) {
+			at = append(at, n)
 		}
+	}
+	for _, n := range at {
+		f.fault.At = n
 		told, fell := s.fail(t, &f)
+		for range 4 {
+			if fell || *everyCall {
+				break
+			}
+			told, fell = s.fail(t, &f) // what is done in the background may come later
+		}
 		if !fell {
-			break
+			continue // there were not as many this time
 		}
 		failed++
 		codes[told.code()]++
@@ -172,6 +186,20 @@ func (s *failing) failAll(t *testing.T, f failure) {
 	if failed == 0 && !*everyCall {
 		t.Error("nothing failed")
 	}
+}
+
+// count returns how many calls of a kind a story makes.
+func (s *failing) count(t *testing.T, f failure) int {
+	t.Helper()
+	f.fault.At = never
+	s.calls.Arm(f.fault)
+	told := s.tell(t)
+	s.quiet(t)
+	seen, _ := s.calls.Disarm()
+	if told.err != nil {
+		t.Fatal(told.err)
+	}
+	return seen
 }
 
 // fail tells the story with a fault, and reports whether it came to that.
@@ -230,14 +258,11 @@ func (s *failing) mend(t *testing.T, f *failure) *told {
 // goes on as if nothing had been; and the next one finds nothing amiss.
 func (s *failing) failStarts(t *testing.T, f failure) {
 	t.Helper()
+	f.fault.At = never
+	calls, _, _ := s.startWith(t, &f)
 	failed, refused := 0, 0
-	for hits := 1; hits > 0 && !t.Failed(); f.fault.At++ {
-		if err := s.StopProxy(); err != nil && (!f.breaks || !strings.Contains(err.Error(), "exit status 1\n")) {
-			t.Fatal(err)
-		}
-		s.calls.Arm(f.fault)
-		err := s.StartProxy(t.Context())
-		_, hits = s.calls.Disarm()
+	for f.fault.At = 0; f.fault.At < calls && !t.Failed(); f.fault.At++ {
+		_, hits, err := s.startWith(t, &f)
 		failed += min(hits, 1)
 		if err == nil {
 			continue
@@ -250,4 +275,17 @@ func (s *failing) failStarts(t *testing.T, f failure) {
 		}
 	}
 	t.Logf("%d calls failed, and %d starts", failed, refused)
+}
+
+// startWith stops the proxy and starts it with a fault.
+func (s *failing) startWith(t *testing.T, f *failure) (seen, hits int, err error) {
+	t.Helper()
+	// It may not be able to record its end.
+	if err := s.StopProxy(); err != nil && (!f.breaks || !strings.Contains(err.Error(), "exit status 1\n")) {
+		t.Fatal(err)
+	}
+	s.calls.Arm(f.fault)
+	err = s.StartProxy(t.Context())
+	seen, hits = s.calls.Disarm()
+	return seen, hits, err
 }
