@@ -121,7 +121,7 @@ type Event struct {
 	Time time.Time
 	// Prepared is the encoded Context of the event's session; nil for events
 	// without a session, which may set Context instead.
-	Prepared Prepared
+	Prepared *Prepared
 	Context  *Context
 	// Budget is what the record counts against; nil: nobody's. Only a statement or
 	// its Prepare can be refused for it.

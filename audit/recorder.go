@@ -15,7 +15,7 @@ import (
 type Recorder interface {
 	Store
 	// Prepare encodes what stays the same over a session's records.
-	Prepare(*Context) Prepared
+	Prepare(*Context) *Prepared
 	// Record appends the event. When it returns without an error, the record is
 	// complete and survives the end of this process; Wait tells when it
 	// survives a loss of power.
@@ -35,8 +35,14 @@ type Hesitant interface {
 	MayWait(*Budget) bool
 }
 
-// Prepared is an encoded Context. It is immutable.
-type Prepared []byte
+// Prepared is an encoded Context. It belongs to the Recorder that made it.
+type Prepared struct {
+	Fields []byte // immutable
+	// Segment and Offset say where the fields were written last. They are the
+	// Recorder's own, which guards them.
+	Segment uint64
+	Offset  int64
+}
 
 // Receipt names a record.
 type Receipt struct {

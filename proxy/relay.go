@@ -86,7 +86,7 @@ func (c *session) path() auth.Path {
 
 // followParameter keeps the application's name in the records, which a client
 // may change at any time.
-func (c *session) followParameter(name, value string) audit.Prepared {
+func (c *session) followParameter(name, value string) *audit.Prepared {
 	if name != "application_name" {
 		return nil
 	}

@@ -36,7 +36,7 @@ type session struct {
 	policy   *Policy
 	request  auth.Request
 	context  audit.Context
-	prepared audit.Prepared
+	prepared *audit.Prepared
 	backend  *backend.Conn
 	machine  *relay.Machine
 	relay    *driver.Relay

@@ -40,19 +40,19 @@ func (a *archiver) fill(w *containerWriter, seg *segmentReader) error {
 	if _, err := seg.file.ReadAt(head, 0); err != nil {
 		return err
 	}
-	if err := errors.Join(w.add(head), w.cut()); err != nil {
+	if err := errors.Join(w.add(head, 0), w.cut()); err != nil {
 		return err
 	}
 	for {
 		raw, hole, err := seg.read()
 		if errors.Is(err, io.EOF) {
-			return errors.Join(w.cut(), w.add(seg.seal.whole[:]))
+			return errors.Join(w.cut(), w.add(seg.seal.whole[:], seg.off))
 		}
 		if err == nil && hole != nil {
 			err = seg.corrupt(seg.off, hole.reason)
 		}
 		if err == nil {
-			err = w.add(raw.whole)
+			err = w.add(raw.whole, raw.offset)
 		}
 		if err == nil && a.stopped() {
 			err = errArchiveEnds

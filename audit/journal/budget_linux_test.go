@@ -21,7 +21,7 @@ func TestInvariant9BudgetHoldsOnePrincipal(t *testing.T) {
 	st := testStatement(j.Prepare(testContext()))
 	st.Budget = &greedy
 	done := untilRefused(t, j, st)
-	if len(done) < 50 || len(done) > 150 {
+	if len(done) < 100 || len(done) > 400 {
 		t.Errorf("%d statements in 64 KiB", len(done))
 	}
 	denied := *st

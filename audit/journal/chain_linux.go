@@ -50,6 +50,7 @@ type chain struct {
 	rotated  bool // since the last signed checkpoint
 	body     []byte
 	event    audit.Event
+	fields   audit.Prepared // of event
 
 	signErr atomic.Pointer[error]
 }
@@ -226,6 +227,6 @@ func (j *Journal) lastCheckpoint() [32]byte {
 func (j *Journal) writeLast(ev *audit.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock() // also where the mapping fails
-	j.write(ev, checkpointType, ev.Time.UnixNano(), recordHeader+len(ev.Prepared), &keptText{})
+	j.write(ev, checkpointType, ev.Time.UnixNano(), recordHeader+len(ev.Prepared.Fields), &keptText{})
 	j.tail.Store(j.cur.base + j.cur.pos)
 }

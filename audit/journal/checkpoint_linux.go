@@ -21,7 +21,7 @@ const lastSums = 32
 func (j *Journal) checkpoint(sign bool) error {
 	c := &j.chain
 	ev, signErr := c.build(sign)
-	length := recordHeader + len(ev.Prepared)
+	length := recordHeader + len(ev.Prepared.Fields)
 	room := claim{size: align(int64(length)), spare: j.reserve / 2, try: true}
 	if _, err := j.append(ev, checkpointType, ev.Time.UnixNano(), length, &room); err != nil {
 		return err
@@ -60,7 +60,8 @@ func (c *chain) build(sign bool) (ev *audit.Event, err error) {
 		f.str(fKey, c.key)
 		f.bytes(fSignature, signature)
 	}
-	c.event = audit.Event{Type: audit.Checkpoint, Time: now, Prepared: f.b[:f.n]}
+	c.fields.Fields = f.b[:f.n]
+	c.event = audit.Event{Type: audit.Checkpoint, Time: now, Prepared: &c.fields}
 	return &c.event, err
 }
 
@@ -121,11 +122,11 @@ func startValue(heads []head) (v [32]byte) {
 }
 
 // earlierFields encodes the heads for the stream's first record.
-func earlierFields(heads []head) audit.Prepared {
+func earlierFields(heads []head) *audit.Prepared {
 	const each = 6 + 56
 	f := fields{b: make([]byte, each*len(heads))}
 	for i := range heads {
 		f.bytes(fEarlier, heads[i].encode())
 	}
-	return f.b
+	return &audit.Prepared{Fields: f.b}
 }

@@ -15,7 +15,7 @@ import (
 
 // maxFrame bounds the plain bytes of a container's frame, and with it what a
 // reader holds of it.
-const maxFrame = 1 << 20
+const maxFrame = 2 << 20
 
 // container is a sealed segment cut into zstd frames (FORMAT.md, section 12). It
 // reads the segment's plain bytes. It is not safe for concurrent use.
@@ -198,6 +198,7 @@ type containerWriter struct {
 	to    io.Writer
 	pack  *zstd.Encoder
 	frame []byte // what the next frame holds
+	block int64  // that it is of
 	out   []byte // scratch
 	table bytes.Buffer
 	count uint32
@@ -211,14 +212,17 @@ func newContainerWriter(to io.Writer) (*containerWriter, error) {
 	return &containerWriter{to: to, pack: pack}, nil
 }
 
-// add puts a record in. One that is larger than a frame has frames of its own;
-// others are not parted.
-func (w *containerWriter) add(record []byte) error {
-	if len(w.frame)+len(record) > maxFrame {
+// add puts in the record at off, or the header or the seal. One that is larger than a
+// frame has frames of its own; others are not parted. A frame is of one block, so that
+// what its records refer to is in it.
+func (w *containerWriter) add(record []byte, off int64) error {
+	block := off / shareBlock
+	if block != w.block || len(w.frame)+len(record) > maxFrame {
 		if err := w.cut(); err != nil {
 			return err
 		}
 	}
+	w.block = block
 	if len(record) <= maxFrame {
 		w.frame = append(w.frame, record...)
 		return nil

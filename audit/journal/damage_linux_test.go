@@ -229,7 +229,7 @@ func TestMissingSegment(t *testing.T) {
 			o := small(t)
 			j := open(t, o)
 			st := testStatement(j.Prepare(testContext()))
-			for range 800 {
+			for range 2400 {
 				record(t, j, st)
 				j.Release(1)
 			}
@@ -256,9 +256,9 @@ func TestMissingSegment(t *testing.T) {
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	i := killed(t)
-	i.content[offVersion] = 3
+	i.content[offVersion] = 4
 	i.write(t, i.content)
-	if _, err := tryReadAll(i.path); err == nil || !strings.Contains(err.Error(), "format version 3") {
+	if _, err := tryReadAll(i.path); err == nil || !strings.Contains(err.Error(), "format version 4") {
 		t.Error(err)
 	}
 }

@@ -20,6 +20,9 @@ type fields struct {
 	cut bool // a string was cut to its bound
 
 	text *keptText // of the event; nil for none
+
+	shared int64 // where the session's fields stand already; 0: nowhere
+	whole  bool  // they were written, all of them
 }
 
 // keptText is what the journal makes of an event's text.
@@ -191,9 +194,12 @@ func (f *fields) body(ev *audit.Event) {
 }
 
 func (f *fields) session(ev *audit.Event) {
-	if ev.Prepared != nil {
-		f.raw(ev.Prepared)
-	} else if ev.Context != nil {
+	switch {
+	case f.shared != 0:
+	case ev.Prepared != nil:
+		f.raw(ev.Prepared.Fields)
+		f.whole = true
+	case ev.Context != nil:
 		f.context(ev.Context)
 	}
 }
@@ -297,10 +303,15 @@ func (f *fields) outcome(ev *audit.Event) {
 	f.outcomeSession(ev, outcomeRoom-recordHeader-(f.n-start))
 }
 
+// ofSession says whether what is prepared is of a session.
+func ofSession(fields []byte) bool {
+	return len(fields) >= 6 && binary.LittleEndian.Uint16(fields) == fSession
+}
+
 // outcomeSession writes the session's fields where they fit into room, and the
 // session's id otherwise.
 func (f *fields) outcomeSession(ev *audit.Event, room int) {
-	if ev.Prepared == nil && ev.Context == nil {
+	if f.shared != 0 || ev.Prepared == nil && ev.Context == nil {
 		return
 	}
 	var size fields
@@ -314,8 +325,7 @@ func (f *fields) outcomeSession(ev *audit.Event, room int) {
 		f.short(fSession, ev.Context.Session, outcomeString)
 		return
 	}
-	p := ev.Prepared
-	if len(p) >= 6 && binary.LittleEndian.Uint16(p) == fSession {
+	if p := ev.Prepared.Fields; ofSession(p) {
 		size := int(binary.LittleEndian.Uint32(p[2:]))
 		f.short(fSession, string(p[6:6+size]), outcomeString)
 	}

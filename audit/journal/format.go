@@ -7,7 +7,7 @@ import (
 // The layout of audit/FORMAT.md as the writer uses it. The reader has its own.
 const (
 	magic         = "PGCUSTOS"
-	formatVersion = 2
+	formatVersion = 3
 	headerSize    = 4096 // of a segment
 
 	offVersion    = 8
@@ -36,7 +36,7 @@ const (
 	offType      = 24
 	offFlags     = 26
 	offCheck     = 28
-	offBlock     = 32
+	offShared    = 32
 
 	flagCut = 1 << 0
 
@@ -62,6 +62,10 @@ const (
 	maxSums        = 1024 // records that one checkpoint lists
 	// closeRoom is kept in each segment for the checkpoint that Close writes.
 	closeRoom = 512
+
+	// shareBlock is what a segment is divided into: a record refers to the session's
+	// fields of an earlier one in its own block, so that a block can be read by itself.
+	shareBlock = 1 << 20
 
 	startDomain  = "pgcustos journal 2\n"
 	signedDomain = "pgcustos checkpoint 2\n"

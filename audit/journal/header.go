@@ -10,6 +10,7 @@ import (
 
 // segmentHeader is a segment's header as read (FORMAT.md, section 2).
 type segmentHeader struct {
+	version uint32
 	size    int64
 	number  uint64
 	created time.Time
@@ -72,13 +73,15 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 	if string(b[:8]) != "PGCUSTOS" {
 		return nil, &headerFault{0, "not a segment of a journal"}
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != 2 {
-		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads version 2", v)}
+	version := binary.LittleEndian.Uint32(b[8:])
+	if version != 2 && version != 3 {
+		return nil, &headerFault{8, fmt.Sprintf("format version %d, this program reads versions 2 and 3", version)}
 	}
 	if binary.LittleEndian.Uint32(b[508:]) != sum(b[:508]) {
 		return nil, &headerFault{508, "the header's checksum is wrong"}
 	}
 	h := &segmentHeader{
+		version: version,
 		size:    int64(binary.LittleEndian.Uint64(b[16:])),
 		number:  binary.LittleEndian.Uint64(b[24:]),
 		created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[32:]))).UTC(),

@@ -111,7 +111,7 @@ func testContext() *audit.Context {
 	}
 }
 
-func testStatement(p audit.Prepared) *audit.Event {
+func testStatement(p *audit.Prepared) *audit.Event {
 	return &audit.Event{
 		Type: audit.Statement, Prepared: p, Decision: audit.Allowed, Command: "SELECT",
 		Class: statement.Read, Text: "SELECT * FROM orders WHERE id = 7", Tx: 3, Protocol: "simple",
@@ -120,7 +120,7 @@ func testStatement(p audit.Prepared) *audit.Event {
 	}
 }
 
-func testOutcome(p audit.Prepared, of uint64) *audit.Event {
+func testOutcome(p *audit.Prepared, of uint64) *audit.Event {
 	return &audit.Event{
 		Type: audit.Outcome, Prepared: p, Statement: of, Result: audit.Completed, Command: "SELECT",
 		Rows: 1, Bytes: 120, Duration: 350 * time.Microsecond,

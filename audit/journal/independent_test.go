@@ -88,7 +88,7 @@ func (v *independent) stream(dir string) error {
 func (v *independent) segment(b []byte, number uint64) (why uint32, err error) {
 	le := binary.LittleEndian
 	table := crc32.MakeTable(crc32.Castagnoli)
-	if string(b[:8]) != "PGCUSTOS" || le.Uint32(b[8:]) != 2 || le.Uint64(b[24:]) != number || le.Uint64(b[512:]) != v.seq+1 {
+	if string(b[:8]) != "PGCUSTOS" || le.Uint32(b[8:]) != 3 || le.Uint64(b[24:]) != number || le.Uint64(b[512:]) != v.seq+1 {
 		return 0, fmt.Errorf("the header is wrong")
 	}
 	seed := crc32.Checksum(append(append([]byte(nil), b[48:64]...), b[24:32]...), table)

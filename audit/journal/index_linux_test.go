@@ -240,7 +240,7 @@ func TestContainerBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range [][]byte{make([]byte, 4096), make([]byte, 4096), make([]byte, 96)} {
-		if err := errors.Join(w.add(part), w.cut()); err != nil {
+		if err := errors.Join(w.add(part, 0), w.cut()); err != nil {
 			t.Fatal(err)
 		}
 	}

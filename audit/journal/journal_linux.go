@@ -140,12 +140,12 @@ func (j *Journal) openBlobs(o *Options) error {
 func (j *Journal) Stream() string { return filepath.Base(j.id.dir) }
 
 // Prepare implements audit.Recorder.
-func (j *Journal) Prepare(c *audit.Context) audit.Prepared {
+func (j *Journal) Prepare(c *audit.Context) *audit.Prepared {
 	var size fields
 	size.context(c)
 	f := fields{b: make([]byte, size.n)}
 	f.context(c)
-	return f.b
+	return &audit.Prepared{Fields: f.b}
 }
 
 // Close seals the stream, syncs it, and joins the journal's goroutines. Records

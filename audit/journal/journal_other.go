@@ -27,12 +27,12 @@ func Open(o Options) (*Journal, error) {
 func (j *Journal) Stream() string { return "" }
 
 // Prepare implements audit.Recorder.
-func (j *Journal) Prepare(c *audit.Context) audit.Prepared {
+func (j *Journal) Prepare(c *audit.Context) *audit.Prepared {
 	var f fields
 	f.context(c)
 	f = fields{b: make([]byte, f.n)}
 	f.context(c)
-	return f.b
+	return &audit.Prepared{Fields: f.b}
 }
 
 // Record implements audit.Recorder. It fails.

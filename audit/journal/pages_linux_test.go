@@ -19,7 +19,7 @@ func testPages(t *testing.T, awaited bool) {
 	j := open(t, Options{Path: t.TempDir(), Node: "n", SegmentSize: 16 << 20, AwaitsDisk: awaited})
 	st := testStatement(j.Prepare(testContext()))
 	write := func() {
-		for range 7000 {
+		for range 20000 {
 			if _, err := j.Record(st); err != nil {
 				t.Fatal(err)
 			}

@@ -135,7 +135,7 @@ func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c
 	if err := j.admit(c, at); err != nil {
 		return audit.Receipt{}, err
 	}
-	j.write(ev, number, at, length, &c.text)
+	c.size = j.write(ev, number, at, length, &c.text)
 	j.settle(c)
 	if strained := j.spare.next == nil && j.free() < j.size/beginsToWait; strained != j.strained.Load() {
 		j.strained.Store(strained)
@@ -144,12 +144,15 @@ func (j *Journal) append(ev *audit.Event, number uint16, at int64, length int, c
 	return audit.Receipt{Sequence: j.seq, Position: j.cur.base + j.cur.pos}, nil
 }
 
-// write encodes the event in place. There is room, and mu is held.
-func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, text *keptText) {
+// write encodes the event in place, and returns how much that took. There is room for
+// length, which is what it takes with the session's fields in it, and mu is held.
+func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, text *keptText) (size int64) {
 	s := j.cur
 	r := s.m[s.pos : s.pos+int64(length) : s.pos+int64(length)]
-	f := fields{b: r[recordHeader:], text: text}
+	f := fields{b: r[recordHeader:], text: text, shared: s.shared(ev.Prepared)}
 	f.body(ev)
+	r = r[:recordHeader+f.n]
+	binary.LittleEndian.PutUint64(r[offShared:], uint64(f.shared))
 	binary.LittleEndian.PutUint64(r[offSequence:], j.seq+1)
 	binary.LittleEndian.PutUint64(r[offTime:], uint64(at))
 	binary.LittleEndian.PutUint16(r[offType:], number)
@@ -157,8 +160,12 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, te
 		r[offFlags] = flagCut
 	}
 	sums(r, s.seed, &j.scratch)
-	publish(r[offLength:], uint32(length))
-	s.pos = align(s.pos + int64(length))
+	publish(r[offLength:], uint32(len(r)))
+	if f.whole {
+		s.share(ev.Prepared)
+	}
+	size = align(int64(len(r)))
+	s.pos += size
 	s.records++
 	if number != checkpointType {
 		s.events++
@@ -167,6 +174,7 @@ func (j *Journal) write(ev *audit.Event, number uint16, at int64, length int, te
 	if j.seq%maxSums == 0 {
 		j.chain.kick()
 	}
+	return size
 }
 
 // settle keeps the accounts: of promised outcomes, and of the principal.

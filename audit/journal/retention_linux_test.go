@@ -134,7 +134,7 @@ func TestRetentionShortensALiveStream(t *testing.T) {
 	o := signedOptions(t, t.TempDir())
 	j := open(t, o)
 	p := j.Prepare(testContext())
-	for range 1000 {
+	for range 5000 {
 		record(t, j, testOutcome(p, 1))
 	}
 	waitFor(t, "segments", func() bool { return len(segmentsLeft(t, o.Path)) > 5 })

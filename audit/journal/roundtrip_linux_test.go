@@ -226,11 +226,11 @@ func TestRotationAndReopening(t *testing.T) {
 	for round := range 3 {
 		j := open(t, o)
 		p := j.Prepare(testContext())
-		for range 500 {
+		for range 1500 {
 			r := record(t, j, testStatement(p))
 			record(t, j, testOutcome(p, r.Sequence))
 		}
-		total += 1001
+		total += 3001
 		if j.cur.number < 4 {
 			t.Errorf("only %d segments", j.cur.number)
 		}

@@ -67,6 +67,7 @@ type chunk struct {
 	err    error
 
 	buf, packed []byte // reused
+	shares      sessions
 
 	done  chan struct{} // has room for one
 	first uint64        // sequence of its first record
@@ -126,7 +127,7 @@ func (p *scanPool) chunk() *chunk {
 // leave takes back a chunk that nobody uses.
 func (p *scanPool) leave(c *chunk) {
 	clear(c.items)
-	*c = chunk{buf: c.buf, packed: c.packed, items: c.items[:0], done: c.done}
+	*c = chunk{buf: c.buf, packed: c.packed, items: c.items[:0], shares: sessions{joined: c.shares.joined}, done: c.done}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.chunks) < (scanAhead+1)*scanners() {
@@ -240,6 +241,7 @@ func (s *segmentScan) read(c *chunk, p *picker) {
 			return
 		}
 	}
+	before := func(off int64) (rawRecord, *gap, error) { return s.before(c, off) }
 	at := 0
 	for at < len(c.data) {
 		raw, ok := s.head.recordIn(c.data[at:], c.off+int64(at))
@@ -249,6 +251,9 @@ func (s *segmentScan) read(c *chunk, p *picker) {
 		if c.count == 0 {
 			c.first = raw.sequence
 		} else if raw.sequence != c.first+c.count {
+			break
+		}
+		if hole, err := c.shares.complete(&raw, before); hole != nil || err != nil {
 			break
 		}
 		if !s.sort(c, p, &raw) {
@@ -261,6 +266,25 @@ func (s *segmentScan) read(c *chunk, p *picker) {
 	c.end, c.whole = c.off+int64(at), at == len(c.data)
 }
 
+// before reads the record at off, to which one in the chunk refers.
+func (s *segmentScan) before(c *chunk, off int64) (rawRecord, *gap, error) {
+	data, from := c.data, c.off
+	if c.frame != nil {
+		data, from = c.buf, c.frame.at // all of it, also what was read already
+	}
+	if off >= from {
+		r, ok := s.head.recordIn(data[off-from:], off)
+		if !ok {
+			return r, &gap{reason: "no record", hard: true}, nil
+		}
+		return r, nil, nil
+	}
+	if c.frame != nil {
+		return rawRecord{}, &gap{reason: "it is in another frame", hard: true}, nil
+	}
+	return s.head.recordOf(s.file, off)
+}
+
 // sort puts the record where it belongs. It says false where it cannot be decoded.
 func (s *segmentScan) sort(c *chunk, p *picker, raw *rawRecord) bool {
 	switch p.choose(raw) {
@@ -271,6 +295,7 @@ func (s *segmentScan) sort(c *chunk, p *picker, raw *rawRecord) bool {
 		}
 		c.items = append(c.items, item{record: r})
 	case Maybe:
+		c.shares.keep(raw)
 		c.items = append(c.items, item{raw: *raw, session: p.raw.Field(p.session), statement: p.raw.Number(p.statement)})
 	case No:
 	}

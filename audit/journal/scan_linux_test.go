@@ -194,7 +194,7 @@ func TestPassedFrames(t *testing.T) {
 	alice, carol := j.Prepare(c), j.Prepare(&other)
 	asked := record(t, j, testStatement(alice))
 	noise := func() {
-		for range 6000 {
+		for range 16000 {
 			r := record(t, j, testStatement(carol))
 			record(t, j, testOutcome(carol, r.Sequence))
 		}

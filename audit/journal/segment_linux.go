@@ -198,7 +198,7 @@ func sums(r []byte, seed uint32, length *[4]byte) {
 	binary.LittleEndian.PutUint32(length[:], uint32(len(r)))
 	sum := crc32.Update(seed, castagnoli, length[:])
 	check := crc32.Update(sum, castagnoli, r[offSequence:offCheck])
-	check = crc32.Update(check, castagnoli, r[offBlock:recordHeader])
+	check = crc32.Update(check, castagnoli, r[offShared:recordHeader])
 	binary.LittleEndian.PutUint32(r[offCheck:], check)
 	binary.LittleEndian.PutUint32(r[offSum:], crc32.Update(sum, castagnoli, r[offSequence:]))
 }

@@ -28,6 +28,8 @@ type segmentReader struct {
 
 	window []byte // of the file, from at
 	at     int64
+	shares sessions // that records refer to
+
 	judged bool  // what lies behind off was looked at
 	blank  bool  // it was looked at as a whole once, and was zero
 	glance int64 // where it is looked at next, piece by piece
@@ -40,7 +42,8 @@ type rawRecord struct {
 	nanos    int64 // of its time
 	number   uint16
 	flags    uint16
-	body     []byte
+	shared   int64  // offset of the record whose session's fields it has, too; 0: its own
+	body     []byte // with them, once it is completed
 	whole    []byte // header, body and padding
 }
 
@@ -181,10 +184,14 @@ func (s *segmentReader) read() (rawRecord, *gap, error) {
 	if err == nil && hole == nil {
 		hole = s.expect(&r)
 	}
+	end := r.offset + int64(len(r.whole))
+	if err == nil && hole == nil {
+		hole, err = s.shares.complete(&r, s.recordApart)
+	}
 	if err != nil || hole != nil {
 		return rawRecord{}, hole, err
 	}
-	s.off = (r.offset + 40 + int64(len(r.body)) + 7) &^ 7
+	s.off = end
 	s.judged = false
 	if r.number == 65535 {
 		return rawRecord{}, nil, s.sealed(&r)
@@ -242,10 +249,11 @@ func (h *segmentHeader) parseRecord(b []byte, length, off int64) (rawRecord, *ga
 		nanos:    int64(binary.LittleEndian.Uint64(b[16:])),
 		number:   binary.LittleEndian.Uint16(b[24:]),
 		flags:    binary.LittleEndian.Uint16(b[26:]),
+		shared:   int64(binary.LittleEndian.Uint64(b[32:])),
 		body:     b[40:length],
 		whole:    b,
 	}
-	if !allZero(b[32:40]) || r.flags > 1 || !allZero(b[length:]) {
+	if r.shared != 0 && !h.mayShare(&r) || r.flags > 1 || !allZero(b[length:]) {
 		return r, &gap{reason: "the record holds what this program does not know", hard: true}
 	}
 	return r, nil

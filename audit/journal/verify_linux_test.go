@@ -15,11 +15,11 @@ func TestVerifyWhatWasWritten(t *testing.T) {
 	path := t.TempDir()
 	o := signedOptions(t, path)
 	for range 3 {
-		writeStream(t, o, 300)
+		writeStream(t, o, 900)
 	}
 	v := mustVerify(t, path)
 	for i, s := range v.Streams {
-		if s.Records < 300 || s.Segments < 3 || !s.Finished || s.Unsigned != 0 || s.Covered.IsZero() {
+		if s.Records < 900 || s.Segments < 3 || !s.Finished || s.Unsigned != 0 || s.Covered.IsZero() {
 			t.Errorf("stream %d: %+v", i, s)
 		}
 	}
@@ -70,7 +70,7 @@ func expectFinding(t *testing.T, v *Verification, sequence uint64, reason string
 // headers and of the first and last records, every 97th of the rest.
 func TestVerifyEveryByte(t *testing.T) {
 	path := t.TempDir()
-	dir := writeStream(t, signedOptions(t, path), 110)
+	dir := writeStream(t, signedOptions(t, path), 250)
 	numbers, err := segmentNumbers(dir)
 	if err != nil || len(numbers) != 2 {
 		t.Fatal(numbers, err)

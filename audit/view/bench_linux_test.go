@@ -21,7 +21,7 @@ func benchJournal(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	prepared := make([]audit.Prepared, 1000)
+	prepared := make([]*audit.Prepared, 1000)
 	for i := range prepared {
 		c := session(fmt.Sprintf("user%04d", i), "10.20.3.4:50123", "app_ro_orders")
 		c.Session = fmt.Sprintf("06h00fbgwxstm3jg4bm4ywy%03d", i)

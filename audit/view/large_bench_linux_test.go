@@ -125,7 +125,7 @@ func largeJournal(b *testing.B, path string, records int) {
 		b.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	people := make([]audit.Prepared, 200)
+	people := make([]*audit.Prepared, 200)
 	visitor := j.Prepare(somebody("visitor", 0))
 	texts := someTexts()
 	for i := range records / 2 {

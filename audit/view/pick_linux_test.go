@@ -82,7 +82,7 @@ func archive(t testing.TB, path string) {
 type generator struct {
 	rng      *rand.Rand
 	at       time.Time
-	prepared []audit.Prepared
+	prepared []*audit.Prepared
 	waiting  []uint64 // sequences of what may get an outcome
 }
 

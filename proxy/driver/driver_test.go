@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // nothing is a recorder that keeps nothing. What is recorded is the relay's test.
 type nothing struct{ seq atomic.Uint64 }
 
-func (*nothing) Prepare(*audit.Context) audit.Prepared     { return nil }
+func (*nothing) Prepare(*audit.Context) *audit.Prepared    { return nil }
 func (*nothing) Release(int)                               {}
 func (*nothing) Wait(context.Context, audit.Receipt) error { return nil }
 func (*nothing) Keyed() hash.Hash                          { return sha256.New() }

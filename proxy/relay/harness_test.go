@@ -28,7 +28,7 @@ type notes struct {
 	form     statement.Form
 }
 
-func (*notes) Prepare(*audit.Context) audit.Prepared { return audit.Prepared{} }
+func (*notes) Prepare(*audit.Context) *audit.Prepared { return new(audit.Prepared) }
 
 func (n *notes) Release(k int) { n.promised -= k }
 

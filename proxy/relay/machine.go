@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Judge    statement.Judge // only Cached is called
 	Recorder audit.Recorder
-	Prepared audit.Prepared // the session's constant block
+	Prepared *audit.Prepared // the session's constant block
 	// Budget is what the session's records count against; nil: nobody's.
 	Budget *audit.Budget
 	Grant  *auth.Grant
@@ -53,7 +53,7 @@ type Options struct {
 	// OnParameter hears of later changes. It is called under the machine's lock
 	// and must not call back. The machine records with the block it returns, or
 	// goes on with the old one where that is nil.
-	OnParameter func(name, value string) audit.Prepared
+	OnParameter func(name, value string) *audit.Prepared
 	// OnDecision hears of each statement's decision, in the same way.
 	OnDecision func(decision audit.Decision, rule string)
 	// OnUnrecorded hears of each statement that the journal did not take.

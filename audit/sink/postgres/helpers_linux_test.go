@@ -97,7 +97,7 @@ func session() *audit.Context {
 	}
 }
 
-func statementEvent(p audit.Prepared, text string) *audit.Event {
+func statementEvent(p *audit.Prepared, text string) *audit.Event {
 	return &audit.Event{
 		Type: audit.Statement, Prepared: p, Decision: audit.Allowed, Command: "SELECT", Class: statement.Read,
 		Text: text, Form: statement.Verbatim, Protocol: "simple", Fingerprint: 0xfedcba9876543210,

@@ -102,7 +102,7 @@ type notes struct{ list []ruling }
 var _ audit.Recorder = (*notes)(nil)
 
 // Prepare implements audit.Recorder.
-func (*notes) Prepare(*audit.Context) audit.Prepared { return nil }
+func (*notes) Prepare(*audit.Context) *audit.Prepared { return nil }
 
 // Record implements audit.Recorder.
 func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
