@@ -22,7 +22,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer tick.Stop()
 	for s.Sessions() > 0 && err == nil {
 		for _, c := range s.live() {
-			if c.machine.Quiesce() {
+			if c.machine.Part() {
 				c.terminate("shutdown", shutdownError())
 			}
 		}

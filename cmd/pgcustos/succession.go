@@ -101,21 +101,20 @@ func (d *daemon) startSuccessor() {
 	if !slices.Contains(args, "--"+takeOverFlag) {
 		args = append(slices.Clone(args), "--"+takeOverFlag)
 	}
-	cmd := exec.Command(path, args...) //nolint:gosec,noctx // what the operator started; it outlives this process
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	// The watchdog is for the process that is named; the next one is for its successor.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
-	if err := cmd.Start(); err != nil {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
+	pid, ended, err := startBeside(path, append([]string{os.Args[0]}, args...), env)
+	if err != nil {
 		d.log.Error("no successor can be started", "error", err)
 		return
 	}
-	d.child = cmd.Process.Pid
-	d.log.Info("a successor was started", "pid", d.child, "program", path)
+	d.child = pid
+	d.log.Info("a successor was started", "pid", pid, "program", path)
 	go func() {
-		err := cmd.Wait()
+		err := ended()
 		d.do(func() {
 			if d.child = 0; d.heir.Load() == 0 {
-				d.log.Error("the successor ended, this process goes on", "pid", cmd.Process.Pid, "error", err)
+				d.log.Error("the successor ended, this process goes on", "pid", pid, "error", err)
 			}
 		})
 	}()

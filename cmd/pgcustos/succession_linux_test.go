@@ -37,7 +37,25 @@ func upgrade(t *testing.T, s *server, pid int) int {
 	heir := int(s.waitFor(t, "a successor was started")["pid"].(float64))
 	t.Cleanup(func() { _ = syscall.Kill(heir, syscall.SIGKILL) }) // an error means that it has ended
 	s.waitFor(t, "another process serves now, this one drains")
+	if parent := parentOf(t, heir); parent != os.Getpid() {
+		t.Errorf("the successor is a child of process %d: who started the first process does not look after it", parent)
+	}
 	return heir
+}
+
+// parentOf returns the process id of a process's parent.
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	parent, err := strconv.Atoi(strings.Fields(rest)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parent
 }
 
 // awaitEnd waits for the end of a process that may have no parent to ask.

@@ -55,6 +55,9 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 	}
 	m.flushHeld()
 	m.paused(now)
+	if m.parting {
+		m.quiesce()
+	}
 	out.forward(in[run:pos])
 	m.totals.ToClient += uint64(pos)
 	return pos, m.broken

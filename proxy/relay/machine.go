@@ -95,6 +95,7 @@ type Machine struct {
 
 	client  direction
 	backend direction
+	parting bool // Part was called
 
 	cancels    cancels
 	filing     bool // a spooled message is being forwarded
@@ -234,6 +235,19 @@ func (m *Machine) atIdlePoint() bool {
 func (m *Machine) Quiesce() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.quiesce()
+}
+
+// Part is Quiesce, now or at the next idle point, whenever that is: a client that always
+// has something to send ends, too. It reports whether the session has come there.
+func (m *Machine) Part() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.parting = true
+	return m.quiesce()
+}
+
+func (m *Machine) quiesce() bool {
 	if !m.atIdlePoint() {
 		return false
 	}

@@ -459,3 +459,32 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("then %d bytes, and %d", n, next)
 	}
 }
+
+// A session that is to end does so at its next idle point, though its client never rests:
+// what comes behind that is neither forwarded nor recorded.
+func TestPart(t *testing.T) {
+	h := newHarness(t)
+	h.client(query("SELECT 1"))
+	if h.m.Part() {
+		t.Error("a statement runs")
+	}
+	begin := query("BEGIN")
+	same(t, "to the backend", h.client(begin), begin) // sent before the answer: it is no idle point yet
+	h.backend(complete("SELECT 1"), ready('I'))
+	h.backend(complete("BEGIN"), ready('T'))
+	after := query("SELECT 2")
+	same(t, "to the backend", h.client(after), after)
+	h.backend(complete("SELECT 1"), ready('T'))
+	commit := query("COMMIT")
+	same(t, "to the backend", h.client(commit), commit)
+	recorded := len(h.notes.lines)
+	h.backend(complete("COMMIT"), ready('I'))
+	recorded = len(h.notes.lines) - recorded
+	before := len(h.notes.lines)
+	if sent := h.client(query("SELECT 3")); len(sent) > 0 || len(h.notes.lines) != before {
+		t.Errorf("sent %q, recorded %q", sent, h.notes.lines[before:])
+	}
+	if recorded == 0 || !h.m.Part() {
+		t.Error("the session is at an idle point, and what ran is on record")
+	}
+}

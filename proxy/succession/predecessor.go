@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -56,6 +57,9 @@ func (p *Predecessor) ask(ctx context.Context, r request) (*answer, error) {
 	defer cancel()
 	w := make(chan *answer, 1)
 	if err := p.send(&r, w); err != nil {
+		if errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) {
+			err = errGone
+		}
 		return nil, err
 	}
 	select {
@@ -127,6 +131,9 @@ func (p *Predecessor) Close() error {
 	}
 	err := p.conn.Close()
 	<-p.gone
+	if errors.Is(err, net.ErrClosed) {
+		return nil // it was let go of before
+	}
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -128,5 +129,48 @@ func TestOutOfTurn(t *testing.T) {
 		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPredecessorEnds: that it has ended, as it does when its last session has, is
+// nothing that anybody need be told of, and no error of the process that goes on.
+func TestPredecessorEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() //nolint:errcheck // only that it is closed counts
+	defer l.Close()    //nolint:errcheck // likewise
+	dir := t.TempDir()
+	i, err := Listen(dir, &quiet{socket: Socket{Name: "clients", Address: "here", File: file}, resumed: make(chan struct{})}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	p, err := Find(t.Context(), dir, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.closeSockets()
+	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
+	p.Hurry() // the first write finds it out, or does not
+	<-p.Gone()
+	p.Hurry()
+	if n := p.Kill(nil, "", time.Time{}); n != 0 || p.Reload() != nil {
+		t.Errorf("%d sessions were ended where none are", n)
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged %q", log.String())
 	}
 }
