@@ -19,6 +19,10 @@ type Supervisor struct {
 	watched map[int]bool // static
 	calls   atomic.Uint64
 
+	// given is the end of a socket that the last program was given. It is closed when
+	// that has been started for sure: by the next Start, or Close.
+	given *os.File
+
 	work   sync.WaitGroup
 	stop   *os.File // ends the work when it is closed
 	stops  *os.File
@@ -81,7 +85,7 @@ func (s *Supervisor) Quiet(ctx context.Context, while time.Duration) error {
 // Close ends the supervision, when the program has ended. The error is the first
 // fault of the supervisor's own.
 func (s *Supervisor) Close() error {
-	err := s.stop.Close()
+	err := errors.Join(s.stop.Close(), s.take())
 	s.mu.Lock()
 	for c := range s.socket {
 		_ = c.Close()
@@ -91,9 +95,21 @@ func (s *Supervisor) Close() error {
 	return errors.Join(err, s.stops.Close(), errors.Join(s.errs...))
 }
 
+// take closes what the last program was given.
+func (s *Supervisor) take() error {
+	if s.given == nil {
+		return nil
+	}
+	return s.given.Close()
+}
+
 // await waits, in the background, for the listener of a program that is about to be
 // started, which sends it to the socket that is returned.
 func (s *Supervisor) await() (theirs *os.File, err error) {
+	if err := s.take(); err != nil {
+		return nil, err
+	}
+	s.given = nil
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -109,7 +125,8 @@ func (s *Supervisor) await() (theirs *os.File, err error) {
 	s.mu.Lock()
 	s.socket[ours] = true
 	s.mu.Unlock()
-	s.work.Go(func() { s.note(s.supervise(ours, theirs)) })
+	s.given = theirs
+	s.work.Go(func() { s.note(s.supervise(ours)) })
 	return theirs, nil
 }
 
@@ -122,10 +139,10 @@ func (s *Supervisor) note(err error) {
 }
 
 // supervise takes a listener from the program, and answers its calls until it ends.
-func (s *Supervisor) supervise(ours *net.UnixConn, theirs *os.File) error {
+func (s *Supervisor) supervise(ours *net.UnixConn) error {
 	text, rights := make([]byte, 32), make([]byte, unix.CmsgSpace(4))
 	n, m, _, _, err := ours.ReadMsgUnix(text, rights)
-	_, _ = ours.Close(), theirs.Close()
+	_ = ours.Close()
 	s.mu.Lock()
 	delete(s.socket, ours)
 	s.mu.Unlock()
