@@ -28,8 +28,8 @@ type health struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	directory *directory.Domains
-	down      map[string]error     // of each domain; none for one that answers
-	ends      map[string]time.Time // of certificates, by what they are for
+	down      map[string]error  // of each domain; none for one that answers
+	ends      map[string]expiry // of certificates, by what they are for
 
 	wake chan struct{}
 	once sync.Once
@@ -149,27 +149,4 @@ func (h *health) warnings(now time.Time) error {
 		return nil
 	}
 	return telemetry.Warning(strings.Join(all, "; "))
-}
-
-// setCertificates changes which certificates are looked at.
-func (h *health) setCertificates(ends map[string]time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ends = ends
-}
-
-// ending is a warning of the certificates that end soon, or have ended; nil for
-// none. mu is held.
-func (h *health) ending(now time.Time) error {
-	var soon []string
-	for what, end := range h.ends {
-		if now.Add(expiryWarning).After(end) {
-			soon = append(soon, fmt.Sprintf("the certificate of %s ends on %s", what, end.UTC().Format(time.DateOnly)))
-		}
-	}
-	if len(soon) == 0 {
-		return nil
-	}
-	slices.Sort(soon)
-	return telemetry.Warning(strings.Join(soon, "; "))
 }

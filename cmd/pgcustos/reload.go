@@ -167,6 +167,9 @@ func (d *daemon) apply() error {
 	d.searchFor(before, c)
 	ended := d.server.Apply(fresh.Policy)
 	d.readAhead()
+	if d.peers != nil && len(c.Peers.Nodes) > 0 {
+		d.peers.Renew(d.peersBy(c))
+	}
 	d.services.Declare(c.Directory.Services, c.Directory.Recheck)
 	d.published(c)
 	if err := old.close(); err != nil {
@@ -198,7 +201,7 @@ func atRestart(before, after *config.Config) string {
 		{"listen.address", before.Listen.Address != after.Listen.Address},
 		{"listen.driver", before.Listen.Driver != after.Listen.Driver || before.Listen.Loops != after.Listen.Loops},
 		{"admin.address", before.Admin != after.Admin},
-		{"peers", !config.SamePeers(before, after)},
+		{"peers", before.Peers.Address != after.Peers.Address || (len(before.Peers.Nodes) == 0) != (len(after.Peers.Nodes) == 0)},
 		{"control", before.Control != after.Control},
 		{"log.format", before.Log.Format != after.Log.Format},
 		{"journal", before.Journal != after.Journal},
@@ -220,32 +223,12 @@ func (d *daemon) published(c *config.Config) {
 	ends := certificateEnds(c)
 	d.metrics.CertificateExpires.Reset()
 	for what, end := range ends {
-		d.metrics.CertificateExpires.WithLabelValues(what).Set(float64(end.Unix()))
+		d.metrics.CertificateExpires.WithLabelValues(what).Set(float64(end.at.Unix()))
 	}
 	d.health.setCertificates(ends)
 	for _, w := range c.Warnings {
 		d.log.Warn("configuration", "warning", w)
 	}
-}
-
-// certificateEnds tells when each certificate that the proxy rests on ends.
-func certificateEnds(c *config.Config) map[string]time.Time {
-	ends := map[string]time.Time{}
-	if leaf, err := leafOf(c.Listen.Startup.TLS); err == nil {
-		ends["listen"] = leaf.NotAfter
-	}
-	if leaf := c.Peers.Certificate.Leaf; leaf != nil {
-		ends["peers"] = leaf.NotAfter
-	}
-	for i := range c.Backends {
-		if a := c.Backends[i].Authority; a != nil {
-			ends["backend "+c.Backends[i].Name] = a.Certificate.NotAfter
-		}
-	}
-	for _, a := range c.ClientCertificates.Authorities {
-		ends["clients "+a.Subject.String()] = a.NotAfter
-	}
-	return ends
 }
 
 func (d *daemon) parserDied(death statement.Death) {

@@ -193,7 +193,52 @@ func TestReplicas(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	t.Run("certificates", func(t *testing.T) { testPeersRenewed(t, all) })
 	t.Run("drain", func(t *testing.T) { testDrain(t, a, balancer) })
+}
+
+// testPeersRenewed gives both replicas certificates of another authority: a reload of one
+// parts them, a reload of both brings them together again.
+func testPeersRenewed(t *testing.T, all [2]*replica) {
+	t.Helper()
+	ca, err := testkit.NewCA("peers again")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().AddDate(0, 0, 7)
+	for _, r := range all {
+		if r.leaf, err = ca.Issue(testkit.Leaf{CommonName: r.name, Names: []string{r.name}, NotAfter: end}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.leaf.Write(r.site.dir, "peer"); err != nil {
+			t.Fatal(err)
+		}
+		r.site.file(t, "peers-ca.pem", string(ca.PEM))
+	}
+	a, b := all[0], all[1]
+	config := &tls.Config{RootCAs: ca.Pool(), ServerName: b.name, MinVersion: tls.VersionTLS13, NextProtos: []string{"pgcustos-cancel/1"}, Certificates: []tls.Certificate{a.leaf.TLS}}
+	line := `{"pid":1,"secret":"AAAAAA==","source":"192.0.2.1:5"}` + "\n"
+	if got, err := exchange(t.Context(), config, b.peers, line); got != "" || err == nil {
+		t.Errorf("before the reload: answered %q, %v", got, err)
+	}
+	for _, r := range all {
+		r.signal(t, syscall.SIGHUP)
+		r.waitFor(t, "configuration reloaded")
+		if _, body := status(t, "http://"+r.admin+"/readyz"); !strings.Contains(body, "the certificate of peers ends on "+end.UTC().Format(time.DateOnly)) {
+			t.Errorf("ready: %q", body)
+		}
+	}
+	if got, err := exchange(t.Context(), config, b.peers, line); got != `{"found":false}` {
+		t.Errorf("after the reload: answered %q, %v", got, err)
+	}
+	conn, err := connectAlice(t, a.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancelled(t, conn, b.address, "renewed")
+	if err := conn.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // testDrain: pgbench connects through the balancer for each transaction while a

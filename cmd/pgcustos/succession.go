@@ -294,9 +294,13 @@ func nodeInKeys(c *config.Config) string {
 // knowPeers has cancels passed on to other nodes, and taken from them.
 func (d *daemon) knowPeers(c *config.Config) {
 	if len(c.Peers.Nodes) > 0 {
-		d.peers = peers.New(peers.Options{
-			Nodes: c.Peers.Nodes, Certificate: c.Peers.Certificate, Authorities: c.Peers.Authorities, Log: d.log, Cancel: d.cancelHere,
-		})
+		d.peers = peers.New(d.peersBy(c))
+	}
+}
+
+func (d *daemon) peersBy(c *config.Config) peers.Options {
+	return peers.Options{
+		Nodes: c.Peers.Nodes, Certificate: c.Peers.Certificate, Authorities: c.Peers.Authorities, Log: d.log, Cancel: d.cancelHere,
 	}
 }
 

@@ -226,8 +226,16 @@ func (o *object) pool() *x509.CertPool {
 		return nil
 	}
 	pool := x509.NewCertPool()
+	last := time.Time{}
 	for _, certificate := range list {
 		pool.AddCert(certificate)
+		if certificate.NotAfter.After(last) {
+			last = certificate.NotAfter
+		}
 	}
+	if o.l.trusted == nil {
+		o.l.trusted = map[string]time.Time{}
+	}
+	o.l.trusted[text(v.node)] = last
 	return pool
 }

@@ -60,6 +60,10 @@ type Config struct {
 	Sinks    []Sink // in the order of the file
 	Tracing  Tracing
 
+	// Trusted tells of each file of authorities that connections to others rest on when
+	// the last certificate in it ends.
+	Trusted map[string]time.Time
+
 	// Warnings are what is allowed and probably not meant, one line each.
 	Warnings []string
 
@@ -123,6 +127,8 @@ type loader struct {
 	alone bool
 	// unmade lets backends' authorities be missing.
 	unmade bool
+	// trusted is Config.Trusted.
+	trusted map[string]time.Time
 }
 
 func (l *loader) complain(at *token.Position, key, message string) {
@@ -143,6 +149,7 @@ func parse(l *loader, data []byte) (*Config, error) {
 	if ok {
 		c.read(root)
 	}
+	c.Trusted = l.trusted
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgcustos/pgcustos/proxy"
@@ -13,12 +14,20 @@ import (
 
 // Peers passes cancels on.
 type Peers struct {
-	o      Options
-	places chan struct{} // one for each cancel under way
+	options atomic.Pointer[Options]
+	places  chan struct{} // one for each cancel under way
 }
 
 // New makes Peers, which connect to nobody before there is a cancel.
-func New(o Options) *Peers { return &Peers{o: o, places: make(chan struct{}, mostAtOnce)} }
+func New(o Options) *Peers {
+	p := &Peers{places: make(chan struct{}, mostAtOnce)}
+	p.Renew(o)
+	return p
+}
+
+// Renew has cancels passed on and taken by other options from now on: certificates
+// end, and nodes come and go.
+func (p *Peers) Renew(o Options) { p.options.Store(&o) }
 
 // errBusy says that too many cancels are under way.
 var errBusy = errors.New("too many cancels are being passed on")
@@ -26,16 +35,17 @@ var errBusy = errors.New("too many cancels are being passed on")
 // Cancel passes a cancel on to the nodes that its key may be of, and reports whether
 // one of them has its session. For nearly every key that is one node, or none.
 func (p *Peers) Cancel(ctx context.Context, key proxy.CancelKey) bool {
+	o := p.options.Load()
 	var work sync.WaitGroup
-	found := make(chan bool, len(p.o.Nodes))
-	for _, n := range p.o.Nodes {
+	found := make(chan bool, len(o.Nodes))
+	for _, n := range o.Nodes {
 		if !proxy.KeyOf(n.Name, key.Secret) {
 			continue
 		}
 		work.Go(func() {
-			there, err := p.pass(ctx, n, key)
+			there, err := p.pass(ctx, o, n, key)
 			if err != nil {
-				p.o.Log.Warn("a cancel could not be passed on", "node", n.Name, "address", n.Address, "source", key.Source, "error", err)
+				o.Log.Warn("a cancel could not be passed on", "node", n.Name, "address", n.Address, "source", key.Source, "error", err)
 			}
 			found <- there
 		})
@@ -50,7 +60,7 @@ func (p *Peers) Cancel(ctx context.Context, key proxy.CancelKey) bool {
 }
 
 // pass asks one node.
-func (p *Peers) pass(ctx context.Context, n Node, key proxy.CancelKey) (bool, error) {
+func (p *Peers) pass(ctx context.Context, o *Options, n Node, key proxy.CancelKey) (bool, error) {
 	select {
 	case p.places <- struct{}{}:
 		defer func() { <-p.places }()
@@ -59,8 +69,8 @@ func (p *Peers) pass(ctx context.Context, n Node, key proxy.CancelKey) (bool, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	config := p.o.config()
-	config.RootCAs, config.ServerName = p.o.Authorities, n.Name
+	config := o.config()
+	config.RootCAs, config.ServerName = o.Authorities, n.Name
 	c, err := (&tls.Dialer{NetDialer: dialer(), Config: config}).DialContext(ctx, "tcp", n.Address)
 	if err != nil {
 		return false, err

@@ -18,8 +18,6 @@ func (p *Peers) Serve(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	config := p.o.config()
-	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, p.o.Authorities
 	places := make(chan struct{}, mostAtOnce)
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -31,7 +29,7 @@ func (p *Peers) Serve(ctx context.Context, l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			p.o.Log.Warn("accept another node", "error", err)
+			p.options.Load().Log.Warn("accept another node", "error", err)
 			select { // out of descriptors, say
 			case <-ctx.Done():
 			case <-time.After(time.Second):
@@ -46,16 +44,20 @@ func (p *Peers) Serve(ctx context.Context, l net.Listener) error {
 		}
 		work.Go(func() {
 			defer func() { <-places }()
-			if err := p.take(ctx, tls.Server(c, config)); err != nil {
+			o := p.options.Load()
+			if err := o.take(ctx, c); err != nil {
 				// Strangers could fill a log with it.
-				p.o.Log.Debug("no cancel was taken", "from", c.RemoteAddr().String(), "error", err)
+				o.Log.Debug("no cancel was taken", "from", c.RemoteAddr().String(), "error", err)
 			}
 		})
 	}
 }
 
 // take takes one cancel.
-func (p *Peers) take(ctx context.Context, c *tls.Conn) error {
+func (o *Options) take(ctx context.Context, conn net.Conn) error {
+	config := o.config()
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, o.Authorities
+	c := tls.Server(conn, config)
 	defer c.Close() //nolint:errcheck // it has its answer
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -69,7 +71,7 @@ func (p *Peers) take(ctx context.Context, c *tls.Conn) error {
 	if state.NegotiatedProtocol != alpn {
 		return errors.New("it speaks another protocol")
 	}
-	node, err := p.o.names(state.PeerCertificates[0])
+	node, err := o.names(state.PeerCertificates[0])
 	if err != nil {
 		return err
 	}
@@ -78,5 +80,5 @@ func (p *Peers) take(ctx context.Context, c *tls.Conn) error {
 		return err
 	}
 	key.Via = node
-	return json.NewEncoder(c).Encode(&answer{Found: p.o.Cancel(ctx, key)})
+	return json.NewEncoder(c).Encode(&answer{Found: o.Cancel(ctx, key)})
 }
