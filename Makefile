@@ -59,6 +59,7 @@ crowds: tools ## let thousands of clients stall, flood and idle, and measure wha
 
 .PHONY: conformance
 conformance: tools ## run PostgreSQL's suites, its tools and nine drivers directly and through the proxy, and compare (CONFORMANCE is kept between runs)
+	$(GO) test ./test/wire -run TestScripts -count=1 -timeout 60m -wire.all
 	test/conformance/suites/fetch.sh $(CONFORMANCE)
 	$(GO) run ./test/conformance -work $(CONFORMANCE) -postgres 15=/usr/lib/postgresql/15/bin,$(subst $(space),$(comma),$(foreach v,16 17 18,$(v)=$(abspath $(CONFORMANCE))/pg$(v)/package/native/bin))
 

@@ -74,6 +74,13 @@ func (r *Relay) clientEnded(p part, backend chan part) (Cause, error) {
 			_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
 			_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
 		} else if m.InCopy() {
+			if p.cause == ClientClosed {
+				// PostgreSQL says what it makes of rows without an end, and whoever closed
+				// one side alone hears it.
+				_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
+				closeWrite(r.opt.Backend)
+				r.waitFor(backend, r.opt.ClientGoneGrace)
+			}
 			return p.cause, p.err
 		}
 		if r.waitFor(backend, r.opt.ClientGoneGrace) {
@@ -219,6 +226,11 @@ func (r *Relay) Incident() string { return r.incident }
 // read for a moment, for a reset would overtake the last words.
 func closeClient(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(lingerTime))
+	closeWrite(c)
+}
+
+// closeWrite ends what is sent: inside TLS, and below it.
+func closeWrite(c net.Conn) {
 	for c != nil {
 		if w, ok := c.(interface{ CloseWrite() error }); ok {
 			_ = w.CloseWrite()

@@ -29,7 +29,7 @@ func (h *Hello) AskPassword() (*auth.Secret, error) {
 	if err := h.ask(authCleartextPassword); err != nil {
 		return nil, err
 	}
-	body, err := h.answer("password", maxPassword)
+	body, err := h.answer("password", maxPassword, passwordSize)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,22 @@ func (h *Hello) Negotiate() error {
 	return nil
 }
 
+// passwordSize is recv_password_packet of auth.c: it closes without a word where no
+// message has that length, and says what is wrong with one that has no body.
+func passwordSize(size int) error {
+	switch {
+	case size < pgwire.MinSize || uint64(size) > maxToken+pgwire.HeaderSize:
+		return fmt.Errorf("%w: invalid length of password packet: %d", ErrSilent, size)
+	case size == pgwire.MinSize:
+		return fatal(pgwire.ProtocolViolation, "invalid password packet size")
+	default:
+		return nil
+	}
+}
+
+// tokenSize leaves all to the limit: here PostgreSQL says that the log-in failed.
+func tokenSize(int) error { return nil }
+
 // ask sends a request for authentication, and before it what else the
 // StartupMessage is answered with.
 func (h *Hello) ask(code uint32) error {
@@ -66,7 +82,7 @@ func (h *Hello) ask(code uint32) error {
 
 // answer reads the client's answer, of at most limit bytes with its header. What
 // it expects is named to a client that sends something else, in PostgreSQL's words.
-func (h *Hello) answer(what string, limit uint32) ([]byte, error) {
+func (h *Hello) answer(what string, limit uint32, check func(size int) error) ([]byte, error) {
 	var head [pgwire.HeaderSize]byte
 	if _, err := io.ReadFull(h.Conn, head[:]); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
@@ -75,13 +91,10 @@ func (h *Hello) answer(what string, limit uint32) ([]byte, error) {
 	if typ != pgwire.Password {
 		return nil, fatal(pgwire.ProtocolViolation, fmt.Sprintf("expected %s response, got message type %d", what, typ))
 	}
-	if size < pgwire.MinSize || uint64(size) > maxToken+pgwire.HeaderSize {
-		return nil, fmt.Errorf("%w: invalid length of %s packet: %d", ErrSilent, what, size)
+	if err := check(size); err != nil {
+		return nil, err
 	}
-	if size == pgwire.MinSize {
-		return nil, fatal(pgwire.ProtocolViolation, "invalid "+what+" packet size")
-	}
-	if uint64(size) > uint64(limit) {
+	if size <= pgwire.MinSize || uint64(size) > uint64(limit) {
 		return nil, fatal(pgwire.InvalidPassword, "invalid "+what+" packet size")
 	}
 	body := make([]byte, size-pgwire.HeaderSize)

@@ -24,7 +24,7 @@ func (h *Hello) AskTicket() ([]byte, error) {
 	if err := h.ask(authGSS); err != nil {
 		return nil, err
 	}
-	return h.answer("GSS", maxTicket)
+	return h.answer("GSS", maxTicket, tokenSize)
 }
 
 // Continue gives the client the answer to its token.

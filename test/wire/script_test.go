@@ -11,8 +11,11 @@ import (
 
 // script is one text file: what a client sends, and where it waits.
 type script struct {
-	name   string
-	raw    string // of a raw one, the file that it stands in
+	name string
+	raw  string // of a raw one, the file that it stands in
+	// oneOfSeveral stands in a file with others.
+	oneOfSeveral bool
+
 	header header
 	steps  []step
 }
@@ -97,6 +100,7 @@ func parseScripts(file, text string, raw bool) ([]*script, error) {
 	for _, text := range cases[1:] {
 		name, text, _ := strings.Cut(text, "\n")
 		p := &parser{script: newScript(strings.TrimSpace(name))}
+		p.script.oneOfSeveral = true
 		if raw {
 			p.script.raw = file
 		}

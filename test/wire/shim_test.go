@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,23 +21,38 @@ import (
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
-var everySplit = flag.Bool("wire.all", false, "split the backend's bytes in all ways, not in one for each script")
+var everySplit = flag.Bool("wire.all", false, "play each script in every way, not with pieces of one size")
 
-// splits are the sizes of the pieces in which the backend's bytes come.
+// splits are the sizes of the pieces in which one side's bytes come.
 var splits = []int{1, 2, 3, 7}
 
-// backendModes are the plays of a script with the backend's bytes in pieces: of one
-// size for each script, unless all are asked for.
-func backendModes(s *script, turn uint32) []mode {
-	sizes := splits
-	if !*everySplit {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(s.name))
-		sizes = []int{splits[(h.Sum32()+turn)%uint32(len(splits))]}
+// sizesFor are those for a script: one, unless all are asked for.
+func sizesFor(s *script, turn uint32) []int {
+	if *everySplit {
+		return splits
 	}
-	modes := make([]mode, 0, len(sizes))
-	for _, n := range sizes {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s.name))
+	return []int{splits[(h.Sum32()+turn)%uint32(len(splits))]}
+}
+
+// backendModes are the plays of a script with the backend's bytes in pieces.
+func backendModes(s *script, turn uint32) (modes []mode) {
+	for _, n := range sizesFor(s, turn) {
 		modes = append(modes, mode{name: splitName + strconv.Itoa(n), proxied: true})
+	}
+	return modes
+}
+
+// clientModes are the plays of a script with the client's bytes in pieces. One by one
+// they come for each script that is a file of its own.
+func clientModes(s *script, turn uint32) (modes []mode) {
+	sizes := sizesFor(s, turn)
+	if !s.oneOfSeveral && !slices.Contains(sizes, 1) {
+		sizes = slices.Concat([]int{1}, sizes)
+	}
+	for _, n := range sizes {
+		modes = append(modes, mode{name: "split" + strconv.Itoa(n), proxied: true, piece: n})
 	}
 	return modes
 }
@@ -128,7 +144,7 @@ func (s *shim) serve(proxy net.Conn) {
 		_ = far.CloseWrite()
 	})
 	both.Go(func() {
-		inPieces(near, far, pieceFor(first))
+		passInPieces(near, far, pieceFor(first))
 		_ = near.CloseWrite()
 		_ = proxy.(*net.TCPConn).CloseWrite()
 	})
@@ -177,7 +193,7 @@ func pieceFor(startup []byte) int {
 // splitUpTo is how much of a connection comes in pieces, in bytes: each is a record.
 const splitUpTo = 4 << 10
 
-func inPieces(to io.Writer, from io.Reader, piece int) {
+func passInPieces(to io.Writer, from io.Reader, piece int) {
 	buf := make([]byte, 16<<10)
 	for total := 0; ; {
 		n, err := from.Read(buf)

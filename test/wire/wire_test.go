@@ -28,28 +28,28 @@ var asWritten = []modePair{
 	{mode{name: "direct whole", whole: true}, []mode{{name: "whole", proxied: true, whole: true}}},
 }
 
-// everyWay adds small pieces.
-var everyWay = []modePair{
-	{mode{name: "direct"}, []mode{
-		{name: "proxied", proxied: true},
-		{name: "split1", proxied: true, piece: 1},
-		{name: "split2", proxied: true, piece: 2},
-		{name: "split3", proxied: true, piece: 3},
-		{name: "split7", proxied: true, piece: 7},
-	}},
-	asWritten[1],
+// inPieces adds small pieces, of the client's bytes and of the backend's.
+func inPieces(s *script) []modePair {
+	first := asWritten[0]
+	first.proxied = slices.Concat(first.proxied, clientModes(s, 2), backendModes(s, 0))
+	return []modePair{first, asWritten[1]}
 }
 
 // largest is how many bytes a script may send to be split in small pieces: each
 // is a TLS record of its own.
 const largest = 4 << 10
 
-func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), everyWay, 0) }
+func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), inPieces) }
 
-// otherwise plays a script as it stands, and in one write, by the other driver.
-var otherwise = []modePair{
-	{mode{name: "direct"}, []mode{{name: "otherwise", proxied: true}}},
-	{mode{name: "direct whole", whole: true}, []mode{{name: "otherwise whole", proxied: true, whole: true}}},
+// otherwise plays a script by the other driver: as it stands, in one write, and with the
+// backend's bytes in pieces; of several in a file each in the last way alone.
+func otherwise(s *script) []modePair {
+	pieces := modePair{mode{name: "direct"}, backendModes(s, 1)}
+	if s.oneOfSeveral && !*everySplit {
+		return []modePair{pieces}
+	}
+	pieces.proxied = append(pieces.proxied, mode{name: "otherwise", proxied: true})
+	return []modePair{pieces, {mode{name: "direct whole", whole: true}, []mode{{name: "otherwise whole", proxied: true, whole: true}}}}
 }
 
 // TestScriptsByTheOtherDriver plays them by the driver that the site does not have.
@@ -57,7 +57,7 @@ func TestScriptsByTheOtherDriver(t *testing.T) {
 	site := testkit.SharedSite(t)
 	switchDriver(t, site)
 	t.Cleanup(func() { switchDriver(t, site) })
-	playScripts(t, site, otherwise, 1)
+	playScripts(t, site, otherwise)
 }
 
 // switchDriver starts the proxy again with the other driver.
@@ -75,7 +75,7 @@ func switchDriver(t *testing.T, site *testkit.Site) {
 	}
 }
 
-func playScripts(t *testing.T, site *testkit.Site, pairs []modePair, turn uint32) {
+func playScripts(t *testing.T, site *testkit.Site, ways func(*script) []modePair) {
 	t.Helper()
 	throughShim(t, site)
 	prepare(t, site)
@@ -90,9 +90,7 @@ func playScripts(t *testing.T, site *testkit.Site, pairs []modePair, turn uint32
 		for _, s := range scripts {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				first := pairs[0]
-				first.proxied = slices.Concat(first.proxied, backendModes(s, turn))
-				playAll(t, site, s, plays, slices.Concat([]modePair{first}, pairs[1:]))
+				playAll(t, site, s, plays, ways(s))
 			})
 		}
 	})
