@@ -88,7 +88,7 @@ bench-tools: ## the same, and what the benchmarks compare with (PgBouncer, HAPro
 	internal/testkit/install.sh bench
 
 .PHONY: bench
-bench: bench-tools ## measure against direct, PgBouncer and HAProxy (12 minutes), and show it in docs/performance.md
+bench: bench-tools ## measure against direct, PgBouncer and HAProxy (20 minutes), and show it in docs/performance.md
 	$(GO) run ./bench -out bench/results -docs docs $(BENCHFLAGS)
 
 .PHONY: bench-gate

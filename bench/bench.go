@@ -68,6 +68,7 @@ func (b *bench) all(ctx context.Context) (*result, error) {
 		{"log-in", b.logins},
 		{"TLS to the backend", b.tlsToBackend},
 		{"copy", b.copies},
+		{"dump", b.dumps},
 		{"idle", b.idle},
 		{"latency", b.latency},
 		{"growth by sessions", b.growSessions},

@@ -30,6 +30,13 @@ var speedColumns = []column{
 	{"COPY in, MB/s", "copy in", "mb_per_s"},
 }
 
+var dumpColumns = []column{
+	{"pg_dump, s", "pg_dump, s", "seconds"},
+	{"of direct's time", "pg_dump, s", "share"},
+	{"pg_restore, s", "pg_restore, s", "seconds"},
+	{"of direct's time", "pg_restore, s", "share"},
+}
+
 var workerColumns = []column{
 	{"simple, µs", "simple", "workers_us"},
 	{"extended, µs", "extended", "workers_us"},
@@ -47,6 +54,7 @@ func (r *result) markdown() string {
 	r.table(&b, "Processor time of the proxy", costColumns)
 	r.table(&b, "Of pgcustos' parser workers, not counted above", workerColumns)
 	r.table(&b, "Throughput", speedColumns)
+	r.table(&b, "A table of two gigabytes", dumpColumns)
 	r.latencyTable(&b)
 	r.growthTable(&b)
 	return b.String()

@@ -1,6 +1,7 @@
 package pgparse
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,18 @@ var evasions = []struct {
 	{"SELECT set_config(setting_name => 'role', new_value => 'x', is_local => false)", miscSet, roleChange},
 	{"SELECT set_config(is_local => false, new_value => 'x', setting_name => 'role')", miscSet, roleChange},
 	{"SELECT set_config(n, 'x', false) FROM names", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'role'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name <> 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name OPERATOR(public.=) 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'work_mem' OR true", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'work_mem' UNION SELECT set_config('role', 'x', false)", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings AS s (setting, name) WHERE name = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM my.pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings, t WHERE name = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(setting, 'x', false) FROM pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE setting = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = $1", miscSet, roleChange},
+	{"SELECT (SELECT set_config(name, 'x', false) FROM t) FROM pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
 	{"SELECT set_config('session_authorization', 'x', false)", miscSet, roleChange},
 	{"SELECT set_config($1, $2, false)", miscSet, roleChange},
 	{"SELECT * FROM set_config('role', 'x', false)", miscSet, roleChange},
@@ -152,6 +165,16 @@ var evasions = []struct {
 	{"SELECT * INTO x FROM t", ddl | read, 0},
 	{"SELECT 1 INTO x UNION SELECT 2", ddl | read, 0},
 	{"COPY t FROM PROGRAM 'x'", write, external | statement.TagBulkLoad},
+}
+
+// TestPinnedSetting is what pg_dump sends so that a server may not know the parameter.
+func TestPinnedSetting(t *testing.T) {
+	j := Read("SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'")
+	if st := &j.Statements[0]; j.Tags != statement.TagSession || j.Class != read|miscSet || !slices.Contains(st.Objects, statement.Object{
+		Name: "restrict_nonsystem_relation_kind", Kind: settingKind, Use: statement.UseAlter,
+	}) {
+		t.Errorf("%v, %v, %+v", j.Class, j.Tags, st.Objects)
+	}
 }
 
 func TestEvasions(t *testing.T) {

@@ -96,6 +96,10 @@ func differs(n *pg.Node, value string) bool {
 func (w *walker) setConfig(f *pg.FuncCall) {
 	value := argument(f, 1, "new_value")
 	name, ok := constant(argument(f, 0, "setting_name"))
+	if pinned := w.pinned; !ok && pinned.text != "" && isColumn(argument(f, 0, "setting_name"), "name") {
+		name, ok = pinned, true
+		w.literal = true
+	}
 	if ok {
 		w.object("", lower(name.text), settingKind, statement.UseAlter)
 		w.sets(lower(name.text), []*pg.Node{value}, false)
@@ -109,6 +113,33 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	if !ok || statement.SecretName(name.text) {
 		w.secretNode(value)
 	}
+}
+
+// pinnedSetting returns the one name that rows of pg_settings can have that a query
+// selects from it alone; "" where there may be another. pg_dump sets a parameter so that
+// a server may not have: SELECT set_config(name, …) FROM pg_settings WHERE name = ….
+func pinnedSetting(s *pg.SelectStmt) value {
+	if len(s.FromClause) != 1 || s.WithClause != nil || s.Op != pg.SetOperation_SETOP_NONE {
+		return value{}
+	}
+	from := s.FromClause[0].GetRangeVar()
+	if from.GetRelname() != "pg_settings" || from.Schemaname != "" && from.Schemaname != "pg_catalog" || len(from.GetAlias().GetColnames()) > 0 {
+		return value{}
+	}
+	where := s.WhereClause.GetAExpr()
+	if where.GetKind() != pg.A_Expr_Kind_AEXPR_OP || len(where.Name) != 1 || operator(where) != "=" || !isColumn(where.Lexpr, "name") {
+		return value{}
+	}
+	if c := where.Rexpr.GetAConst(); c != nil && c.GetSval() != nil {
+		return literal(c)
+	}
+	return value{}
+}
+
+// isColumn tells if an expression is the column of that name, and no more.
+func isColumn(n *pg.Node, name string) bool {
+	c := n.GetColumnRef()
+	return len(c.GetFields()) == 1 && c.Fields[0].GetString_().GetSval() == name
 }
 
 // anySettingIsSet notes what setting a parameter can mean at most to the session

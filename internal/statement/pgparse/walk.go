@@ -15,6 +15,7 @@ type walker struct {
 	st      *statement.Statement
 	adds    statement.Class        // which classes count here: a definition is not executed
 	ctes    []string               // names that WITH gives, in scope
+	pinned  value                  // of the query's only table, pg_settings: its name
 	claimed map[proto.Message]bool // nodes whose object is already noted
 	noted   map[statement.Object]bool
 }
@@ -72,7 +73,10 @@ func (w *walker) walk(m proto.Message) {
 func (w *walker) special(m proto.Message) bool {
 	switch m := m.(type) {
 	case *pg.SelectStmt:
+		outer := w.pinned
+		w.pinned = pinnedSetting(m)
 		w.query(m, m.WithClause, nil)
+		w.pinned = outer
 	case *pg.InsertStmt:
 		w.insert(m)
 	case *pg.UpdateStmt:
