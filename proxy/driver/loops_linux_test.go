@@ -368,7 +368,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 			return now()
 		}
 	})
-	const n = 2000
+	const n = 500
 	send(t, e.client, bytes.Repeat(query, n))
 	receive(t, e.backend, n*len(query))
 	go func() { _, _ = e.backend.Write(bytes.Repeat(answer, n)) }()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/handover"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
@@ -117,7 +118,7 @@ func TestTLSInBulk(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			e := d.startTLS(t, asIs)
 			rows := bytes.Repeat(row, 8<<20/len(row))
-			queries := bytes.Repeat(query, 2000)
+			queries := bytes.Repeat(pgwire.AppendMessage(nil, pgwire.Query, bytes.Repeat([]byte("x"), 300), []byte{0}), 500)
 			var wg sync.WaitGroup
 			wg.Go(func() { _, _ = e.client.Write(queries) })
 			wg.Go(func() { _, _ = e.backend.Write(rows) })

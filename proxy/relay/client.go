@@ -39,6 +39,9 @@ const (
 	adrift                // nobody can tell what the backend makes of it, see ErrAdrift
 )
 
+// flush has the backend say what it has to say. Nothing answers it.
+var flush = pgwire.AppendMessage(nil, pgwire.Flush)
+
 // Client takes bytes that the client sent, adds to out what may go to the
 // backend, and returns how many of them it is done with. The rest is to be given
 // again, with more behind it, once what next asks for has happened. now is the
@@ -90,11 +93,28 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 		}
 	}
 	out.forward(in[run:pos])
+	if next == Full && m.keepsAnswers() {
+		out.insert(flush)
+	}
 	m.totals.FromClient += uint64(pos)
 	if m.client.dead && next == More {
 		next = Terminated
 	}
 	return pos, next
+}
+
+// keepsAnswers tells whether the backend may hold answers back: those of extended
+// messages that nothing is sent behind.
+func (m *Machine) keepsAnswers() bool {
+	if m.copyIn || m.queue.len() == 0 {
+		return false
+	}
+	switch m.queue.at(m.queue.len() - 1).kind {
+	case kindParse, kindBind, kindDescribe, kindExecute, kindClose:
+		return true
+	case kindQuery, kindSync, kindFunctionCall, kindCopyEnd:
+	}
+	return false
 }
 
 // body passes over what has come of a message that began earlier.

@@ -64,11 +64,12 @@ type Options struct {
 
 // maxOutstanding bounds the messages that wait for an answer, and so what a
 // pipeline may hold; maxExecuting those of them that run something, for each of
-// which the journal keeps room. PostgreSQL flushes its answers every 8 KB, and the
-// shortest has 5 bytes: a backend never needs to read on before it can answer.
+// which the journal keeps room, 4 KB. PostgreSQL flushes its answers every 8 KB, and
+// where it is told to: behind the last message that a full queue takes stands a Flush
+// of the proxy's own, so that it does not read on before it answers.
 const (
 	maxOutstanding = 16384
-	maxExecuting   = 2048
+	maxExecuting   = 512
 )
 
 // Machine is the state of one session's relay. Client and Backend may be called

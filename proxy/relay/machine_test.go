@@ -488,3 +488,25 @@ func TestPart(t *testing.T) {
 		t.Error("the session is at an idle point, and what ran is on record")
 	}
 }
+
+// TestFullQueueIsFlushed: behind what a full queue takes, the backend is asked for its
+// answers, which it would keep for a Sync that the proxy does not let through.
+func TestFullQueueIsFlushed(t *testing.T) {
+	h := newHarness(t)
+	one := bytes.Join([][]byte{parse("", "SELECT 1"), bind("", ""), execute("", 0)}, nil)
+	in := bytes.Repeat(one, maxExecuting+1)
+	n, next := h.m.Client(1, in, &h.out)
+	sent := bytes.Join(h.out.Chunks, nil)
+	if next != Full || h.m.Room() || !bytes.Equal(sent, append(in[:n:n], flush...)) {
+		t.Errorf("of %d bytes it took %d, then %d, and sent %d", len(in), n, next, len(sent))
+	}
+	if want := maxExecuting * len(one); n < want || n > want+len(one) {
+		t.Errorf("it took %d bytes, want %d", n, want)
+	}
+	h = newHarness(t)
+	in = bytes.Repeat(query("SELECT 1"), maxExecuting+1)
+	n, next = h.m.Client(1, in, &h.out)
+	if sent := bytes.Join(h.out.Chunks, nil); next != Full || !bytes.Equal(sent, in[:n]) {
+		t.Error("statements of the simple protocol, which are answered at once, are flushed")
+	}
+}
