@@ -76,7 +76,7 @@ func giveBack(ctx context.Context) {
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	r := remains{samples("/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes"), 0}
+	r := newRemains()
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,10 +95,21 @@ type remains struct {
 	allocated uint64 // in all, when it was looked at last
 }
 
+func newRemains() remains {
+	return remains{samples: samples(
+		"/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/memory/classes/heap/free:bytes", "/gc/heap/live:bytes")}
+}
+
+// worthGiving counts what a collection has found to be free as well: where the last one
+// came with the last log-ins, that is all there is, and Go keeps it for the heap to double.
 func (r *remains) worthGiving() bool {
 	metrics.Read(r.samples)
-	allocated, objects, live := r.samples[0].Value.Uint64(), r.samples[1].Value.Uint64(), r.samples[2].Value.Uint64()
+	var v [4]uint64
+	for i := range v {
+		v[i] = r.samples[i].Value.Uint64()
+	}
+	allocated, held, live := v[0], v[1]+v[2], v[3]
 	fresh := allocated - r.allocated
 	r.allocated = allocated
-	return fresh < quietAllocation && objects > live+max(worthwhile, live/8)
+	return fresh < quietAllocation && held > live+max(worthwhile, live/8)
 }

@@ -20,7 +20,7 @@ func TestHeadroom(t *testing.T) {
 func TestGivingBack(t *testing.T) {
 	t.Setenv("GOGC", "")
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	r := remains{samples("/gc/heap/allocs:bytes", "/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes"), 0}
+	r := newRemains()
 	runtime.GC()
 	r.worthGiving()
 	garbage := make([][]byte, 64)
@@ -37,6 +37,15 @@ func TestGivingBack(t *testing.T) {
 	debug.FreeOSMemory()
 	if r.worthGiving() {
 		t.Error("given back twice")
+	}
+	for i := range garbage {
+		garbage[i] = make([]byte, 256<<10)
+	}
+	clear(garbage)
+	runtime.GC() // what was left behind is found free, and kept
+	r.worthGiving()
+	if !r.worthGiving() {
+		t.Error("what a collection has found is not given back")
 	}
 }
 
