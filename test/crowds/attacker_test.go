@@ -29,6 +29,7 @@ type order struct {
 	Address string // of the proxy
 	Count   int    // of connections, or of those that work at once
 	Sources int    // addresses that they come from
+	Network byte   // 127.Network.0.0 and on
 	Rate    int    // connections a second that are opened at most
 	User    string // of those that log in
 	Word    string
@@ -62,14 +63,13 @@ func gather(t *testing.T, o order) *crowd {
 // call starts a crowd.
 func call(t *testing.T, o order) *crowd {
 	t.Helper()
-	c := &crowd{cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	c := &crowd{cmd: exec.Command(os.Args[0])} // it ends with its input, at the latest when this program does
 	role := "crowd"
 	if o.Kind == scripted {
 		role = scripted
 	}
 	c.cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	c.cmd.Stderr = os.Stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -82,6 +82,7 @@ func call(t *testing.T, o order) *crowd {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.in.Close() })
 	if err := json.NewEncoder(c.in).Encode(o); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func (a *attacker) one(do func(*visitor) error, here func()) {
 	}
 	n := int(a.turn.Add(1))
 	at := n % a.Sources
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, byte(130+at>>16), byte(at>>8), byte(at))}, Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, a.Network, byte(at>>8), byte(at))}, Timeout: 5 * time.Second}
 	conn, err := d.DialContext(a.ctx, "tcp", a.Address)
 	if err != nil {
 		a.note("no connection")

@@ -82,7 +82,12 @@ func authentication(code uint32, body string) []byte {
 // serve has one session.
 func serve(conn net.Conn, keys verifier) error {
 	b := make([]byte, 4<<10)
-	if _, err := message(conn, b, 0); err != nil { // the StartupMessage
+	first, err := message(conn, b, 0)
+	if err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(first) == codeCancel {
+		_, err := io.Copy(io.Discard, conn) // it hears, and does not answer
 		return err
 	}
 	if err := keys.prove(conn, b); err != nil {
@@ -101,18 +106,32 @@ func serve(conn net.Conn, keys verifier) error {
 		frame('D', "\x00\x01\x00\x00\x00\x011", 0), frame('C', "SELECT 1\x00", 0), frame('Z', "I", 0),
 	}, nil)
 	for {
-		typ, err := head(conn)
-		if err != nil || typ.typ != 'Q' {
+		h, err := head(conn)
+		if err != nil || h.typ != 'Q' {
 			return err
 		}
-		if _, err := io.CopyN(io.Discard, conn, int64(typ.left)); err != nil {
+		text := bytes.NewBuffer(b[:0])
+		if _, err := io.CopyN(text, conn, int64(h.left)); err != nil {
 			return err
 		}
-		if _, err := conn.Write(answer); err != nil {
-			return err
+		switch {
+		case bytes.Contains(text.Bytes(), []byte(silentText)):
+		case bytes.Contains(text.Bytes(), []byte(deafText)):
+			select {} // its connection stays, and nobody reads
+		default:
+			if _, err := conn.Write(answer); err != nil {
+				return err
+			}
 		}
 	}
 }
+
+// What a text says that the scripted backend does not answer, or behind which it reads
+// nothing more.
+const (
+	silentText = "no_answer"
+	deafText   = "no_ear"
+)
 
 type header struct {
 	typ  byte

@@ -30,15 +30,29 @@ func withBackend(c *testkit.SiteConfig) {
     connections: 20000
     credentials: {%s: {password_file: %[3]s.password}}
 `, c.Dir, backendPort, testkit.LabRole)
-	c.ExtraRules += fmt.Sprintf(`
-  - name: idle
+	for database, durability := range map[string]string{idleDatabase: "process", durableDatabase: "disk"} {
+		c.ExtraRules += fmt.Sprintf(`
+  - name: %s
     groups: [%s]
-    databases: [%s]
+    databases: [%[1]s]
     sources: [127.0.0.0/8]
     kinds: [service]
     justification: everybody on this machine
-    grant: {backend: scripted, role: %s, classes: [%s]}
-`, testkit.GroupServices, idleDatabase, testkit.LabRole, strings.Join(statement.ClassNames(), ", "))
+    grant: {backend: scripted, role: %[3]s, classes: [%[4]s], durability: %[5]s}
+`, database, testkit.GroupServices, testkit.LabRole, strings.Join(statement.ClassNames(), ", "), durability)
+	}
+}
+
+// startBackend starts the scripted backend.
+func startBackend(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	word, err := os.ReadFile(filepath.Join(s.Dir, testkit.LabRole+".password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(s.Dir, fmt.Sprintf(".s.PGSQL.%d", backendPort))
+	b := gather(t, order{Kind: scripted, Address: socket, Word: strings.TrimSpace(string(word))})
+	t.Cleanup(func() { b.disperse(t) })
 }
 
 // processorTime is what a process has used, all its threads together
@@ -67,14 +81,8 @@ func quietFor() time.Duration { return time.Duration(sized(10_000, 300)) * time.
 // time.
 func idle(t *testing.T, s *testkit.Site) {
 	t.Helper()
-	word, err := os.ReadFile(filepath.Join(s.Dir, testkit.LabRole+".password"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := gather(t, order{Kind: scripted, Address: filepath.Join(s.Dir, fmt.Sprintf(".s.PGSQL.%d", backendPort)), Word: strings.TrimSpace(string(word))})
-	defer backend.disperse(t)
 	many := order{
-		Kind: "idle", Address: net.JoinHostPort(s.Host, fmt.Sprint(s.Port)), Count: sized(200, 10), Sources: 1000, Rate: 150,
+		Kind: "idle", Address: net.JoinHostPort(s.Host, fmt.Sprint(s.Port)), Count: sized(200, 10), Sources: 1000, Network: networkOf(true), Rate: 150,
 		User: "svc-orders", Word: testkit.OrdersPassword, Insist: true,
 	}
 	gather(t, many).disperse(t) // so that what is there once is there
@@ -87,13 +95,17 @@ func idle(t *testing.T, s *testkit.Site) {
 	crowd := gather(t, many)
 	came := time.Since(began)
 	after := settled(t, s)
+	collections := metric(t, s, "go_gc_duration_seconds_count")
 	together := used(t, s)
 	if n := sessions(t, s); n != many.Count {
 		t.Errorf("there are %d sessions of %d", n, many.Count)
 	}
 	each := (after.memory - before.memory) * 1024 / float64(many.Count)
 	t.Logf("%d sessions, which came within %s; MiB, descriptors, goroutines before %v, with them %v: %.1f KiB each", many.Count, came.Round(time.Second), before, after, each)
-	t.Logf("processor time in %s without sessions %s, with them %s", quietFor(), alone, together)
+	t.Logf("processor time in %s without sessions %s, with them %s; %.0f collections", quietFor(), alone, together, metric(t, s, "go_gc_duration_seconds_count")-collections)
+	t.Logf("of Go's runtime, MiB: in use %.0f, heap in use %.0f, stacks %.0f, idle and not given back %.0f", metric(t, s, "go_memstats_alloc_bytes")/(1<<20),
+		metric(t, s, "go_memstats_heap_inuse_bytes")/(1<<20), metric(t, s, "go_memstats_stack_inuse_bytes")/(1<<20),
+		(metric(t, s, "go_memstats_heap_idle_bytes")-metric(t, s, "go_memstats_heap_released_bytes"))/(1<<20))
 	if told := crowd.disperse(t); told.Told["there to the end"] != many.Count {
 		t.Errorf("of %d sessions it was told %v", many.Count, told.Told)
 	}
@@ -116,7 +128,7 @@ func mayHold(t *testing.T) int {
 		t.Fatal(err)
 	}
 	const beside = 200
-	return min(sized(10_000, 30), (int(min(limit.Max, math.MaxInt32))-beside)/2)
+	return min(sized(*idleWhole, 30), (int(min(limit.Max, math.MaxInt32))-beside)/2)
 }
 
 // sessions is how many of the scripted backend's are live.

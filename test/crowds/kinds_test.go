@@ -30,8 +30,12 @@ var kinds = map[string]func(*visitor) error{
 	"bombs":       (*visitor).bomb,
 }
 
-// idleDatabase is where sessions are served by the scripted backend.
-const idleDatabase = "idle"
+// Databases that the scripted backend serves; of the second one each statement waits for
+// the disk.
+const (
+	idleDatabase    = "idle"
+	durableDatabase = "durable"
+)
 
 // idle is a session that has run a statement, and runs none from then on.
 func (v *visitor) idle() error {

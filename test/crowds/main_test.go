@@ -6,14 +6,19 @@ import (
 	"testing"
 
 	"github.com/pgcustos/pgcustos/internal/testkit"
+	"github.com/pgcustos/pgcustos/internal/testkit/syscalls"
 )
 
-var large = flag.Bool("crowds", false, "send the whole crowds, for longer, and hold the figures against bounds")
+var (
+	large     = flag.Bool("crowds", false, "send the whole crowds, for longer, and hold the figures against bounds")
+	idleWhole = flag.Int("idle", 10_000, "how many idle sessions there are with -crowds")
+)
 
 // roleVariable has this program be a crowd, or what a crowd is served by.
 const roleVariable = "PGCUSTOS_TEST_CROWD"
 
 func TestMain(m *testing.M) {
+	syscalls.Launch()
 	switch os.Getenv(roleVariable) {
 	case "":
 		os.Exit(testkit.Main(m))

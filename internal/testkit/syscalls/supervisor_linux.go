@@ -19,10 +19,6 @@ type Supervisor struct {
 	watched map[int]bool // static
 	calls   atomic.Uint64
 
-	// given is the end of a socket that the last program was given. It is closed when
-	// that has been started for sure: by the next Start, or Close.
-	given *os.File
-
 	work   sync.WaitGroup
 	stop   *os.File // ends the work when it is closed
 	stops  *os.File
@@ -32,6 +28,10 @@ type Supervisor struct {
 	plan   *Fault
 	seen   int // calls that the plan counts
 	hits   int // calls that failed
+	held   *Held
+	// theirs are the programs' ends, which stay until Close: whoever starts a program reads
+	// their numbers until it has started, and nobody tells when that is.
+	theirs []*os.File
 }
 
 // New makes a supervisor of some calls, unix.SYS_….
@@ -64,6 +64,42 @@ func (s *Supervisor) Disarm() (seen, hits int) {
 	return s.seen, s.hits
 }
 
+// Held are calls that wait.
+type Held struct {
+	about Fault
+	gate  chan struct{}
+	open  func()
+	n     atomic.Int32
+}
+
+// Hold has all calls wait that a fault is about, until they are released: a disk that
+// takes its time.
+func (s *Supervisor) Hold(about Fault) *Held {
+	h := &Held{about: about, gate: make(chan struct{})}
+	h.open = sync.OnceFunc(func() { close(h.gate) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = h
+	return h
+}
+
+// Calls is how many have come to wait.
+func (h *Held) Calls() int { return int(h.n.Load()) }
+
+// Release has those go on that wait, and all that come. It may be called more than once,
+// and has to be before the program ends.
+func (h *Held) Release() { h.open() }
+
+// waits says where a call has to wait.
+func (s *Supervisor) waits(c *call) *Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil || !s.held.about.counts(c) {
+		return nil
+	}
+	return s.held
+}
+
 // Quiet waits until no call was made for a while, or ctx ends.
 func (s *Supervisor) Quiet(ctx context.Context, while time.Duration) error {
 	tick := time.NewTicker(while)
@@ -85,31 +121,22 @@ func (s *Supervisor) Quiet(ctx context.Context, while time.Duration) error {
 // Close ends the supervision, when the program has ended. The error is the first
 // fault of the supervisor's own.
 func (s *Supervisor) Close() error {
-	err := errors.Join(s.stop.Close(), s.take())
+	err := s.stop.Close()
 	s.mu.Lock()
 	for c := range s.socket {
 		_ = c.Close()
+	}
+	for _, f := range s.theirs {
+		_ = f.Close()
 	}
 	s.mu.Unlock()
 	s.work.Wait()
 	return errors.Join(err, s.stops.Close(), errors.Join(s.errs...))
 }
 
-// take closes what the last program was given.
-func (s *Supervisor) take() error {
-	if s.given == nil {
-		return nil
-	}
-	return s.given.Close()
-}
-
 // await waits, in the background, for the listener of a program that is about to be
 // started, which sends it to the socket that is returned.
 func (s *Supervisor) await() (theirs *os.File, err error) {
-	if err := s.take(); err != nil {
-		return nil, err
-	}
-	s.given = nil
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -124,8 +151,8 @@ func (s *Supervisor) await() (theirs *os.File, err error) {
 	ours := conn.(*net.UnixConn)
 	s.mu.Lock()
 	s.socket[ours] = true
+	s.theirs = append(s.theirs, theirs)
 	s.mu.Unlock()
-	s.given = theirs
 	s.work.Go(func() { s.note(s.supervise(ours)) })
 	return theirs, nil
 }
@@ -188,6 +215,14 @@ func (s *Supervisor) answerAll(listener, program int) error {
 
 func (s *Supervisor) answer(listener int, c *call) error {
 	s.calls.Add(1)
+	if h := s.waits(c); h != nil {
+		h.n.Add(1)
+		s.work.Go(func() {
+			<-h.gate
+			s.note(c.goOn(listener))
+		})
+		return nil
+	}
 	if errno, fails := s.falls(c); fails {
 		return c.fail(listener, errno)
 	}

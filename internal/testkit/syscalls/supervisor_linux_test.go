@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -68,5 +69,40 @@ func TestFailsTheNth(t *testing.T) {
 		if size != c.size || seen != c.seen || hits != c.hits || !strings.Contains(said, c.says) {
 			t.Errorf("%s of %s: %d bytes, %d calls, %d of them failed: %s", c.fault, c.script, size, seen, hits, said)
 		}
+	}
+}
+
+// TestHold has dd wait before it writes.
+func TestHold(t *testing.T) {
+	s, err := New(unix.SYS_WRITE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "out")
+	cmd := exec.CommandContext(t.Context(), "/bin/dd", "if=/dev/zero", "of="+file, "bs=10", "count=5")
+	h := s.Hold(Fault{Call: unix.SYS_WRITE, On: dir})
+	defer h.Release()
+	if err := s.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for h.Calls() == 0 {
+		runtime.Gosched()
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() != 0 {
+		t.Errorf("it did not wait: %v, %v", info, err)
+	}
+	h.Release()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() != 50 {
+		t.Errorf("it did not go on: %v, %v", info, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
