@@ -363,3 +363,30 @@ func TestQueryInsideCopy(t *testing.T) {
 	}
 	c.end()
 }
+
+// TestLongPipeline sends more than the proxy lets wait for answers, and of answers less
+// than the server sends without being asked: it goes on all the same.
+func TestLongPipeline(t *testing.T) {
+	t.Parallel()
+	c := lab(t, site(t))
+	const n = 2000
+	one := bytes.Join([][]byte{
+		message('P', "\x00\x00\x00\x00"), message('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), message('E', "\x00\x00\x00\x00\x00"),
+	}, nil)
+	go func() { c.offer(append(bytes.Repeat(one, n), message('S', "")...)...) }()
+	answered := 0
+	for {
+		switch m := c.receive().(type) {
+		case *pgproto3.EmptyQueryResponse:
+			answered++
+		case *pgproto3.ErrorResponse:
+			t.Fatalf("%s %s", m.Code, m.Message)
+		case *pgproto3.ReadyForQuery:
+			if answered != n {
+				t.Errorf("%d of %d were answered", answered, n)
+			}
+			c.alive()
+			return
+		}
+	}
+}
