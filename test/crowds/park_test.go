@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sys/unix"
 
+	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/internal/testkit"
 	"github.com/pgcustos/pgcustos/internal/testkit/syscalls"
 )
@@ -168,6 +170,9 @@ func silentBackend(t *testing.T, s *testkit.Site, _ *syscalls.Supervisor) *pause
 	t.Cleanup(func() {
 		release()
 		<-ended
+	})
+	s.Await(t, "the statement", func(r *journal.Record) bool {
+		return r.Type == audit.Statement && strings.Contains(r.Text, silentText)
 	})
 	return newPause(release, func() error {
 		if err := conn.CancelRequest(ctx); err != nil && ctx.Err() == nil {
