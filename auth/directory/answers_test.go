@@ -155,11 +155,19 @@ func (s *said) bindSucceeded() bool {
 	})
 }
 
-// people is how many entries of people it sent in answer to a search.
+// people is how many entries of people it sent in answer to a search, up to its end:
+// what comes behind that nobody waits for.
 func (s *said) people() (n int) {
 	for _, m := range messages(s.sent) {
-		id, _ := m.Children[0].Value.(int64)
-		if op := m.Children[1]; id == s.id && op.Tag == ldap.ApplicationSearchResultEntry && bytes.Contains(op.Bytes(), []byte(strconv.Itoa(normalUser))) {
+		id, isNumber := m.Children[0].Value.(int64)
+		if !isNumber || id != s.id {
+			continue
+		}
+		op := m.Children[1]
+		if op.Tag == ldap.ApplicationSearchResultDone {
+			return n
+		}
+		if op.Tag == ldap.ApplicationSearchResultEntry && bytes.Contains(op.Bytes(), []byte(strconv.Itoa(normalUser))) {
 			n++
 		}
 	}
@@ -184,9 +192,9 @@ func FuzzAnswers(f *testing.F) {
 		e.Attributes = append(e.Attributes, ldap.NewEntryAttribute(name, values))
 		return e
 	}
-	thousands := make([]string, 3000)
-	for i := range thousands {
-		thousands[i] = fakeSID(2000 + i)
+	hundreds := make([]string, 300)
+	for i := range hundreds {
+		hundreds[i] = fakeSID(2000 + i)
 	}
 	wrapped := octetsOf(64 << 10)
 	for range 40 {
@@ -197,8 +205,8 @@ func FuzzAnswers(f *testing.F) {
 		operation(entryBytes(1, account("objectSid", "\x01\xff"))),
 		operation(entryBytes(1, account("sAMAccountName", "\xff\xfe", "userPrincipalName", "\xff@corp.example.com"))),
 		operation(entryBytes(1, account("objectGUID", "another-one-here"))),
-		operation(entryBytes(1, withRange("tokenGroups", thousands...))),
-		operation(entryBytes(1, withRange("tokenGroups;range=0-2999", thousands...))),
+		operation(entryBytes(1, withRange("tokenGroups", hundreds...))),
+		operation(entryBytes(1, withRange("tokenGroups;range=0-299", hundreds...))),
 		operation(entryBytes(1, withRange("tokenGroups;range=0-0", fakeSID(513)))),
 		operation(entryBytes(1, withRange("tokenGroups;range=5-9999999999999999999", fakeSID(513)))),
 		operation(entryBytes(1, withRange("tokenGroups;range=-1--1", fakeSID(513)))),
@@ -284,7 +292,7 @@ func (h *hostile) logIn(t *testing.T) (auth.Identity, error) {
 func (h *hostile) vouches(t *testing.T, id *auth.Identity) {
 	t.Helper()
 	bound := slices.IndexFunc(h.said, func(s said) bool { return s.op == ldap.ApplicationBindRequest && s.bindSucceeded() })
-	if bound < 0 || h.said[bound].bound != id.DN {
+	if bound < 0 || !strings.EqualFold(h.said[bound].bound, id.DN) { // names have no case
 		t.Fatalf("let in as %q without a bind of that name that succeeded", id.DN)
 	}
 	guid, err := guidBytes(id.GUID)
