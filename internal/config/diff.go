@@ -166,6 +166,9 @@ func (d *diff) rest(before, after *Config) {
 	of(d, "admin: address", before.Admin.Address, after.Admin.Address)
 	of(d, "memory: limit", printSize(before.MemoryLimit), printSize(after.MemoryLimit))
 	of(d, "peers", before.Peers.String(), after.Peers.String())
+	if b, a := before.Peers.Authorities, after.Peers.Authorities; b != nil && a != nil && !samePool(b, a) {
+		d.addf("peers: tls.ca changed")
+	}
 	of(d, "control: directory", before.Control.Directory, after.Control.Directory)
 	of(d, "control: group", before.Control.Group, after.Control.Group)
 	of(d, "log: level", before.Log.Level, after.Log.Level)

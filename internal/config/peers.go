@@ -37,11 +37,6 @@ func (p *Peers) String() string {
 	return strings.Join(words, ", ")
 }
 
-// SamePeers reports whether two configurations have the same other nodes.
-func SamePeers(a, b *Config) bool {
-	return a.Peers.String() == b.Peers.String() && (a.Peers.Authorities == nil) == (b.Peers.Authorities == nil) && samePool(a.Peers.Authorities, b.Peers.Authorities)
-}
-
 // mostPeers bounds the nodes: a short cancel key may have to be shown to several.
 const mostPeers = 64
 

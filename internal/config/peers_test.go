@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
@@ -47,8 +48,18 @@ func TestPeers(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	alone := mustLoad(t, dir, example(t))
-	if SamePeers(c, alone) || !SamePeers(c, c) || !SamePeers(alone, alone) {
-		t.Error("peers are not told apart")
+	other, err := testkit.NewCA("other peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Write(dir, "peers"); err != nil {
+		t.Fatal(err)
+	}
+	if d := Diff(c, mustLoad(t, dir, example(t)+peersSection)); d != "peers: tls.ca changed" {
+		t.Errorf("the difference of the authorities is %q", d)
+	}
+	if end := c.Trusted["peers.crt"]; !end.After(time.Now()) {
+		t.Errorf("the authorities end at %v", end)
 	}
 	if d := Diff(alone, c); !strings.HasPrefix(d, "peers: (none) becomes at 10.0.0.21:6433, certificate ") || !strings.HasSuffix(d, ", proxy-2 at 10.0.0.22:6433, proxy-3 at 10.0.0.23:6433") {
 		t.Errorf("the difference is %q", d)
