@@ -53,3 +53,34 @@ func TestDocumentedTestsExist(t *testing.T) {
 		}
 	}
 }
+
+var decision = regexp.MustCompile(`^(\d{4})-.*\.md$`)
+
+// TestDecisionsAreNumbered: each decision has a number of its own, which its title says.
+func TestDecisionsAreNumbered(t *testing.T) {
+	entries, err := os.ReadDir("../../docs/decisions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := map[string]string{}
+	for _, e := range entries {
+		m := decision.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		if other := taken[m[1]]; other != "" {
+			t.Errorf("%s and %s have the same number", other, e.Name())
+		}
+		taken[m[1]] = e.Name()
+		text, err := os.ReadFile(filepath.Join("../../docs/decisions", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if title := "# " + strings.TrimLeft(m[1], "0") + ". "; !strings.HasPrefix(string(text), title) {
+			t.Errorf("%s does not begin with %q", e.Name(), title)
+		}
+	}
+	if len(taken) == 0 {
+		t.Error("there are no decisions")
+	}
+}
