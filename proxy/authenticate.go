@@ -146,8 +146,11 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 	if f.Identity.GUID != "" {
 		c.identify(f.Identity)
 	}
-	incident := newIncident()
-	if f.Cause != auth.CauseThrottled || !c.server.strangers.refusedAgain(c.hello.Client, string(f.Cause), f.Detail) {
+	incident, counted := newIncident(), false
+	if f.Cause == auth.CauseThrottled {
+		incident, counted = c.server.strangers.refusedAgain(c.hello.Client, string(f.Cause), f.Detail, incident)
+	}
+	if !counted {
 		c.record(&audit.Event{
 			Type: typ, Decision: audit.Denied, Incident: incident,
 			Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,

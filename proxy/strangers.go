@@ -29,10 +29,12 @@ type stranger struct {
 }
 
 type sighting struct {
-	own    int    // that are on record each by itself, of refusals
-	again  uint64 // beyond those that are on record
-	detail string
-	source netip.AddrPort
+	own int // that are on record each by itself, of refusals
+	// incident is that of the last of these.
+	incident string
+	again    uint64 // beyond those that are on record
+	detail   string
+	source   netip.AddrPort
 }
 
 const (
@@ -57,7 +59,8 @@ func (s *strangers) note(source netip.AddrPort, cause, detail string) {
 // first notes a connection, and reports whether it is the first of its kind in this
 // period.
 func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
-	return !s.again(source, cause, detail, 0)
+	_, again := s.again(source, cause, detail, "", 0)
+	return !again
 }
 
 // mostRefusals is how many refusals of one source are on record each by itself in one
@@ -65,14 +68,15 @@ func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
 const mostRefusals = 10
 
 // refusedAgain notes a log-in that was refused without a look at the password, and
-// reports whether there were so many that this one is only counted.
-func (s *strangers) refusedAgain(source netip.AddrPort, cause, detail string) bool {
-	return s.again(source, cause, detail, mostRefusals-1)
+// reports whether there were so many that this one is only counted: then it belongs to
+// the incident of one that is on record, and the client is told that.
+func (s *strangers) refusedAgain(source netip.AddrPort, cause, detail, incident string) (onRecord string, again bool) {
+	return s.again(source, cause, detail, incident, mostRefusals-1)
 }
 
 // again reports whether something is no more than counted: not the first of its kind in
 // this period, nor one of so many more.
-func (s *strangers) again(source netip.AddrPort, cause, detail string, more int) bool {
+func (s *strangers) again(source netip.AddrPort, cause, detail, incident string, more int) (onRecord string, again bool) {
 	key := stranger{source.Addr(), cause}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,15 +86,16 @@ func (s *strangers) again(source netip.AddrPort, cause, detail string, more int)
 	known := s.seen[key]
 	switch {
 	case known == nil:
-		s.seen[key] = &sighting{detail: detail, source: source}
-		return false
+		s.seen[key] = &sighting{detail: detail, source: source, incident: incident}
+		return incident, false
 	case known.own < more:
 		known.own++
-		return false
+		known.incident = incident
+		return incident, false
 	default:
 		known.again++
 		known.detail = detail
-		return true
+		return known.incident, true
 	}
 }
 
