@@ -56,17 +56,27 @@ func (s *Server) returnKey(c *session) {
 func (c *session) cancelRequest(ctx context.Context) {
 	defer func() { _ = c.conn.Close() }()
 	defer c.hello.Release()
-	source := c.hello.Client
-	if c.server.strangers.barred(source) {
-		c.server.metrics.Cancels.WithLabelValues("throttled").Inc()
-		c.server.strangers.note(source, "cancel_throttled", "")
-		return
-	}
+	s, source := c.server, c.hello.Client
 	key := CancelKey{PID: c.hello.Cancel.PID, Secret: c.hello.Cancel.Secret, Source: source}
-	if !c.server.Cancel(ctx, key) && !c.server.cancelElsewhere(ctx, key) {
-		c.server.metrics.Cancels.WithLabelValues("unknown_key").Inc()
-		c.server.strangers.wrongKey(source)
+	switch barred := s.strangers.barred(source); {
+	case barred && !s.beyondGuessing(key):
+		s.metrics.Cancels.WithLabelValues("throttled").Inc()
+		s.strangers.note(source, "cancel_throttled", "")
+	case s.Cancel(ctx, key) || !barred && s.cancelElsewhere(ctx, key):
+	default:
+		s.metrics.Cancels.WithLabelValues("unknown_key").Inc()
+		s.strangers.wrongKey(source)
 	}
+}
+
+// beyondGuessing reports whether a key is a session's, and shown by somebody who has it
+// rather than one who tries them all: it is too long for that, or comes from where the
+// session does. Clients that cancel what has just ended look like guessers, and share
+// their address with those who cancel in time.
+func (s *Server) beyondGuessing(key CancelKey) bool {
+	const guessable = 4 // bytes: that of protocol 3.0
+	target, _ := s.byKey(key.PID, key.Secret)
+	return target != nil && (len(key.Secret) > guessable || target.hello.Client.Addr() == key.Source.Addr())
 }
 
 // CancelKey is what a CancelRequest shows, and where it came from.

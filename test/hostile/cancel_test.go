@@ -145,13 +145,16 @@ func TestCancelWrongKey(t *testing.T) {
 	c.complaint("ERROR", "57014", "")
 }
 
-// TestCancelThrottle guesses too often: the source may not cancel for a while,
-// another one may.
+// TestCancelThrottle guesses too often: the source may not cancel for a while what may be
+// guessed, and is not its own; another one may.
 func TestCancelThrottle(t *testing.T) {
 	t.Parallel()
 	s := site(t)
-	c := sleeper(t, s, protocol30, "throttle")
+	c, long := sleeper(t, s, protocol30, "throttle"), sleeper(t, s, protocol32, "beyond guessing")
 	source := nextSource()
+	own := dialFrom(t, s, source).startTLS().enter(packet(protocol30, startupBody("user", "svc-orders", "database", testkit.LabDatabase)...), testkit.OrdersPassword)
+	own.write(query("SELECT pg_sleep(300) /* of the guesser */")...)
+	running(t, s, "of the guesser", true)
 	eventually(t, func() error {
 		x := dialFrom(t, s, source)
 		x.write(cancelPacket(c.pid+1, 1, 2, 3, 4)...)
@@ -162,11 +165,17 @@ func TestCancelThrottle(t *testing.T) {
 		}
 		return err
 	})
-	x := dialFrom(t, s, source)
-	x.write(cancelPacket(c.pid, c.secret...)...)
-	x.ended()
+	cancel := func(x, session *client) {
+		x.write(cancelPacket(session.pid, session.secret...)...)
+		x.ended()
+	}
+	cancel(dialFrom(t, s, source), c)
 	running(t, s, "throttle", true)
-	x = dial(t, s)
-	x.write(cancelPacket(c.pid, c.secret...)...)
+	for name, session := range map[string]*client{"the one of its own address": own, "one with a long key": long} {
+		t.Log(name)
+		cancel(dialFrom(t, s, source), session)
+		session.complaint("ERROR", "57014", "")
+	}
+	cancel(dial(t, s), c)
 	c.complaint("ERROR", "57014", "")
 }
