@@ -47,6 +47,7 @@ func (c *session) relayBytes() {
 		Cancel: c.backend.Cancel, Now: s.now, Incident: newIncident, ClientGoneGrace: c.policy.ClientGoneGrace, MaxMessage: c.policy.MaxMessage,
 		Spool: s.spool, Principal: c.account, MaxText: s.maxText,
 	})
+	c.backend.Parameters = nil // the machine has what it follows
 	live := s.metrics.Sessions.WithLabelValues(g.Backend, g.Role)
 	live.Inc()
 	s.enliven(c)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,16 +19,29 @@ type Conn struct {
 	Parameters map[string]string
 	PID        uint32
 
-	hijacked *pgconn.HijackedConn
+	// What a cancel needs: pgconn's own state of the log-in is several times as large.
+	backend *Backend
+	host    Host
+	tls     *tls.Config // nil for a session in clear
+	secret  []byte
 }
 
 // Cancel asks the server, over a connection of its own that is encrypted as the
 // session's is, to cancel what the session runs. PostgreSQL does not tell
 // whether there was anything.
 func (c *Conn) Cancel(ctx context.Context) error {
-	pc, err := pgconn.Construct(c.hijacked)
+	pc, err := c.pgconn()
 	if err != nil {
 		return err
 	}
 	return pc.CancelRequest(ctx)
+}
+
+// pgconn returns the session as pgconn's.
+func (c *Conn) pgconn() (*pgconn.PgConn, error) {
+	config := c.backend.route(c.host)
+	config.SSLCertMode = "disable" // a cancel needs no certificate, and by now it may have ended
+	return pgconn.Construct(&pgconn.HijackedConn{
+		Conn: c.Conn, TLSConfig: c.tls, PID: c.PID, SecretKey: c.secret, ParameterStatuses: c.Parameters, TxStatus: 'I', Config: config,
+	})
 }

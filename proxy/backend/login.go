@@ -113,6 +113,12 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 		}
 		return last, nil
 	}
+	var dialed string
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialed = address
+		return dial(ctx, network, address)
+	}
 	pc, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, failure(err)
@@ -123,12 +129,13 @@ func (b *Backend) Connect(ctx context.Context, login Login) (*Conn, error) {
 		return nil, failure(err)
 	}
 	last.shut()
-	hc.Conn, hc.Frontend = last.Conn, nil
-	hc.Config.SSLCertMode = "disable" // a cancel needs no certificate, and by then it may have ended
-	if err := hc.Conn.SetDeadline(time.Time{}); err != nil {
+	if err := last.Conn.SetDeadline(time.Time{}); err != nil {
 		return nil, failure(err)
 	}
-	return &Conn{Conn: last.Conn, Greeting: last.greeting, Parameters: hc.ParameterStatuses, PID: hc.PID, hijacked: hc}, nil
+	return &Conn{
+		Conn: last.Conn, Greeting: last.greeting, Parameters: hc.ParameterStatuses, PID: hc.PID,
+		backend: b, host: b.hostAt(dialed), tls: hc.TLSConfig, secret: hc.SecretKey,
+	}, nil
 }
 
 // config makes pgconn's configuration, field by field. What proves a password, where
@@ -138,10 +145,9 @@ func (b *Backend) config(login Login) (*pgconn.Config, *scram.Client, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := b.template.Copy()
 	first := b.opt.Hosts[0]
-	c.Host, c.Port, c.TLSConfig = first.Host, first.Port, b.tls(first)
-	c.Fallbacks = nil
+	c := b.route(first)
+	c.TLSConfig, c.Fallbacks = b.tls(first), nil
 	for _, h := range b.opt.Hosts[1:] {
 		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: h.Host, Port: h.Port, TLSConfig: b.tls(h)})
 	}
@@ -149,10 +155,35 @@ func (b *Backend) config(login Login) (*pgconn.Config, *scram.Client, error) {
 	c.RuntimeParams = login.Settings
 	c.ConnectTimeout = b.opt.ConnectTimeout
 	c.KerberosSrvName, c.KerberosSpn = "", ""
-	c.SSLNegotiation, c.SSLCertMode, c.ChannelBinding = "postgres", "allow", "prefer"
+	c.SSLCertMode, c.ChannelBinding = "allow", "prefer"
 	c.MinProtocolVersion, c.MaxProtocolVersion = "3.0", "3.0"
-	c.MaxProtocolMessageBodyLen = maxLoginMessage
 	c.OAuthTokenProvider = nil
+	c.Password, c.RequireAuth = "", "none"
+	password, err := credential.apply(c, &login)
+	if err != nil || password == nil {
+		return c, nil, err
+	}
+	defer password.Wipe()
+	client, err := b.keys[login.Role].of(password.Reveal())
+	return c, client, err
+}
+
+// hostAt returns the host whose socket an address is; the first where it is none's: of
+// one that is not a socket the connection itself knows the address.
+func (b *Backend) hostAt(address string) Host {
+	for _, h := range b.opt.Hosts {
+		if _, own := pgconn.NetworkAddress(h.Host, h.Port); own == address {
+			return h
+		}
+	}
+	return b.opt.Hosts[0]
+}
+
+// route makes a configuration that says how to come to a host.
+func (b *Backend) route(h Host) *pgconn.Config {
+	c := b.template.Copy()
+	c.Host, c.Port = h.Host, h.Port
+	c.SSLNegotiation, c.MaxProtocolMessageBodyLen = "postgres", maxLoginMessage
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}}
 	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
@@ -162,14 +193,7 @@ func (b *Backend) config(login Login) (*pgconn.Config, *scram.Client, error) {
 		return handover.New(conn), nil
 	}
 	c.LookupFunc = (&net.Resolver{}).LookupHost
-	c.Password, c.RequireAuth = "", "none"
-	password, err := credential.apply(c, &login)
-	if err != nil || password == nil {
-		return c, nil, err
-	}
-	defer password.Wipe()
-	client, err := b.keys[login.Role].of(password.Reveal())
-	return c, client, err
+	return c
 }
 
 // tls returns the verify-full configuration for a host; nil for a Unix socket,

@@ -17,7 +17,7 @@ func (b *Backend) Reader(ctx context.Context, login Login) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgconn.Construct(session.hijacked)
+	conn, err := session.pgconn()
 	if err != nil {
 		return nil, errors.Join(err, session.Close())
 	}
