@@ -58,6 +58,9 @@ func (m *Machine) Backend(now int64, in []byte, out *Output) (n int, err error) 
 	if m.parting {
 		m.quiesce()
 	}
+	if m.resting() {
+		m.letGo()
+	}
 	out.forward(in[run:pos])
 	m.totals.ToClient += uint64(pos)
 	return pos, m.broken

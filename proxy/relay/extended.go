@@ -44,7 +44,7 @@ func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, ou
 	st = m.withoutText(st)
 	form := j.Form
 	if st.Blob.Length > 0 {
-		form = m.event.Form // under which its text is kept
+		form = m.hand().event.Form // under which its text is kept
 	}
 	e.slot = m.statements.define(name, e.id, m.segment, binding{
 		def: st, form: form, trace: m.trace, from: seq, refused: ref != nil, types: m.declared(rest),
@@ -62,14 +62,15 @@ func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, ou
 // withoutText is the statement that was recorded last, with the name of its text in
 // the place of one that is too long to be kept for as long as it stays prepared.
 func (m *Machine) withoutText(st *statement.Statement) *statement.Statement {
-	if st.Text == "" || m.event.TextBlob.Length == 0 {
+	ev := &m.hand().event
+	if st.Text == "" || ev.TextBlob.Length == 0 {
 		return st
 	}
 	short := *st
-	if short.Digest = m.event.TextDigest; short.Digest == [32]byte{} {
-		short.Digest = m.event.TextBlob.Digest
+	if short.Digest = ev.TextDigest; short.Digest == [32]byte{} {
+		short.Digest = ev.TextBlob.Digest
 	}
-	short.Text, short.Blob = "", m.event.TextBlob
+	short.Text, short.Blob = "", ev.TextBlob
 	return &short
 }
 

@@ -119,11 +119,10 @@ type Machine struct {
 	asked       statement.Encoding   // what that text was taken to be in
 	judged      *statement.Judgement // what it got
 	trace       statement.Trace      // what a comment of the text that was judged last claims
-	verdicts    []verdict            // scratch, one for each statement of a text
 	capture     capture              // of the parameters of the Bind at hand
+	scratch     *scratch             // nil between two steps, see hand
 	replacement []byte               // scratch, the message that goes in another's place
 	rewritten   []byte               // scratch, the ErrorResponse of a refusal
-	event       audit.Event          // reused for every record
 	shown       shown                // of a text that is not recorded as it is
 
 	path            auth.Path  // where names without a schema are found
@@ -179,6 +178,7 @@ func New(opt Options) *Machine {
 	for name, value := range opt.Parameters {
 		m.follow(name, value)
 	}
+	m.opt.Parameters = nil
 	m.known.search.begin(opt.SearchPath)
 	return m
 }

@@ -215,7 +215,7 @@ func (m *Machine) write(seq uint64, res result) {
 	if seq == 0 {
 		return
 	}
-	ev := &m.event
+	ev := &m.hand().event
 	*ev = audit.Event{
 		Type: audit.Outcome, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Statement: seq, Result: res.kind, Fate: res.fate,
 		Command: res.tag, SQLSTATE: res.code, Message: res.message,

@@ -76,12 +76,12 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		statements = emptyStatements
 	}
 	path, search, veiled := m.path, m.known.search, m.known.veiled
-	denied := m.weighAll(statements, j)
+	verdicts, denied := m.weighAll(statements, j)
 	cancelled := denied < 0 && m.cancels.meant
 	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
 	runs := m.runs.len()
 	for i := range statements {
-		v := &m.verdicts[i]
+		v := &verdicts[i]
 		r := record{
 			typ: audit.Statement, st: &statements[i], form: j.Form, protocol: "simple",
 			index: i, of: len(statements), refusal: e.refusal, trace: m.traceOf(&statements[i], len(statements)),
@@ -89,7 +89,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		switch {
 		case r.refusal != nil:
 		case denied >= 0:
-			r.refusal = m.refuse(&m.verdicts[denied])
+			r.refusal = m.refuse(&verdicts[denied])
 		case cancelled:
 			r.refusal = m.cancelled()
 		}
@@ -109,7 +109,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	if e.refusal != nil {
 		m.path, m.known.search, m.known.veiled = path, search, veiled // nothing of it runs
 		m.retract(&e, runs)
-		m.undefineAll(statements)
+		m.undefineAll(statements, verdicts)
 		m.replacement = e.refusal.query(m.replacement[:0])
 	}
 	m.push(now, e)
@@ -127,19 +127,14 @@ func (m *Machine) traceOf(st *statement.Statement, of int) statement.Trace {
 	return m.trace
 }
 
-// keptVerdicts bounds the memory that a session keeps from one text to the next.
-const keptVerdicts = 256
-
 var emptyStatements = []statement.Statement{emptyText}
 
-// weighAll fills m.verdicts, and returns the index of the first statement that
-// is denied, or -1. Where one is, all are: the text is refused whole.
-func (m *Machine) weighAll(statements []statement.Statement, j *statement.Judgement) int {
-	m.verdicts = m.verdicts[:0]
-	if cap(m.verdicts) > keptVerdicts {
-		m.verdicts = nil
-	}
-	denied := -1
+// weighAll returns a verdict for each statement, until the next step, and the index of
+// the first that is denied, or -1. Where one is, all are: the text is refused whole.
+func (m *Machine) weighAll(statements []statement.Statement, j *statement.Judgement) (verdicts []verdict, denied int) {
+	s := m.hand()
+	s.forget()
+	denied = -1
 	var c candidates
 	for i := range statements {
 		st := &statements[i]
@@ -153,17 +148,17 @@ func (m *Machine) weighAll(statements []statement.Statement, j *statement.Judgem
 		if v.decision == audit.Denied && denied < 0 {
 			denied = i
 		}
-		m.verdicts = append(m.verdicts, v)
+		s.verdicts = append(s.verdicts, v)
 	}
 	if denied >= 0 {
-		for i := range m.verdicts {
-			v := &m.verdicts[i]
+		for i := range s.verdicts {
+			v := &s.verdicts[i]
 			v.batch = v.decision != audit.Denied
 			v.decision = audit.Denied
-			v.rule = m.verdicts[denied].rule
+			v.rule = s.verdicts[denied].rule
 		}
 	}
-	return denied
+	return s.verdicts, denied
 }
 
 // retract settles the statements of a Query that were recorded before the
@@ -176,9 +171,9 @@ func (m *Machine) retract(e *entry, runs int) {
 	e.runs = 0
 }
 
-func (m *Machine) undefineAll(statements []statement.Statement) {
-	for i := range m.verdicts {
-		m.undefine(&statements[i], m.verdicts[i].slot, m.verdicts[i].id)
+func (m *Machine) undefineAll(statements []statement.Statement, verdicts []verdict) {
+	for i := range verdicts {
+		m.undefine(&statements[i], verdicts[i].slot, verdicts[i].id)
 	}
 }
 

@@ -53,7 +53,7 @@ type run struct {
 }
 
 // ring is a queue that keeps its memory while it is in use and gives it back
-// when it was large and is empty.
+// when it was large and is empty. It begins with room for one client's usual message.
 type ring[T any] struct {
 	buf  []T
 	head int
@@ -61,7 +61,7 @@ type ring[T any] struct {
 }
 
 const (
-	ringMin  = 8
+	ringMin  = 2
 	ringKeep = 256
 )
 

@@ -29,7 +29,7 @@ type record struct {
 // instead of forwarding it: the refusal that was given, or one because there is
 // no record.
 func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *refusal) {
-	ev := &m.event
+	ev := &m.hand().event
 	*ev = audit.Event{
 		Type: r.typ, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Decision: v.decision,
 		Cause: v.cause, Rule: v.rule, Missing: v.missing,

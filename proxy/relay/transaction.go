@@ -94,7 +94,7 @@ func (m *Machine) endOfTransaction(b *binding) bool {
 
 // recordFate writes an event for a fate that no outcome could tell.
 func (m *Machine) recordFate(fate audit.Fate) {
-	ev := &m.event
+	ev := &m.hand().event
 	*ev = audit.Event{Type: audit.Transaction, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Tx: m.tx.number, Fate: fate, Rows: -1}
 	if _, err := m.opt.Recorder.Record(ev); err != nil && m.broken == nil {
 		m.broken = err
