@@ -10,7 +10,8 @@ import (
 
 // allowance is what one account may write to the journal, over all of its
 // sessions: keyed by SID, for names change hands (invariants 3 and 9). It outlives
-// them, so that coming again gives nobody a new one.
+// them, so that coming again gives nobody a new one. Its sessions share what was read
+// of it.
 type allowance struct {
 	budget audit.Budget
 
@@ -23,6 +24,8 @@ type allowance struct {
 	refusals uint64    // that no record tells of yet
 	told     time.Time // when the last record of refusals was written
 	last     audit.Event
+
+	reading reading
 }
 
 const (
@@ -49,11 +52,15 @@ func (s *Server) allow(c *session) {
 	}
 	a.sessions++
 	c.allowance = a
+	a.reading.share(&c.identity)
+	c.context.Principal = principal(&c.identity)
 }
 
 // leave takes allow back.
 func (a *allowance) leave() {
-	a.sessions--
+	if a.sessions--; a.sessions == 0 {
+		a.reading.forget()
+	}
 	a.left = time.Now()
 }
 

@@ -132,8 +132,8 @@ func (s *Server) occupy(c *session, limits map[usageKey]int) (full usageKey) {
 		s.usage[key]++
 		c.usage = append(c.usage, key)
 	}
-	s.sessions[c] = struct{}{}
 	s.allow(c)
+	s.sessions[c] = struct{}{} // from here on others look at it
 	return usageKey{}
 }
 

@@ -61,6 +61,9 @@ func (c *session) currentIdentity() auth.Identity {
 }
 
 func (c *session) setIdentity(id auth.Identity) {
+	if c.allowance != nil {
+		c.allowance.reading.share(&id)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.identity = id

@@ -2,12 +2,13 @@
 // which the first whose conditions all hold gives it, and none means no session
 // (invariant 1). Explain tells for every rule why it was chosen or not.
 //
-// A Set is immutable and safe for concurrent use; a reload makes a new one.
+// What a Set gives never changes, and it is safe for concurrent use; a reload makes a new one.
 package rules
 
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pgcustos/pgcustos/auth"
 )
@@ -19,11 +20,23 @@ type Set struct {
 	// named holds, by each folded name of a group, SID, DN or account, the
 	// numbers of the rules that name it.
 	groups, accounts map[string][]int
+
+	mu    sync.Mutex
+	given map[gift]*auth.Grant // guarded by mu
 }
+
+// gift is a rule's grant to those of one group, or to one account.
+type gift struct {
+	rule *Rule
+	who  string
+}
+
+// mostGiven bounds how many grants are kept for those who get the same.
+const mostGiven = 4096
 
 // New makes a set of rules in the order of their rank. It keeps the slice.
 func New(list []Rule) *Set {
-	s := &Set{rules: list, groups: map[string][]int{}, accounts: map[string][]int{}}
+	s := &Set{rules: list, groups: map[string][]int{}, accounts: map[string][]int{}, given: map[gift]*auth.Grant{}}
 	for i := range list {
 		index(s.groups, list[i].Groups, i)
 		index(s.accounts, list[i].Accounts, i)
@@ -45,7 +58,8 @@ func (s *Set) Len() int { return len(s.rules) }
 
 // Choose returns the grant that the rules give for the request: that of the
 // first rule whose conditions all hold, or, where the request names a role,
-// that of the first among those which gives this role.
+// that of the first among those which gives this role. It is shared, and not to be
+// written to.
 //
 // The error is an *auth.Failure: of the cause that bars the account, or of what a
 // service is declared with, or with
@@ -62,7 +76,7 @@ func (s *Set) Choose(id auth.Identity, req auth.Request) (*auth.Grant, error) {
 	for _, i := range candidates {
 		r := &s.rules[i]
 		if who, ok := r.names(&id); ok && r.meets(&id, &req) {
-			return r.grant(who), nil
+			return s.grant(gift{r, who}), nil
 		}
 	}
 	return nil, &auth.Failure{
@@ -72,10 +86,19 @@ func (s *Set) Choose(id auth.Identity, req auth.Request) (*auth.Grant, error) {
 	}
 }
 
-// grant returns the rule's grant as given to who.
-func (r *Rule) grant(who string) *auth.Grant {
-	g := r.Grant
-	g.Rule, g.Group = r.Name, who
+// grant returns the rule's grant as given to who: one for all its sessions.
+func (s *Set) grant(of gift) *auth.Grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.given[of]; g != nil {
+		return g
+	}
+	if len(s.given) >= mostGiven {
+		clear(s.given)
+	}
+	g := of.rule.Grant
+	g.Rule, g.Group = of.rule.Name, of.who
+	s.given[of] = &g
 	return &g
 }
 

@@ -208,14 +208,28 @@ func TestBarredComesFirst(t *testing.T) {
 	}
 }
 
-// TestGrantIsACopy: what a session does with its grant is no other's concern.
-func TestGrantIsACopy(t *testing.T) {
-	set := New([]Rule{rule("r", "app_ro_orders")})
+// TestGrantsAreShared: sessions that get a rule for the same reason have one grant between
+// them, those for another reason another; and of many reasons not all are kept.
+func TestGrantsAreShared(t *testing.T) {
+	r := rule("r", "app_ro_orders")
+	r.Accounts = []string{"bob"}
+	set := New([]Rule{r})
 	a, _ := set.Choose(alice(), request())
-	a.Role, a.Classes = "dba_admin", ^statement.Class(0)
-	b, _ := set.Choose(alice(), request())
-	if b.Role != "app_ro_orders" || b.Classes != statement.Read {
-		t.Errorf("a later grant is %+v", b)
+	again, _ := set.Choose(alice(), request())
+	id := alice()
+	id.Account, id.Groups = "bob", nil
+	b, _ := set.Choose(id, request())
+	if a != again || a == b || a.Group != "APP-Orders-Readers" || b.Group != "bob" || b.Role != a.Role {
+		t.Errorf("given %+v, %+v and %+v", a, again, b)
+	}
+	if original := set.rules[0].Grant; original.Group != "" || original.Rule != "" {
+		t.Errorf("the rule's own became %+v", original)
+	}
+	for i := range 2 * mostGiven {
+		set.grant(gift{&set.rules[0], fmt.Sprint(i)})
+	}
+	if n := len(set.given); n > mostGiven {
+		t.Errorf("%d grants are kept", n)
 	}
 }
 

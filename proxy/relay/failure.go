@@ -107,7 +107,7 @@ func (m *Machine) skip(e *entry) {
 func (m *Machine) completeUnknown(e *entry) {
 	e.runs--
 	r := m.runs.pop()
-	h := &m.held
+	h := &m.hand().held
 	h.set, h.seq = true, r.seq
 	h.res = result{kind: audit.Completed, rows: m.unknownRows, tally: m.tally, took: time.Duration(m.tally.took)}
 	h.keep(m.tags, m.copyDigest())

@@ -144,7 +144,6 @@ type Machine struct {
 	copied  copied    // of the COPY at the front, or the last one
 	tally   tally     // of the statement at the front
 	tx      transaction
-	held    held
 	goodbye bool  // the client sent a Terminate
 	fatal   bool  // the backend said why it closes
 	deaf    bool  // the backend took nothing more, before anybody had said goodbye

@@ -171,7 +171,7 @@ func (m *Machine) abandon(b *binding) {
 func (m *Machine) complete(r run, tag []byte, t tally) {
 	m.tx.used = true
 	m.effect(&r)
-	h := &m.held
+	h := &m.hand().held
 	h.set, h.seq = true, r.seq
 	h.res = result{kind: audit.Completed, rows: tagRows(tag), tally: t, took: time.Duration(t.took)}
 	h.keep(tag, m.copyDigest())
@@ -190,7 +190,7 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 
 // flushHeld writes the outcome that was held.
 func (m *Machine) flushHeld() {
-	h := &m.held
+	h := &m.hand().held
 	if !h.set {
 		return
 	}

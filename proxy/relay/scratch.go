@@ -11,6 +11,7 @@ import (
 type scratch struct {
 	event    audit.Event // of the record at hand, or the last one
 	verdicts []verdict   // one for each statement of a text
+	held     held
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -41,7 +42,7 @@ func (m *Machine) letGo() {
 		return
 	}
 	m.scratch = nil
-	s.event = audit.Event{}
+	s.event, s.held.res = audit.Event{}, result{}
 	s.forget()
 	scratches.Put(s)
 }

@@ -71,9 +71,9 @@ func (m *Machine) readyForQuery(status byte) {
 	if t.failed {
 		fate = audit.RolledBack
 	}
-	switch {
-	case m.held.set:
-		m.held.res.fate = fate
+	switch h := &m.hand().held; {
+	case h.set:
+		h.res.fate = fate
 		m.flushHeld()
 	case t.undecided > 0:
 		m.recordFate(fate)
