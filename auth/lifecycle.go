@@ -23,7 +23,7 @@ type Silence interface {
 // finds.
 type Roll interface {
 	// Accounts returns the accounts of live sessions, each once: of several readings
-	// the oldest that a session rests on.
+	// the oldest that a session rests on. The list is not to be written to.
 	Accounts() []Identity
 	// Changed tells how an account fares that was read again. Nothing may have
 	// changed.

@@ -77,6 +77,7 @@ func (c *session) setIdentity(id auth.Identity) {
 	at, cause := id.Ends()
 	c.expires.Store(&ending{at, cause})
 	c.server.rota.hurry(c)
+	c.server.register.changes.Add(1)
 }
 
 // rejudge asks the rules again. A session goes on under what they give now if

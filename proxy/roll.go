@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -33,8 +34,29 @@ func (s *Server) followDirectory(ctx context.Context) {
 	}
 }
 
+// register is the list of accounts, for as long as no session comes, goes, or reads its
+// account anew: a directory is asked each second, and most sessions are idle.
+type register struct {
+	changes atomic.Uint64
+
+	mu       sync.Mutex
+	listed   bool            // guarded by mu
+	at       uint64          // guarded by mu: the changes that the list is as of
+	accounts []auth.Identity // guarded by mu
+}
+
 // Accounts implements auth.Roll.
 func (s *Server) Accounts() []auth.Identity {
+	r := &s.register
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := r.changes.Load(); !r.listed || at != r.at {
+		r.listed, r.at, r.accounts = true, at, s.listAccounts()
+	}
+	return slices.Clip(r.accounts)
+}
+
+func (s *Server) listAccounts() []auth.Identity {
 	oldest := make(map[string]auth.Identity)
 	for _, c := range s.live() {
 		if c.cause.Load() != nil {

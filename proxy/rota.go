@@ -10,12 +10,15 @@ import (
 // second. Its slots are watchPeriod apart.
 type rota struct {
 	mu    sync.Mutex
-	slots [64]map[*session]struct{} // guarded by mu
-	now   int                       // guarded by mu: the slot of the last turn
+	slots [rotaSlots]map[*session]struct{} // guarded by mu
+	now   int                              // guarded by mu: the slot of the last turn
 }
 
-// horizon is the longest time between two looks at a session.
-const horizon = 63 * watchPeriod
+const rotaSlots = 300
+
+// horizon is the longest time between two looks at a session, 30 s: by then it is noticed
+// that somebody has set the clock.
+const horizon = (rotaSlots - 1) * watchPeriod
 
 // turnOf is a session's place in a rota, which guards it.
 type turnOf struct {

@@ -24,7 +24,7 @@ func TestRota(t *testing.T) {
 		"overdue":                {func(r *rota, c *session) { r.put(c, -watchPeriod) }, 1},
 		"not late":               {func(r *rota, c *session) { r.put(c, 3*watchPeriod-1) }, 2},
 		"in time":                {func(r *rota, c *session) { r.put(c, 3*watchPeriod) }, 3},
-		"at the horizon":         {func(r *rota, c *session) { r.put(c, 1000*watchPeriod) }, 63},
+		"at the horizon":         {func(r *rota, c *session) { r.put(c, 1000*watchPeriod) }, rotaSlots - 1},
 		"put again":              {func(r *rota, c *session) { r.put(c, horizon); r.put(c, 2*watchPeriod) }, 2},
 		"in a hurry":             {func(r *rota, c *session) { r.put(c, horizon); r.hurry(c) }, 1},
 		"in a hurry meanwhile":   {func(r *rota, c *session) { r.put(c, 0); r.turn(nil); r.hurry(c); r.put(c, horizon) }, 1},
@@ -32,7 +32,7 @@ func TestRota(t *testing.T) {
 		"dropped":                {func(r *rota, c *session) { r.put(c, 0); r.drop(c) }, -1},
 		"dropped meanwhile":      {func(r *rota, c *session) { r.put(c, 0); r.turn(nil); r.drop(c); r.put(c, 0) }, -1},
 		"dropped, then a hurry":  {func(r *rota, c *session) { r.put(c, 0); r.drop(c); r.hurry(c) }, -1},
-		"the end of the circle":  {func(r *rota, c *session) { r.now = 62; r.put(c, 4*watchPeriod) }, 4},
+		"the end of the circle":  {func(r *rota, c *session) { r.now = rotaSlots - 2; r.put(c, 4*watchPeriod) }, 4},
 		"looked at and put back": {func(r *rota, c *session) { r.put(c, 0); r.turn(nil); r.put(c, 5*watchPeriod) }, 5},
 	} {
 		t.Run(name, func(t *testing.T) {

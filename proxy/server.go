@@ -104,7 +104,8 @@ type Server struct {
 	// elsewhere passes a cancel on whose key is none of this process's.
 	elsewhere atomic.Pointer[Elsewhere]
 
-	rota rota
+	rota     rota
+	register register
 
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}

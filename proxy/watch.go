@@ -28,6 +28,7 @@ func (s *Server) enliven(c *session) {
 	}
 	s.byAccount[c.account][c] = struct{}{}
 	s.use(c)
+	s.register.changes.Add(1)
 	s.mu.Unlock()
 	s.rota.put(c, 0)
 }
@@ -41,6 +42,7 @@ func (s *Server) deaden(c *session) {
 // bury takes a session from those that are live. mu is held.
 func (s *Server) bury(c *session) {
 	c.live = false
+	s.register.changes.Add(1)
 	s.rota.drop(c)
 	if delete(s.byAccount[c.account], c); len(s.byAccount[c.account]) == 0 {
 		delete(s.byAccount, c.account)

@@ -85,6 +85,7 @@ func newSite(t *testing.T) (*testkit.Site, *syscalls.Supervisor) {
 // before, what it costs is bounded, and all of it is given back. Sessions that do nothing
 // cost next to nothing, and those that wait hold up nobody.
 func TestCrowds(t *testing.T) {
+	raise(t)
 	s, calls := newSite(t)
 	startBackend(t, s)
 	p := newPublic(t, s)

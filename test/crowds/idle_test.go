@@ -110,7 +110,7 @@ func idle(t *testing.T, s *testkit.Site) {
 		t.Errorf("of %d sessions it was told %v", many.Count, told.Told)
 	}
 	t.Logf("and when they are gone: %v", returned(t, s, before))
-	const kibibytes, share = 24, 0.02
+	const kibibytes, share = 20, 0.005
 	if *large && each > kibibytes {
 		t.Errorf("a session takes %.1f KiB", each)
 	}
@@ -119,16 +119,31 @@ func idle(t *testing.T, s *testkit.Site) {
 	}
 }
 
-// mayHold is how many sessions this machine's limits let a proxy have: two descriptors
-// each, and some beside.
-func mayHold(t *testing.T) int {
+// descriptorsBeside is what a process has open beside those of its sessions, two each.
+const descriptorsBeside = 200
+
+// raise has the proxy start with as many descriptors as all sessions need, where it may:
+// root does.
+func raise(t *testing.T) {
 	t.Helper()
-	var limit unix.Rlimit
+	need := uint64(2*sized(*idleWhole, 30) + descriptorsBeside)
+	if limit := openFiles(t); limit.Max < need {
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: need, Max: need})
+	}
+}
+
+func openFiles(t *testing.T) (limit unix.Rlimit) {
+	t.Helper()
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	const beside = 200
-	return min(sized(*idleWhole, 30), (int(min(limit.Max, math.MaxInt32))-beside)/2)
+	return limit
+}
+
+// mayHold is how many sessions this machine's limits let a proxy have.
+func mayHold(t *testing.T) int {
+	t.Helper()
+	return min(sized(*idleWhole, 30), (int(min(openFiles(t).Max, math.MaxInt32))-descriptorsBeside)/2)
 }
 
 // sessions is how many of the scripted backend's are live.
