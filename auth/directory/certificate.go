@@ -39,12 +39,10 @@ func (d *Directory) Certificate(ctx context.Context) (leaf *x509.Certificate, er
 }
 
 func (c *conn) certificate() (*x509.Certificate, error) {
-	state, ok := c.ldap.TLSConnectionState()
-	if first, is := c.net.Conn.(*tls.Conn); is {
-		state, ok = first.ConnectionState(), true
+	if encrypted, is := c.net.Conn.(*tls.Conn); is {
+		if shown := encrypted.ConnectionState().PeerCertificates; len(shown) > 0 {
+			return shown[0], nil
+		}
 	}
-	if !ok || len(state.PeerCertificates) == 0 {
-		return nil, &unreachable{errors.New("no certificate was shown")}
-	}
-	return state.PeerCertificates[0], nil
+	return nil, &unreachable{errors.New("no certificate was shown")}
 }

@@ -47,7 +47,7 @@ func (p *pool) with(ctx context.Context, open func() (*conn, error), use func(*c
 			}
 		}
 		err := use(c)
-		if !c.broken && !c.ldap.IsClosing() {
+		if !c.broken {
 			p.put(c)
 			return err
 		}
@@ -68,7 +68,7 @@ func (p *pool) take() (*conn, bool) {
 		i := p.idle[last]
 		p.idle = p.idle[:last]
 		i.expiry.Stop()
-		if !i.ldap.IsClosing() {
+		if i.alive() {
 			return i.conn, true
 		}
 		i.close()
