@@ -58,8 +58,8 @@ func (d *Directory) findEntry(ctx context.Context, c *conn, n name, attributes [
 	}
 }
 
-// load reads an account by its GUID, with its groups.
-func (d *Directory) load(ctx context.Context, c *conn, guid string) (auth.Identity, error) {
+// load reads an account by its GUID, with its groups, whose names may be known.
+func (d *Directory) load(ctx context.Context, c *conn, guid string, names *known) (auth.Identity, error) {
 	if err := checkGUID(guid); err != nil {
 		return auth.Identity{}, &auth.Failure{Cause: auth.CauseNoSuchAccount, Detail: err.Error(), Err: err}
 	}
@@ -83,7 +83,7 @@ func (d *Directory) load(ctx context.Context, c *conn, guid string) (auth.Identi
 	if !strings.EqualFold(id.GUID, guid) {
 		return id, &auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the directory answered with another account", Identity: id}
 	}
-	id.Groups, err = d.groups(ctx, c, entries[0])
+	id.Groups, err = d.groups(ctx, c, entries[0], names)
 	return id, err
 }
 

@@ -48,6 +48,8 @@ type conn struct {
 	net  *boundedConn
 	id   int32 // of the last message that was sent
 	born time.Time
+	// names are what its controller has said of groups; nil where nothing is kept of that.
+	names *known
 	// library has the connection once the controller announces changes on it.
 	library *ldap.Conn
 	most    int64 // bytes that an operation may be answered with

@@ -27,6 +27,7 @@ type controller struct {
 	down     atomic.Int64
 	reviving atomic.Bool // somebody asks it whether it answers again
 
+	names   known
 	readers pool // bound as the reading account
 	binders pool // for nothing but binds: whoever was bound last holds them
 }

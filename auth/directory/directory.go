@@ -201,7 +201,7 @@ func (d *Directory) Lookup(ctx context.Context, typed string) (auth.Identity, er
 		if err != nil {
 			return err
 		}
-		id, err = d.load(ctx, c, found.GUID)
+		id, err = d.load(ctx, c, found.GUID, c.names)
 		return err
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func (d *Directory) reload(ctx context.Context, id auth.Identity) (auth.Identity
 	var fresh auth.Identity
 	err := d.read(ctx, func(c *conn) error {
 		var err error
-		fresh, err = d.load(ctx, c, id.GUID)
+		fresh, err = d.load(ctx, c, id.GUID, c.names)
 		return err
 	})
 	if err == nil && id.SID != "" && fresh.SID != id.SID {

@@ -12,6 +12,9 @@
 // other is; each vouches for its own SIDs, places and UPN suffixes alone, and tells of
 // its own groups, which people of the others can be in.
 //
+// Who is in which groups is asked at each log-in; what these are called is known from
+// one to the next, while somebody watches.
+//
 // Whatever the directory says is judged as coming from outside: answers are
 // bounded in bytes, entries and time, referrals are never followed, and what is
 // missing from an answer refuses the log-in.

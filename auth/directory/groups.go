@@ -25,8 +25,9 @@ const (
 	chunk = 100
 )
 
-// groups reads the groups of the account whose entry holds its tokenGroups.
-func (d *Directory) groups(ctx context.Context, c *conn, e *entry) ([]auth.Group, error) {
+// groups reads the groups of the account whose entry holds its tokenGroups. Names are
+// those that are known already, nil where all are to be asked for.
+func (d *Directory) groups(ctx context.Context, c *conn, e *entry, names *known) ([]auth.Group, error) {
 	raw, err := d.allValues(ctx, c, e, tokenGroups)
 	if err != nil {
 		return nil, err
@@ -38,24 +39,38 @@ func (d *Directory) groups(ctx context.Context, c *conn, e *entry) ([]auth.Group
 			Detail: clip(e.DN + ": tokenGroups is missing: may the reading account read it?"),
 		}
 	}
+	epoch := names.begin()
 	groups := make([]auth.Group, 0, len(raw))
-	bySID := make(map[string]*auth.Group, len(raw))
+	var unnamed [][]byte
+	var places []int // of these among the groups
 	for _, b := range raw {
+		if g, found := names.recall(b); found {
+			groups = append(groups, g)
+			continue
+		}
 		sid, err := sidText(b)
 		if err != nil {
 			return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: clip(e.DN + ": tokenGroups: " + err.Error()), Err: err}
 		}
 		if d.vouches(sid) {
+			unnamed, places = append(unnamed, b), append(places, len(groups))
 			groups = append(groups, auth.Group{SID: sid})
 		}
 	}
-	for i := range groups {
-		bySID[groups[i].SID] = &groups[i]
+	if len(unnamed) == 0 {
+		return groups, nil
 	}
-	for some := range slices.Chunk(raw, chunk) {
+	bySID := make(map[string]*auth.Group, len(unnamed))
+	for _, at := range places {
+		bySID[groups[at].SID] = &groups[at]
+	}
+	for some := range slices.Chunk(unnamed, chunk) {
 		if err := d.nameGroups(ctx, c, some, bySID); err != nil {
 			return nil, err
 		}
+	}
+	for i, at := range places {
+		names.learn(epoch, unnamed[i], &groups[at])
 	}
 	return groups, nil
 }

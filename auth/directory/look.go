@@ -92,6 +92,7 @@ func (p *post) lookAtGroups(ctx context.Context, accounts []auth.Identity, diffe
 			if p.watch.groups[sid].show(found[sid]) {
 				continue
 			}
+			p.controller.names.forget()
 			for _, key := range members[sid] {
 				different[key] = true
 			}

@@ -89,8 +89,9 @@ type notices struct {
 }
 
 // listen asks a controller to announce changes. They come behind the answers to
-// what else is asked on that connection, so that both are of one controller.
-func (n *notices) listen(ctx context.Context, d *Directory, c *conn) {
+// what else is asked on that connection, so that both are of one controller. Other is
+// called for what is no account.
+func (n *notices) listen(ctx context.Context, d *Directory, c *conn, other func()) {
 	// A control of this kind goes with this filter alone, and never ends: nothing may
 	// wait for it.
 	request := ldap.NewSearchRequest(d.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)",
@@ -100,7 +101,7 @@ func (n *notices) listen(ctx context.Context, d *Directory, c *conn) {
 	n.work.Go(func() {
 		for response.Next() {
 			if e := response.Entry(); e != nil {
-				n.hear(ofLibrary(e))
+				n.hear(ofLibrary(e), other)
 			}
 		}
 		if ctx.Err() == nil && response.Err() != nil && !library.IsClosing() {
@@ -109,8 +110,11 @@ func (n *notices) listen(ctx context.Context, d *Directory, c *conn) {
 	})
 }
 
-func (n *notices) hear(e *entry) {
+func (n *notices) hear(e *entry, other func()) {
 	c, ok := readChanged(e)
+	if !ok || c.kind != kindAccount {
+		other()
+	}
 	if !ok {
 		return
 	}

@@ -43,11 +43,14 @@ func (w *watch) open(ctx context.Context, c *controller) (*post, error) {
 		p.close()
 		return nil, err
 	}
-	p.notices.listen(listening, w.d, conn)
+	c.names.forget()
+	c.names.confirm(p.polled)
+	p.notices.listen(listening, w.d, conn, c.names.forget)
 	return p, nil
 }
 
 func (p *post) close() {
+	p.controller.names.distrust()
 	p.stop()
 	p.conn.close()
 	p.notices.work.Wait()
@@ -97,12 +100,19 @@ func (p *post) poll(ctx context.Context, n *news, anybody bool) error {
 		if err != nil {
 			return errAfresh
 		}
+	case highest > p.usn:
+		p.controller.names.forget()
 	}
 	for _, e := range found {
-		if c, ok := readChanged(e); ok && p.handled[c.guid] < c.usn {
+		c, ok := readChanged(e)
+		if !ok || c.kind != kindAccount {
+			p.controller.names.forget()
+		}
+		if ok && p.handled[c.guid] < c.usn {
 			n.add(c, p.polled)
 		}
 	}
+	p.controller.names.confirm(began)
 	clear(p.handled)
 	p.usn, p.polled = highest, began
 	return nil

@@ -67,6 +67,7 @@ func (d *Directory) dialReader(ctx context.Context, c *controller) (*conn, error
 	}
 	err = reader.do(ctx, d.options.Timeout, func() error { return reader.bind(d.options.BindName, secret.Reveal()) })
 	if err == nil {
+		reader.names = &c.names
 		return reader, nil
 	}
 	reader.close()

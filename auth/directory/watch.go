@@ -266,7 +266,7 @@ func (p *post) rereadOne(ctx context.Context, id *auth.Identity, since time.Time
 	}
 	var fresh auth.Identity
 	err := d.readAt(ctx, p.controller, func(c *conn) (err error) {
-		fresh, err = d.load(ctx, c, id.GUID)
+		fresh, err = d.load(ctx, c, id.GUID, nil)
 		return err
 	})
 	if err == nil && fresh.SID != id.SID {
