@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pgcustos/pgcustos/internal/testkit"
 )
@@ -18,7 +19,7 @@ const (
 )
 
 var (
-	sessionSizes   = []int{1, 8, 64, 512}
+	sessionSizes   = []int{1, 8, 64, 512, 4096}
 	ruleSizes      = []int{1, 100, 10_000}
 	groupSizes     = []int{1, 1000}
 	statementSizes = []int{10, 10_000, 1_000_000}
@@ -42,7 +43,9 @@ func (b *bench) compared() []*target {
 func (b *bench) growSessions(ctx context.Context) error {
 	for _, n := range sessionSizes {
 		l := load{fmt.Sprintf("%d sessions", n), n, []string{"-S"}}
-		for _, t := range b.compared() {
+		targets := b.compared()
+		slices.Reverse(targets) // PgBouncer keeps its sessions at the backend, which has no room for twice as many
+		for _, t := range targets {
 			if err := b.point(ctx, ofSessions, n, t, l); err != nil {
 				return err
 			}
@@ -110,6 +113,10 @@ func (b *bench) pointOf(ctx context.Context, of string, n int, v variant) error 
 	return t.server.Stop()
 }
 
+// longer is how much longer a crowd is measured: what it costs to connect it is taken
+// from the whole, and is not the same each time.
+func longer(clients int) float64 { return float64(max(1, clients/512)) }
+
 // point measures one point of a curve.
 func (b *bench) point(ctx context.Context, of string, size int, t *target, l load) error {
 	connecting, err := l.connecting(ctx, t)
@@ -118,7 +125,7 @@ func (b *bench) point(ctx context.Context, of string, size int, t *target, l loa
 	}
 	p := &point{Of: of, Target: t.name, Size: float64(size)}
 	for range min(b.rounds, growthRounds) {
-		r, err := l.pgbench(ctx, t, inSeconds(b.seconds, connecting)...)
+		r, err := l.pgbench(ctx, t, inSeconds(b.seconds*longer(l.clients), connecting)...)
 		if err != nil {
 			return err
 		}

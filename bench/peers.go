@@ -34,7 +34,7 @@ func (s *stage) startPgBouncer(ctx context.Context, name string, backendTLS bool
 		"[pgbouncer]",
 		"listen_addr = 127.0.0.1", fmt.Sprintf("listen_port = %d", port), "unix_socket_dir =",
 		"auth_type = scram-sha-256", "auth_file = " + filepath.Join(dir, "users"),
-		"pool_mode = session", "default_pool_size = 1100", "max_client_conn = 1100",
+		"pool_mode = session", "default_pool_size = 4200", "max_client_conn = 4200",
 		"client_tls_sslmode = require", "client_tls_protocols = tlsv1.3",
 		"client_tls_cert_file = " + s.cert, "client_tls_key_file = " + filepath.Join(dir, "server.key"),
 		"server_tls_sslmode = " + mode, "server_tls_protocols = tlsv1.3", "server_tls_ca_file = " + s.caFile,
