@@ -73,8 +73,8 @@ func TestGates(t *testing.T) {
 		gate gate
 		want float64
 	}{
-		{gate{"simple", "cpu_us", pgbouncerName, .9}, .8},
-		{gate{"idle", "kb_per_session", "", 24}, 8},
+		{gate{"simple", "cpu_us", pgbouncerName, .9, 1}, .8},
+		{gate{"idle", "kb_per_session", "", 24, 30}, 8},
 	} {
 		if got, text := b.judge(c.gate); got != c.want {
 			t.Errorf("%s: got %v (%s), want %v", c.gate.row, got, text, c.want)

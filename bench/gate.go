@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,25 +13,36 @@ type gate struct {
 	row, metric string
 	against     string // a target; empty where the number itself is bounded
 	most        float64
+	// fallen is beyond what was ever measured, on machines that were busy otherwise:
+	// more is a change for the worse.
+	fallen float64
 }
 
-// The gates are looser than the targets that docs/performance.md reports on: they
-// are there to see a fall, not to prove a record.
+// The gates are looser than the targets that docs/performance.md reports on.
 var gateRows = []gate{
-	{"simple", "cpu_us", pgbouncerName, 0.90},
-	{"prepared", "cpu_us", pgbouncerName, 0.90},
-	{"bulk", "cpu_ns_per_byte", pgbouncerName, 0.50},
-	{"idle", "kb_per_session", "", 24},
+	{"simple", "cpu_us", pgbouncerName, 0.90, 1.7},
+	{"prepared", "cpu_us", pgbouncerName, 0.90, 1.7},
+	{"bulk", "cpu_ns_per_byte", pgbouncerName, 0.50, 0.80},
+	{"idle", "kb_per_session", "", 24, 30},
+}
+
+// tolerant returns the gates that only a fall does not pass.
+func tolerant(gates []gate) []gate {
+	out := slices.Clone(gates)
+	for i := range out {
+		out[i].most = out[i].fallen
+	}
+	return out
 }
 
 // gates measures what the gates need, and once more where one falls: twice is no
 // accident.
-func (b *bench) gates(ctx context.Context) error {
+func (b *bench) gates(ctx context.Context, gates []gate) error {
 	b.targetsOnly = []string{pgbouncerName, driverName(drivers[0])}
 	if err := b.startTargets(ctx); err != nil {
 		return err
 	}
-	fallen := gateRows
+	fallen := gates
 	for range 2 {
 		b.result = newResult(ctx, b)
 		var err error

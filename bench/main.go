@@ -9,6 +9,7 @@
 //
 //	go run ./bench [-rounds 5] [-seconds 2] [-rows simple,bulk,…] [-out bench/results]
 //	go run ./bench -gate
+//	go run ./bench -falls
 package main
 
 import (
@@ -30,6 +31,7 @@ type flags struct {
 	out     string
 	docs    string
 	gate    bool
+	falls   bool
 }
 
 func main() {
@@ -41,6 +43,7 @@ func main() {
 	flag.StringVar(&f.out, "out", "", "the directory for the result; none is written where it is empty")
 	flag.StringVar(&f.docs, "docs", "", "the root of the documentation that shows tables and plots; left alone where it is empty")
 	flag.BoolVar(&f.gate, "gate", false, "only hold pgcustos against the gates, and fail where one falls")
+	flag.BoolVar(&f.falls, "falls", false, "likewise, and fail only where it costs more than it ever did, on whatever machine")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -60,8 +63,11 @@ func run(ctx context.Context, f flags) (err error) {
 			err = stopErr
 		}
 	}()
-	if f.gate {
-		return b.gates(ctx)
+	switch {
+	case f.gate:
+		return b.gates(ctx, gateRows)
+	case f.falls:
+		return b.gates(ctx, tolerant(gateRows))
 	}
 	result, err := b.all(ctx)
 	if err != nil {
