@@ -65,7 +65,7 @@ func (d *Directory) load(ctx context.Context, c *conn, guid string, names *known
 	}
 	dn := "<GUID=" + guid + ">"
 	asked := time.Now()
-	entries, err := d.search(ctx, c, dn, ldap.ScopeBaseObject, "(objectClass=*)", append([]string{tokenGroups}, accountAttributes...))
+	entries, err := d.search(ctx, c, dn, ldap.ScopeBaseObject, anything, append([]string{tokenGroups}, accountAttributes...))
 	if err != nil {
 		return auth.Identity{}, err
 	}

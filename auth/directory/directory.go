@@ -239,7 +239,7 @@ func (d *Directory) reload(ctx context.Context, id auth.Identity) (auth.Identity
 // Probe reports whether a controller answers and accepts the reading account.
 func (d *Directory) Probe(ctx context.Context) error {
 	err := d.read(ctx, func(c *conn) error {
-		entries, err := d.search(ctx, c, d.base, ldap.ScopeBaseObject, "(objectClass=*)", []string{"objectSid"})
+		entries, err := d.search(ctx, c, d.base, ldap.ScopeBaseObject, anything, []string{"objectSid"})
 		if err == nil && len(entries) != 1 {
 			return &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: "there is no " + d.base}
 		}

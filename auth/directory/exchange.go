@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -107,11 +108,10 @@ func (c *conn) search(r *request) (entries []*entry, err error) {
 	if c.library != nil {
 		return c.searchByLibrary(r)
 	}
-	compiled, err := ldap.CompileFilter(r.filter)
+	filter, err := encodeFilter(r.filter)
 	if err != nil {
 		return nil, err
 	}
-	filter := compiled.Bytes()
 	err = c.send(opSearch, func(b []byte) []byte {
 		b = octetString(b, tagOctets, r.base)
 		b = number(b, tagEnumerated, int32(r.scope))
@@ -150,6 +150,26 @@ func (c *conn) search(r *request) (entries []*entry, err error) {
 		}
 	}
 	return nil, err
+}
+
+// anything is the filter of most searches: of those for one entry by its name.
+const anything = "(objectClass=*)"
+
+var anythingEncoded = sync.OnceValues(func() ([]byte, error) { return compileFilter(anything) })
+
+func encodeFilter(filter string) ([]byte, error) {
+	if filter == anything {
+		return anythingEncoded()
+	}
+	return compileFilter(filter)
+}
+
+func compileFilter(filter string) ([]byte, error) {
+	compiled, err := ldap.CompileFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	return compiled.Bytes(), nil
 }
 
 // startTLS asks for TLS on a connection that has none (RFC 4511 section 4.14).

@@ -127,7 +127,7 @@ func (d *Directory) allValues(ctx context.Context, c *conn, e *entry, attribute 
 		if next == 0 {
 			return values, nil
 		}
-		entries, err := d.search(ctx, c, e.DN, ldap.ScopeBaseObject, "(objectClass=*)", []string{fmt.Sprintf("%s;range=%d-*", attribute, next)})
+		entries, err := d.search(ctx, c, e.DN, ldap.ScopeBaseObject, anything, []string{fmt.Sprintf("%s;range=%d-*", attribute, next)})
 		if err != nil {
 			return nil, err
 		}

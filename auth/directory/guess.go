@@ -116,7 +116,7 @@ func (d *Directory) guesses(ctx context.Context, c *conn) (throttle.Policy, erro
 
 func (d *Directory) readLockout(ctx context.Context, c *conn) (throttle.Policy, error) {
 	p := d.options.Guesses.WithDefaults()
-	entries, err := d.search(ctx, c, d.base, ldap.ScopeBaseObject, "(objectClass=*)", []string{"lockoutThreshold", "lockOutObservationWindow"})
+	entries, err := d.search(ctx, c, d.base, ldap.ScopeBaseObject, anything, []string{"lockoutThreshold", "lockOutObservationWindow"})
 	if err != nil {
 		return p, err
 	}

@@ -29,7 +29,7 @@ func (d *Directory) Memberships(ctx context.Context, id auth.Identity) (*Members
 		}
 	}
 	err := d.read(ctx, func(c *conn) error {
-		entries, err := d.search(ctx, c, "<GUID="+id.GUID+">", ldap.ScopeBaseObject, "(objectClass=*)", []string{"memberOf", "primaryGroupID"})
+		entries, err := d.search(ctx, c, "<GUID="+id.GUID+">", ldap.ScopeBaseObject, anything, []string{"memberOf", "primaryGroupID"})
 		if err != nil || len(entries) != 1 {
 			return err
 		}

@@ -94,7 +94,7 @@ type notices struct {
 func (n *notices) listen(ctx context.Context, d *Directory, c *conn, other func()) {
 	// A control of this kind goes with this filter alone, and never ends: nothing may
 	// wait for it.
-	request := ldap.NewSearchRequest(d.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)",
+	request := ldap.NewSearchRequest(d.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, anything,
 		changedAttributes, []ldap.Control{ldap.NewControlMicrosoftNotification()})
 	library := c.listen()
 	response := library.SearchAsync(ctx, request, 16)

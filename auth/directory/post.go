@@ -58,7 +58,7 @@ func (p *post) close() {
 
 // highest reads the uSN of the controller's newest change.
 func (p *post) highest(ctx context.Context) (uint64, error) {
-	entries, err := p.watch.d.search(ctx, p.conn, "", ldap.ScopeBaseObject, "(objectClass=*)", []string{"highestCommittedUSN"})
+	entries, err := p.watch.d.search(ctx, p.conn, "", ldap.ScopeBaseObject, anything, []string{"highestCommittedUSN"})
 	if err != nil {
 		return 0, err
 	}
@@ -163,7 +163,7 @@ func (p *post) affected(ctx context.Context, n *news, own, guests []auth.Identit
 func (p *post) members(ctx context.Context, guid string) (map[string]bool, error) {
 	d := p.watch.d
 	members := make(map[string]bool)
-	entries, err := d.search(ctx, p.conn, "<GUID="+guid+">", ldap.ScopeBaseObject, "(objectClass=*)", []string{"member"})
+	entries, err := d.search(ctx, p.conn, "<GUID="+guid+">", ldap.ScopeBaseObject, anything, []string{"member"})
 	if err == nil && len(entries) == 1 {
 		var values [][]byte
 		values, err = d.allValues(ctx, p.conn, entries[0], "member")

@@ -37,6 +37,7 @@ var errLoginMessage = errors.New("a message of the log-in has an impossible leng
 // end that with the log-in. What came next would be lost to it.
 type gate struct {
 	net.Conn
+	ahead *ahead // reads the connection
 	proof *proof // nil where a certificate is shown
 
 	head  [pgwire.HeaderSize + 4]byte // of an AuthenticationRequest with its kind
@@ -55,7 +56,7 @@ type gate struct {
 }
 
 func newGate(conn net.Conn) *gate {
-	g := &gate{Conn: conn}
+	g := &gate{Conn: conn, ahead: &ahead{Conn: conn}}
 	g.changed = sync.NewCond(&g.mu)
 	return g
 }
@@ -117,7 +118,7 @@ func (g *gate) Read(b []byte) (int, error) {
 		g.given += n
 		return n, nil
 	}
-	n, err := g.Conn.Read(b[:min(len(b), g.left)])
+	n, err := g.ahead.Read(b[:min(len(b), g.left)])
 	g.left -= n
 	if g.keep {
 		g.greeting = append(g.greeting, b[:n]...)
@@ -145,7 +146,10 @@ func (g *gate) next() error {
 
 func (g *gate) header() error {
 	g.n, g.given, g.keep = 0, 0, false
-	if _, err := io.ReadFull(g.Conn, g.head[:pgwire.HeaderSize]); err != nil {
+	if err := g.ahead.fill(); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(g.ahead, g.head[:pgwire.HeaderSize]); err != nil {
 		return err
 	}
 	size := binary.BigEndian.Uint32(g.head[1:])
@@ -172,7 +176,7 @@ func (g *gate) authenticate() (answered bool, err error) {
 		return false, errLoginMessage
 	}
 	body := make([]byte, g.left)
-	if _, err := io.ReadFull(g.Conn, body); err != nil {
+	if _, err := io.ReadFull(g.ahead, body); err != nil {
 		return false, err
 	}
 	g.left = 0

@@ -3,12 +3,17 @@ package backend
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/handover"
 )
 
 // server is a connection that says what it was given.
@@ -113,4 +118,68 @@ func TestGateOpensForARequest(t *testing.T) {
 	if _, err := io.ReadFull(g, got); err != nil || !bytes.Equal(got, ready) {
 		t.Errorf("read %q: %v", got, err)
 	}
+}
+
+// pieces is a connection that bytes come on in two pieces.
+type pieces struct {
+	net.Conn
+	now, later []byte
+}
+
+func (p *pieces) Peek(b []byte) (int, error) {
+	if len(p.now) == 0 {
+		p.now, p.later = p.later, nil
+	}
+	if len(p.now) == 0 {
+		return 0, io.EOF
+	}
+	return copy(b, p.now), nil
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	n, err := p.Peek(b)
+	p.now = p.now[n:]
+	return n, err
+}
+
+// TestGateReadsAhead: of messages that come at once, in any two pieces, and of one that is
+// longer than what is looked at, the gate takes what stands before the ReadyForQuery's
+// end and nothing behind it.
+func TestGateReadsAhead(t *testing.T) {
+	long := message('N', "SNOTICE\x00M"+strings.Repeat("long ", roomAhead)+"\x00\x00")
+	login := bytes.Join([][]byte{message('R', "\x00\x00\x00\x00"), message('S', "Z\x00I\x00"), long, message('S', "a\x00b\x00"), message('Z', "I")}, nil)
+	behind := message('A', "a notification that came at once")
+	stream := slices.Concat(login, behind)
+	check := func(what string, under net.Conn) {
+		t.Helper()
+		g, got := newGate(under), make([]byte, len(login))
+		if _, err := io.ReadFull(g, got); err != nil || !bytes.Equal(got, login) || !g.done {
+			t.Errorf("%s: pgconn read %q, %v", what, got, err)
+		}
+		if rest, err := io.ReadAll(under); err != nil || !bytes.Equal(rest, behind) {
+			t.Errorf("%s: left %q, %v", what, rest, err)
+		}
+	}
+	for cut := range len(stream) {
+		check(fmt.Sprintf("cut at %d", cut), &pieces{now: stream[:cut:cut], later: stream[cut:]})
+	}
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	near, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = near.Close() }()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Write(stream); err != nil {
+		t.Fatal(err)
+	}
+	_ = far.Close()
+	check("by a socket", handover.New(near))
 }
