@@ -31,12 +31,12 @@ func (d *Directory) find(ctx context.Context, c *conn, n name) (auth.Identity, e
 }
 
 // findEntry is find, with the entry.
-func (d *Directory) findEntry(ctx context.Context, c *conn, n name, attributes []string) (*entry, auth.Identity, error) {
+func (d *Directory) findEntry(ctx context.Context, c *conn, n name, attributes []string) (*ldap.Entry, auth.Identity, error) {
 	entries, err := d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, n.filter(), attributes)
 	if err != nil {
 		return nil, auth.Identity{}, err
 	}
-	var users []*entry
+	var users []*ldap.Entry
 	for _, e := range entries {
 		if isUser(e) {
 			users = append(users, e)
@@ -87,7 +87,7 @@ func (d *Directory) load(ctx context.Context, c *conn, guid string, names *known
 	return id, err
 }
 
-func isUser(e *entry) bool {
-	kind, err := strconv.ParseInt(e.text("sAMAccountType"), 10, 64)
+func isUser(e *ldap.Entry) bool {
+	kind, err := strconv.ParseInt(e.GetEqualFoldAttributeValue("sAMAccountType"), 10, 64)
 	return err == nil && kind == normalUser
 }

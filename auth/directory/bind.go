@@ -32,7 +32,7 @@ func (d *Directory) bind(ctx context.Context, dn, password string) (lost int, er
 			return b, err
 		}
 		return c.binders.with(ctx, open, func(b *conn) error {
-			err := b.do(ctx, d.options.Timeout, func() error { return b.bind(dn, password) })
+			err := b.do(ctx, d.options.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, password) })
 			if err == nil {
 				return nil
 			}

@@ -39,10 +39,12 @@ func (d *Directory) Certificate(ctx context.Context) (leaf *x509.Certificate, er
 }
 
 func (c *conn) certificate() (*x509.Certificate, error) {
-	if encrypted, is := c.net.Conn.(*tls.Conn); is {
-		if shown := encrypted.ConnectionState().PeerCertificates; len(shown) > 0 {
-			return shown[0], nil
-		}
+	state, ok := c.ldap.TLSConnectionState()
+	if first, is := c.net.Conn.(*tls.Conn); is {
+		state, ok = first.ConnectionState(), true
 	}
-	return nil, &unreachable{errors.New("no certificate was shown")}
+	if !ok || len(state.PeerCertificates) == 0 {
+		return nil, &unreachable{errors.New("no certificate was shown")}
+	}
+	return state.PeerCertificates[0], nil
 }

@@ -45,14 +45,12 @@ func (u *unreachable) Unwrap() error { return u.err }
 
 // conn is one connection to a controller, for one operation at a time.
 type conn struct {
+	ldap *ldap.Conn
 	net  *boundedConn
-	id   int32 // of the last message that was sent
 	born time.Time
 	// names are what its controller has said of groups; nil where nothing is kept of that.
 	names *known
-	// library has the connection once the controller announces changes on it.
-	library *ldap.Conn
-	most    int64 // bytes that an operation may be answered with
+	most  int64 // bytes that an operation may be answered with
 	// broken is set when the stream can no longer be trusted.
 	broken bool
 	// spent is set when it is not to be kept, though it answers.
@@ -79,51 +77,41 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 	if err != nil {
 		return nil, &unreachable{fmt.Errorf("connect to %s: %w", c.url, err)}
 	}
-	return newConn(raw), nil
+	fresh := newConn(raw, !c.starts, timeout)
+	if !c.starts {
+		return fresh, nil
+	}
+	if err := fresh.do(ctx, timeout, func(l *ldap.Conn) error { return l.StartTLS(c.tls) }); err != nil {
+		fresh.close()
+		return nil, &unreachable{fmt.Errorf("connect to %s: StartTLS: %w", c.url, err)}
+	}
+	return fresh, nil
 }
 
-// newConn speaks LDAP on a connection that is open and has TLS.
-func newConn(raw net.Conn) *conn {
+// newConn speaks LDAP on a connection that is open.
+func newConn(raw net.Conn, encrypted bool, timeout time.Duration) *conn {
 	bounded := &boundedConn{Conn: raw, reader: bufio.NewReader(raw)}
 	bounded.left.Store(mostBytes)
-	return &conn{net: bounded, born: time.Now(), most: mostBytes}
-}
-
-// listen gives the connection to the library, which waits for what nobody asked.
-func (c *conn) listen() *ldap.Conn {
-	_ = c.net.SetDeadline(time.Time{})
-	c.library = ldap.NewConn(c.net, true)
-	c.library.Start()
-	return c.library
+	l := ldap.NewConn(bounded, encrypted)
+	// A second hold beside the deadlines of do, for what waits inside the library.
+	l.SetTimeout(timeout + time.Second)
+	l.Start()
+	return &conn{ldap: l, net: bounded, born: time.Now(), most: mostBytes}
 }
 
 // connect opens the connection, with TLS on it where that comes first.
 func (c *controller) connect(ctx context.Context) (net.Conn, error) {
 	dialer := &net.Dialer{Resolver: c.resolver}
-	if !c.starts {
-		return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.address)
+	if c.starts {
+		return dialer.DialContext(ctx, "tcp", c.address)
 	}
-	raw, err := dialer.DialContext(ctx, "tcp", c.address)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	secure := tls.Client(raw, c.tls)
-	if err = startTLS(raw); err == nil {
-		err = secure.HandshakeContext(ctx)
-	}
-	if err != nil {
-		_ = raw.Close()
-		return nil, fmt.Errorf("StartTLS: %w", err)
-	}
-	return secure, nil
+	return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.address)
 }
 
 // do runs one operation within the timeout. What the directory answers comes
 // back as *ldap.Error; when there was no answer that can be used, the error is
 // *unreachable and the connection broken.
-func (c *conn) do(ctx context.Context, timeout time.Duration, operation func() error) error {
+func (c *conn) do(ctx context.Context, timeout time.Duration, operation func(*ldap.Conn) error) error {
 	deadline := time.Now().Add(timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
@@ -133,13 +121,13 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, operation func() e
 		c.broken = true
 		return &unreachable{err}
 	}
-	// Operations know no context, so its end cuts them off.
+	// Most operations of the library know no context, so its end cuts them off.
 	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) })
-	err := operation()
+	err := operation(c.ldap)
 	cutOff := !stop()
 	if answered(err) && !cutOff {
-		if c.library != nil {
-			_ = c.net.SetDeadline(time.Time{})
+		if e := c.net.SetDeadline(time.Time{}); e != nil {
+			c.broken = true
 		}
 		return err
 	}
@@ -171,19 +159,15 @@ func (c *conn) timedOut() bool {
 func (c *conn) close() {
 	// The deadline first: the library's Close waits for its own goroutines.
 	_ = c.net.SetDeadline(time.Unix(1, 0))
-	if c.library != nil {
-		_ = c.library.Close()
-		return
-	}
-	_ = c.net.Close()
+	_ = c.ldap.Close()
 }
 
 // boundedConn ends the connection of an answer that is too long, and remembers
 // why reading ended, which the library turns into a mere text.
 type boundedConn struct {
 	net.Conn
-	reader *bufio.Reader
-	left   atomic.Int64 // bytes that the operation may still read
+	reader *bufio.Reader // the library reads its messages byte by byte
+	left   atomic.Int64  // bytes that the operation may still read
 
 	mu    sync.Mutex
 	cause error // guarded by mu

@@ -255,8 +255,8 @@ func (d *Directory) Probe(ctx context.Context) error {
 }
 
 // checkSID compares the domain's own SID with that of the configuration.
-func (d *Directory) checkSID(domain *entry) error {
-	is, err := sidText(domain.raw("objectSid"))
+func (d *Directory) checkSID(domain *ldap.Entry) error {
+	is, err := sidText(domain.GetEqualFoldRawAttributeValue("objectSid"))
 	if err == nil && is == d.options.SID {
 		return nil
 	}

@@ -27,7 +27,7 @@ const (
 
 // groups reads the groups of the account whose entry holds its tokenGroups. Names are
 // those that are known already, nil where all are to be asked for.
-func (d *Directory) groups(ctx context.Context, c *conn, e *entry, names *known) ([]auth.Group, error) {
+func (d *Directory) groups(ctx context.Context, c *conn, e *ldap.Entry, names *known) ([]auth.Group, error) {
 	raw, err := d.allValues(ctx, c, e, tokenGroups)
 	if err != nil {
 		return nil, err
@@ -104,12 +104,12 @@ func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySI
 		return err
 	}
 	for _, e := range entries {
-		sid, err := sidText(e.raw("objectSid"))
+		sid, err := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
 		if err != nil {
 			continue // nobody asked for it
 		}
 		if g := bySID[sid]; g != nil && (d.options.SID == "" || d.holds(e.DN)) {
-			g.Name, g.DN, g.Domain = d.groupName(e.text("sAMAccountName")), e.DN, d.options.Domain
+			g.Name, g.DN, g.Domain = d.groupName(e.GetEqualFoldAttributeValue("sAMAccountName")), e.DN, d.options.Domain
 		}
 	}
 	return nil
@@ -118,7 +118,7 @@ func (d *Directory) nameGroups(ctx context.Context, c *conn, sids [][]byte, bySI
 // allValues returns the values of an attribute, and fetches the rest where the
 // directory gave a part of them only: "member;range=0-1499" (MS-ADTS section
 // 3.1.1.3.1.3.3).
-func (d *Directory) allValues(ctx context.Context, c *conn, e *entry, attribute string) ([][]byte, error) {
+func (d *Directory) allValues(ctx context.Context, c *conn, e *ldap.Entry, attribute string) ([][]byte, error) {
 	values, next := part(e, attribute)
 	for {
 		if next > mostGroups || len(values) > mostGroups {
@@ -145,21 +145,20 @@ func (d *Directory) allValues(ctx context.Context, c *conn, e *entry, attribute 
 
 // part returns the values that an entry holds of an attribute, and the number of
 // the value after them, 0 where there are no more.
-func part(e *entry, attribute string) (values [][]byte, next int) {
-	for i := range e.attributes {
-		a := &e.attributes[i]
-		if a.is(attribute) && len(a.values) > 0 {
-			return a.values, 0
+func part(e *ldap.Entry, attribute string) (values [][]byte, next int) {
+	for _, a := range e.Attributes {
+		if strings.EqualFold(a.Name, attribute) && len(a.ByteValues) > 0 {
+			return a.ByteValues, 0
 		}
-		base, option, _ := strings.Cut(string(a.name), ";range=")
+		base, option, _ := strings.Cut(a.Name, ";range=")
 		_, last, isRange := strings.Cut(option, "-")
 		if !strings.EqualFold(base, attribute) || !isRange {
 			continue
 		}
 		if n, err := strconv.Atoi(last); err == nil && n >= 0 {
-			return a.values, n + 1
+			return a.ByteValues, n + 1
 		}
-		return a.values, 0 // the last part says "*"
+		return a.ByteValues, 0 // the last part says "*"
 	}
 	return nil, 0
 }

@@ -44,7 +44,7 @@ func (d *Directory) meet(ctx context.Context, n name, source netip.Addr) (found 
 			return err
 		}
 		a = throttle.Attempt{Source: source, Policy: policy}
-		var e *entry
+		var e *ldap.Entry
 		e, found, err = d.findEntry(ctx, c, n, append(countAttributes[:len(countAttributes):len(countAttributes)], accountAttributes...))
 		if err != nil {
 			return err
@@ -86,9 +86,9 @@ func (d *Directory) try(ctx context.Context, dn string, password *auth.Secret, a
 var countedCauses = map[auth.Cause]bool{auth.CauseWrongPassword: true, auth.CauseNoSuchAccount: true, auth.CauseDirectoryAnswer: true}
 
 // counted is how many wrong passwords in a row the controller has counted.
-func (d *Directory) counted(e *entry, window time.Duration) int {
-	n, err := strconv.Atoi(e.text("badPwdCount"))
-	ticks, timeErr := strconv.ParseInt(e.text("badPasswordTime"), 10, 64)
+func (d *Directory) counted(e *ldap.Entry, window time.Duration) int {
+	n, err := strconv.Atoi(e.GetEqualFoldAttributeValue("badPwdCount"))
+	ticks, timeErr := strconv.ParseInt(e.GetEqualFoldAttributeValue("badPasswordTime"), 10, 64)
 	if err != nil || timeErr != nil || n <= 0 || d.now().Sub(ntTime(ticks)) > window {
 		return 0
 	}
@@ -120,13 +120,13 @@ func (d *Directory) readLockout(ctx context.Context, c *conn) (throttle.Policy, 
 	if err != nil {
 		return p, err
 	}
-	root := &entry{}
+	root := &ldap.Entry{}
 	if len(entries) == 1 {
 		root = entries[0]
 	}
-	threshold, err := strconv.Atoi(root.text("lockoutThreshold"))
+	threshold, err := strconv.Atoi(root.GetEqualFoldAttributeValue("lockoutThreshold"))
 	// Times are negative numbers of 100 ns (MS-ADA1 section 2.353).
-	ticks, windowErr := strconv.ParseInt(root.text("lockOutObservationWindow"), 10, 64)
+	ticks, windowErr := strconv.ParseInt(root.GetEqualFoldAttributeValue("lockOutObservationWindow"), 10, 64)
 	window := time.Duration(-ticks) * 100
 	if err != nil || windowErr != nil || threshold < 0 || window < 0 {
 		threshold, window = assumedThreshold, assumedWindow

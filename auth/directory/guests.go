@@ -134,7 +134,7 @@ func (d *Directory) guestGroups(ctx context.Context, c *conn, sids [][]byte) ([]
 			return nil, err
 		}
 		for _, e := range entries {
-			if isOneOf(e.raw("objectSid"), some) && d.holds(e.DN) {
+			if isOneOf(e.GetEqualFoldRawAttributeValue("objectSid"), some) && d.holds(e.DN) {
 				members = append(members, e.DN)
 			}
 		}
@@ -241,13 +241,13 @@ func (d *Directory) climb(ctx context.Context, c *conn, next []string) (groups [
 const securityEnabled = 1 << 31
 
 // securityGroup reads a group that the domain has a say in.
-func (d *Directory) securityGroup(e *entry) (auth.Group, bool) {
-	sid, err := sidText(e.raw("objectSid"))
-	kind, kindErr := strconv.ParseInt(e.text("groupType"), 10, 64)
+func (d *Directory) securityGroup(e *ldap.Entry) (auth.Group, bool) {
+	sid, err := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
+	kind, kindErr := strconv.ParseInt(e.GetEqualFoldAttributeValue("groupType"), 10, 64)
 	if err != nil || kindErr != nil || kind&securityEnabled == 0 || !d.owns(sid) || !d.holds(e.DN) {
 		return auth.Group{}, false
 	}
-	return auth.Group{SID: sid, Name: d.groupName(e.text("sAMAccountName")), DN: e.DN, Domain: d.options.Domain}, true
+	return auth.Group{SID: sid, Name: d.groupName(e.GetEqualFoldAttributeValue("sAMAccountName")), DN: e.DN, Domain: d.options.Domain}, true
 }
 
 // isGuest reports whether the account, or a group of its own domain that it is in, is

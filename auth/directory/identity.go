@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/pgcustos/pgcustos/auth"
 )
 
@@ -24,11 +26,11 @@ const (
 // identity makes an Identity, without groups, of what was read. What the
 // directory does not let the reading account see refuses: an account whose
 // state is unknown is not in order.
-func (d *Directory) identity(e *entry) (auth.Identity, error) {
+func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 	f := fields{entry: e}
 	id := auth.Identity{
 		Account: f.text("sAMAccountName"),
-		UPN:     strings.ToLower(e.text("userPrincipalName")),
+		UPN:     strings.ToLower(e.GetEqualFoldAttributeValue("userPrincipalName")),
 		Domain:  d.options.Domain,
 		DN:      e.DN,
 		SID:     f.binary("objectSid", sidText),
@@ -92,12 +94,12 @@ func below(dn, base string) bool { return strings.HasSuffix(lower(dn), ","+lower
 
 // fields reads attributes and keeps the first error.
 type fields struct {
-	entry *entry
+	entry *ldap.Entry
 	err   error
 }
 
 func (f *fields) text(attribute string) string {
-	value := f.entry.text(attribute)
+	value := f.entry.GetEqualFoldAttributeValue(attribute)
 	if value == "" && f.err == nil {
 		f.err = fmt.Errorf("%s is missing: may the reading account read it?", attribute)
 	}
@@ -114,7 +116,7 @@ func (f *fields) number(attribute string) int64 {
 }
 
 func (f *fields) binary(attribute string, decode func([]byte) (string, error)) string {
-	s, err := decode(f.entry.raw(attribute))
+	s, err := decode(f.entry.GetEqualFoldRawAttributeValue(attribute))
 	if err != nil && f.err == nil {
 		f.err = fmt.Errorf("%s: %w", attribute, err)
 	}

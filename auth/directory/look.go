@@ -141,7 +141,7 @@ func (p *post) find(ctx context.Context, attribute string, keys []string, encode
 	}
 	found := make(map[string]string, len(entries))
 	for _, e := range entries {
-		raw := e.raw(attribute)
+		raw := e.GetEqualFoldRawAttributeValue(attribute)
 		var key string
 		if attribute == "objectGUID" {
 			key, err = guidText(raw)
@@ -156,14 +156,14 @@ func (p *post) find(ctx context.Context, attribute string, keys []string, encode
 }
 
 // printOf is what an entry shows, as one text.
-func printOf(e *entry, attributes []string) string {
+func printOf(e *ldap.Entry, attributes []string) string {
 	if len(attributes) == 1 {
 		return e.DN
 	}
 	var b strings.Builder
 	b.WriteString(e.DN)
 	for _, a := range attributes[1:] {
-		b.WriteString("\x00" + e.text(a))
+		b.WriteString("\x00" + e.GetEqualFoldAttributeValue(a))
 	}
 	return b.String()
 }

@@ -62,7 +62,7 @@ func (d *Directory) readAbove(ctx context.Context, c *conn, m *Memberships, bySI
 			return err
 		}
 		for _, e := range entries {
-			sid, err := sidText(e.raw("objectSid"))
+			sid, err := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
 			if err != nil {
 				continue // nobody asked for it
 			}
@@ -85,7 +85,7 @@ func anyOf(attribute string, values [][]byte) string {
 }
 
 // memberOf returns the SIDs of the account's groups that the entry is a member of.
-func (d *Directory) memberOf(ctx context.Context, c *conn, e *entry, bySID map[string]string) ([]string, error) {
+func (d *Directory) memberOf(ctx context.Context, c *conn, e *ldap.Entry, bySID map[string]string) ([]string, error) {
 	values, err := d.allValues(ctx, c, e, "memberOf")
 	var sids []string
 	for _, dn := range values {
@@ -98,9 +98,9 @@ func (d *Directory) memberOf(ctx context.Context, c *conn, e *entry, bySID map[s
 }
 
 // primaryGroup is the SID of the group that everybody is in without being named by it.
-func primaryGroup(account string, e *entry) string {
+func primaryGroup(account string, e *ldap.Entry) string {
 	domain := account[:strings.LastIndexByte(account, '-')+1]
-	return domain + e.text("primaryGroupID")
+	return domain + e.GetEqualFoldAttributeValue("primaryGroupID")
 }
 
 // Path returns the shortest way by which the account is in a group: from the one

@@ -34,10 +34,10 @@ func TestPath(t *testing.T) {
 
 func TestPrimaryGroup(t *testing.T) {
 	e := ldap.NewEntry("CN=x", map[string][]string{"primaryGroupID": {"513"}})
-	if got := primaryGroup("S-1-5-21-1-2-3-1104", ofLibrary(e)); got != "S-1-5-21-1-2-3-513" {
+	if got := primaryGroup("S-1-5-21-1-2-3-1104", e); got != "S-1-5-21-1-2-3-513" {
 		t.Error(got)
 	}
-	if got := primaryGroup("", &entry{}); got != "" {
+	if got := primaryGroup("", ldap.NewEntry("CN=x", nil)); got != "" {
 		t.Error(got)
 	}
 }

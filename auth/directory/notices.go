@@ -31,16 +31,16 @@ type changed struct {
 // The attributes of a changed entry.
 var changedAttributes = []string{"objectGUID", "objectSid", "objectClass", "uSNChanged"}
 
-func readChanged(e *entry) (changed, bool) {
+func readChanged(e *ldap.Entry) (changed, bool) {
 	var c changed
 	var err error
-	if c.guid, err = guidText(e.raw("objectGUID")); err != nil {
+	if c.guid, err = guidText(e.GetEqualFoldRawAttributeValue("objectGUID")); err != nil {
 		return c, false
 	}
-	c.sid, _ = sidText(e.raw("objectSid")) // places have none
-	c.usn, _ = strconv.ParseUint(e.text("uSNChanged"), 10, 64)
+	c.sid, _ = sidText(e.GetEqualFoldRawAttributeValue("objectSid")) // places have none
+	c.usn, _ = strconv.ParseUint(e.GetEqualFoldAttributeValue("uSNChanged"), 10, 64)
 	is := func(class string) bool {
-		return slices.ContainsFunc(e.all("objectClass"), func(s []byte) bool { return strings.EqualFold(string(s), class) })
+		return slices.ContainsFunc(e.GetEqualFoldAttributeValues("objectClass"), func(s string) bool { return strings.EqualFold(s, class) })
 	}
 	switch {
 	case is("group"):
@@ -96,21 +96,21 @@ func (n *notices) listen(ctx context.Context, d *Directory, c *conn, other func(
 	// wait for it.
 	request := ldap.NewSearchRequest(d.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, anything,
 		changedAttributes, []ldap.Control{ldap.NewControlMicrosoftNotification()})
-	library := c.listen()
-	response := library.SearchAsync(ctx, request, 16)
+	c.ldap.SetTimeout(0)
+	response := c.ldap.SearchAsync(ctx, request, 16)
 	n.work.Go(func() {
 		for response.Next() {
 			if e := response.Entry(); e != nil {
-				n.hear(ofLibrary(e), other)
+				n.hear(e, other)
 			}
 		}
-		if ctx.Err() == nil && response.Err() != nil && !library.IsClosing() {
+		if ctx.Err() == nil && response.Err() != nil && !c.ldap.IsClosing() {
 			d.log.Warn("a domain controller does not announce changes: it is asked each second", "error", response.Err())
 		}
 	})
 }
 
-func (n *notices) hear(e *entry, other func()) {
+func (n *notices) hear(e *ldap.Entry, other func()) {
 	c, ok := readChanged(e)
 	if !ok || c.kind != kindAccount {
 		other()

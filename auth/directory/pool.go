@@ -47,7 +47,7 @@ func (p *pool) with(ctx context.Context, open func() (*conn, error), use func(*c
 			}
 		}
 		err := use(c)
-		if !c.broken {
+		if !c.broken && !c.ldap.IsClosing() {
 			p.put(c)
 			return err
 		}
@@ -68,7 +68,7 @@ func (p *pool) take() (*conn, bool) {
 		i := p.idle[last]
 		p.idle = p.idle[:last]
 		i.expiry.Stop()
-		if i.alive() {
+		if !i.ldap.IsClosing() {
 			return i.conn, true
 		}
 		i.close()

@@ -63,7 +63,7 @@ func (p *post) highest(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	if len(entries) == 1 {
-		if n, err := strconv.ParseUint(entries[0].text("highestCommittedUSN"), 10, 64); err == nil {
+		if n, err := strconv.ParseUint(entries[0].GetEqualFoldAttributeValue("highestCommittedUSN"), 10, 64); err == nil {
 			return n, nil
 		}
 	}
@@ -87,7 +87,7 @@ func (p *post) poll(ctx context.Context, n *news, anybody bool) error {
 	if err != nil {
 		return err
 	}
-	var found []*entry
+	var found []*ldap.Entry
 	switch {
 	case highest < p.usn:
 		return errAfresh // the controller was set back to an older state

@@ -22,7 +22,7 @@ type ServicePrincipal struct {
 // postgres/proxy.corp.example.com. One that several have is nobody's: the domain
 // gives no tickets for it.
 func (d *Directory) ServicePrincipal(ctx context.Context, name string) (ServicePrincipal, error) {
-	var entries []*entry
+	var entries []*ldap.Entry
 	err := d.read(ctx, func(c *conn) error {
 		var err error
 		entries, err = d.search(ctx, c, d.base, ldap.ScopeWholeSubtree, "(servicePrincipalName="+escape(name)+")",
@@ -40,9 +40,9 @@ func (d *Directory) ServicePrincipal(ctx context.Context, name string) (ServiceP
 			Detail: clip(fmt.Sprintf("%d accounts have the service principal %s: %s; %s", len(entries), name, entries[0].DN, entries[1].DN)),
 		}
 	}
-	version, err := strconv.ParseUint(entries[0].text("msDS-KeyVersionNumber"), 10, 32)
+	version, err := strconv.ParseUint(entries[0].GetEqualFoldAttributeValue("msDS-KeyVersionNumber"), 10, 32)
 	if err != nil {
 		version = 0
 	}
-	return ServicePrincipal{Account: entries[0].text("sAMAccountName"), KeyVersion: uint32(version)}, nil
+	return ServicePrincipal{Account: entries[0].GetEqualFoldAttributeValue("sAMAccountName"), KeyVersion: uint32(version)}, nil
 }

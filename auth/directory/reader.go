@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/pgcustos/pgcustos/auth"
 )
 
@@ -65,7 +67,9 @@ func (d *Directory) dialReader(ctx context.Context, c *controller) (*conn, error
 	if err != nil {
 		return nil, err
 	}
-	err = reader.do(ctx, d.options.Timeout, func() error { return reader.bind(d.options.BindName, secret.Reveal()) })
+	err = reader.do(ctx, d.options.Timeout, func(l *ldap.Conn) error {
+		return l.Bind(d.options.BindName, secret.Reveal())
+	})
 	if err == nil {
 		reader.names = &c.names
 		return reader, nil

@@ -16,21 +16,23 @@ import (
 const mostEntries = 200
 
 // search runs one search. Referrals are neither asked for nor followed.
-func (d *Directory) search(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string) ([]*entry, error) {
+func (d *Directory) search(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string) ([]*ldap.Entry, error) {
 	return d.searchMost(ctx, c, base, scope, filter, attributes, mostEntries)
 }
 
 // searchMost is search with a bound of its own.
-func (d *Directory) searchMost(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string, most int) ([]*entry, error) {
+func (d *Directory) searchMost(ctx context.Context, c *conn, base string, scope int, filter string, attributes []string, most int) ([]*ldap.Entry, error) {
 	// Controllers count whole seconds, so that a limit of one may be over at once;
 	// what holds here is the connection's deadline.
 	limit := int(d.options.Timeout/time.Second) + 2
-	r := &request{base: base, scope: scope, filter: filter, attributes: attributes, most: most, seconds: limit}
-	var entries []*entry
+	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, most, limit, false, filter, attributes, nil)
+	request.EnforceSizeLimit = true
+	var result *ldap.SearchResult
 	tooMany := false
-	err := c.do(ctx, d.options.Timeout, func() (err error) {
-		entries, err = c.search(r)
-		if tooMany = errors.Is(err, errTooMany); tooMany {
+	err := c.do(ctx, d.options.Timeout, func(l *ldap.Conn) error {
+		var err error
+		result, err = l.Search(request)
+		if tooMany = errors.Is(err, ldap.ErrSizeLimitExceeded); tooMany {
 			return nil
 		}
 		return err
@@ -42,7 +44,7 @@ func (d *Directory) searchMost(ctx context.Context, c *conn, base string, scope 
 		c.broken = true // the rest of the entries is still to come
 		return nil, &auth.Failure{Cause: auth.CauseDirectoryAnswer, Detail: fmt.Sprintf("more than %d entries were found", most)}
 	case err == nil:
-		return entries, nil
+		return result.Entries, nil
 	case errors.As(err, &gone):
 		return nil, err
 	case !errors.As(err, &answer):
