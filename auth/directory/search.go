@@ -11,6 +11,9 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 )
 
+// anything is the filter of searches for one entry by its name.
+const anything = "(objectClass=*)"
+
 // mostEntries bounds what one search may find. It is more than any that is made
 // here can.
 const mostEntries = 200

@@ -45,6 +45,9 @@ func TestScripts(t *testing.T) { playScripts(t, testkit.SharedSite(t), inPieces)
 // backend's bytes in pieces; of several in a file each in the last way alone.
 func otherwise(s *script) []modePair {
 	pieces := modePair{mode{name: "direct"}, backendModes(s, 1)}
+	for i := range pieces.proxied {
+		pieces.proxied[i].name = "other " + pieces.proxied[i].name // the journal has those of both drivers
+	}
 	if s.oneOfSeveral && !*everySplit {
 		return []modePair{pieces}
 	}
