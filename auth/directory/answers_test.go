@@ -56,10 +56,10 @@ type said struct {
 }
 
 // connection is one of the proxy's, with the server at its other end.
-func (h *hostile) connection(work *sync.WaitGroup, timeout time.Duration) *conn {
+func (h *hostile) connection(work *sync.WaitGroup) *conn {
 	near, far := net.Pipe()
 	work.Go(func() { h.serve(far) })
-	return newConn(near, true, timeout)
+	return newConn(near, true)
 }
 
 func (h *hostile) serve(conn net.Conn) {
@@ -265,8 +265,8 @@ func (h *hostile) logIn(t *testing.T) (auth.Identity, error) {
 	must(t, err)
 	var work sync.WaitGroup
 	c := d.fleet.list[0]
-	c.readers.put(h.connection(&work, timeout))
-	c.binders.put(h.connection(&work, timeout))
+	c.readers.put(h.connection(&work))
+	c.binders.put(h.connection(&work))
 	before := allocatedBytes()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*longest)

@@ -48,6 +48,7 @@ type conn struct {
 	ldap *ldap.Conn
 	net  *boundedConn
 	born time.Time
+	idle *idleConn // the pool's; nil before the first time there
 	// names are what its controller has said of groups; nil where nothing is kept of that.
 	names *known
 	most  int64 // bytes that an operation may be answered with
@@ -77,7 +78,7 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 	if err != nil {
 		return nil, &unreachable{fmt.Errorf("connect to %s: %w", c.url, err)}
 	}
-	fresh := newConn(raw, !c.starts, timeout)
+	fresh := newConn(raw, !c.starts)
 	if !c.starts {
 		return fresh, nil
 	}
@@ -89,12 +90,10 @@ func dial(ctx context.Context, c *controller, timeout time.Duration) (*conn, err
 }
 
 // newConn speaks LDAP on a connection that is open.
-func newConn(raw net.Conn, encrypted bool, timeout time.Duration) *conn {
+func newConn(raw net.Conn, encrypted bool) *conn {
 	bounded := &boundedConn{Conn: raw, reader: bufio.NewReader(raw)}
 	bounded.left.Store(mostBytes)
 	l := ldap.NewConn(bounded, encrypted)
-	// A second hold beside the deadlines of do, for what waits inside the library.
-	l.SetTimeout(timeout + time.Second)
 	l.Start()
 	return &conn{ldap: l, net: bounded, born: time.Now(), most: mostBytes}
 }
@@ -123,7 +122,13 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, operation func(*ld
 	}
 	// Most operations of the library know no context, so its end cuts them off.
 	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) })
+	// A second hold, for what waits inside the library. Its own is a goroutine for each
+	// request, and a timer for each part of an answer.
+	hold := time.AfterFunc(timeout+time.Second, c.close)
 	err := operation(c.ldap)
+	if !hold.Stop() {
+		c.broken = true
+	}
 	cutOff := !stop()
 	if answered(err) && !cutOff {
 		if e := c.net.SetDeadline(time.Time{}); e != nil {

@@ -57,6 +57,9 @@ func (d *Directory) host(id *auth.Identity) *Directory {
 // complete adds the groups of other domains to an account that was read. Those of one
 // that does not answer are missing, and the account says so.
 func (d *Directory) complete(ctx context.Context, id *auth.Identity) {
+	if len(d.peers) == 0 {
+		return
+	}
 	sids := d.ownSIDs(id)
 	found, errs := make([][]auth.Group, len(d.peers)), make([]error, len(d.peers))
 	var work sync.WaitGroup

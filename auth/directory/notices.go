@@ -96,7 +96,6 @@ func (n *notices) listen(ctx context.Context, d *Directory, c *conn, other func(
 	// wait for it.
 	request := ldap.NewSearchRequest(d.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, anything,
 		changedAttributes, []ldap.Control{ldap.NewControlMicrosoftNotification()})
-	c.ldap.SetTimeout(0)
 	response := c.ldap.SearchAsync(ctx, request, 16)
 	n.work.Go(func() {
 		for response.Next() {

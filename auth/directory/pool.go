@@ -84,9 +84,14 @@ func (p *pool) put(c *conn) {
 		c.close()
 		return
 	}
-	i := &idleConn{conn: c}
-	i.expiry = time.AfterFunc(idleFor, func() { p.expire(i) })
-	p.idle = append(p.idle, i)
+	if c.idle == nil {
+		i := &idleConn{conn: c}
+		i.expiry = time.AfterFunc(idleFor, func() { p.expire(i) })
+		c.idle = i
+	} else {
+		c.idle.expiry.Reset(idleFor)
+	}
+	p.idle = append(p.idle, c.idle)
 }
 
 // expire closes a connection that nobody wanted for idleFor.

@@ -33,8 +33,16 @@ func guidText(b []byte) (string, error) {
 	if len(b) != 16 {
 		return "", fmt.Errorf("not a GUID: %d bytes", len(b))
 	}
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:]),
-		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:]), nil
+	mixed := [16]byte{b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6]}
+	copy(mixed[8:], b[8:])
+	text := make([]byte, 0, 36)
+	for i, part := range [][]byte{mixed[:4], mixed[4:6], mixed[6:8], mixed[8:10], mixed[10:]} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, part)
+	}
+	return string(text), nil
 }
 
 // guidBytes is the reverse of guidText.
