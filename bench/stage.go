@@ -63,7 +63,7 @@ func (s *stage) start(ctx context.Context) error {
 	}
 	s.postgres, err = testkit.StartPostgres(ctx, filepath.Join(s.dir, "pg"), testkit.PostgresOptions{
 		CA:     s.ca,
-		Config: []string{"max_connections = 4500", "shared_buffers = '256MB'", "max_wal_size = '4GB'"},
+		Config: []string{"max_connections = 7000", "shared_buffers = '256MB'", "max_wal_size = '4GB'"},
 	})
 	if err != nil {
 		return err
