@@ -205,7 +205,8 @@ type containerWriter struct {
 }
 
 func newContainerWriter(to io.Writer) (*containerWriter, error) {
-	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	// A third less processor time than the default level, for 3 % of room.
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return nil, err
 	}
