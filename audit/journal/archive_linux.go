@@ -42,6 +42,7 @@ type archiver struct {
 	checked map[string]bool // containers whose index was looked at
 	locked  map[string]*Label
 	seal    encryptor
+	pace    pace
 	retain  func() error // removes what is not kept; nil: nothing is
 	look    time.Time    // when it is called next
 	step    func(what string) error
@@ -57,6 +58,11 @@ func newArchiver(d disk, path string, observer ArchiveObserver, stop <-chan stru
 		path: path, disk: d, observer: observer, wake: make(chan struct{}, 1), stop: stop,
 		checked: map[string]bool{}, locked: map[string]*Label{}, seal: encryptor{blobs: map[[32]byte][32]byte{}}, step: func(string) error { return nil },
 	}
+}
+
+// unhurried has the archiver rest between its pieces, until another segment waits.
+func (a *archiver) unhurried() {
+	a.pace = pace{rests: restsFor, hurry: func() bool { return len(a.wake) > 0 }}
 }
 
 func (a *archiver) kick() {

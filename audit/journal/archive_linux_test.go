@@ -236,6 +236,48 @@ func TestArchiveRefusesDamage(t *testing.T) {
 	}
 }
 
+// A container that is whole, and of another segment, is not taken for this one's.
+func TestArchiveProves(t *testing.T) {
+	path := t.TempDir()
+	o := signedOptions(t, path)
+	people(t, o, 100)
+	people(t, o, 100)
+	var files []string
+	for file := range plainFiles(t, path) {
+		if strings.HasSuffix(file, "/00000001.seg") {
+			files = append(files, file)
+		}
+	}
+	a := newArchiver(thisMachine{}, path, &archiveWatch{}, make(chan struct{}))
+	for i, from := range files {
+		for k, against := range files {
+			packed, err := openSegment(filepath.Dir(from), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, err := openSegment(filepath.Dir(against), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := filepath.Join(t.TempDir(), "container")
+			x := a.indexer(packed, packed.head.start)
+			end, err := a.pack(packed, to, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = a.prove(plain.file, to, x, end)
+			if (err == nil) != (i == k) || err != nil && !strings.Contains(err.Error(), "does not hold the segment's bytes from 0 on") {
+				t.Errorf("of segment %d against %d: %v", i, k, err)
+			}
+			packed.close()
+			plain.close()
+		}
+	}
+	if len(files) != 2 {
+		t.Errorf("%d streams", len(files))
+	}
+}
+
 func TestOneArchiverOfAJournal(t *testing.T) {
 	path := t.TempDir()
 	people(t, signedOptions(t, path), 10)

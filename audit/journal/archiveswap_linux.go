@@ -22,10 +22,12 @@ func (a *archiver) archive(dir string, number uint64, start [32]byte) (*Label, e
 	}
 	packed := seg.path + packedSuffix
 	index := filepath.Join(dir, indexName(number))
-	if err := a.pack(seg, packed+".tmp"); err != nil {
+	x := a.indexer(seg, start)
+	end, err := a.pack(seg, packed+".tmp", x)
+	if err != nil {
 		return nil, errors.Join(err, removeIfThere(packed+".tmp"))
 	}
-	content, label, err := a.prove(seg, packed+".tmp", start)
+	content, label, err := a.prove(seg.file, packed+".tmp", x, end)
 	if err == nil {
 		err = a.writeFile(index+".tmp", content)
 	}

@@ -125,3 +125,37 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 var _ audit.Recorder = (*Journal)(nil)
+
+// BenchmarkArchive puts a container in the place of a segment of 64 MiB, without rests.
+func BenchmarkArchive(b *testing.B) {
+	path := b.TempDir()
+	j := open(b, Options{Path: path, Node: "n", SegmentSize: 64 << 20})
+	p := j.Prepare(testContext())
+	st, out := testStatement(p), testOutcome(p, 0)
+	st.Budget = generous()
+	out.Budget = st.Budget
+	first := j.cur
+	for j.cur == first {
+		r, err := j.Record(st)
+		if err == nil {
+			out.Statement = r.Sequence
+			_, err = j.Record(out)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(first.size)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		again := copyTree(b, path)
+		b.StartTimer()
+		if w := archiveAll(b, again); len(w.archived) != 2 {
+			b.Fatalf("%d segments were archived", len(w.archived))
+		}
+	}
+}

@@ -133,6 +133,15 @@ func parseTable(b []byte) []frame {
 	return frames
 }
 
+// frameOf is the number of the frame that has the plain byte at off, which the
+// container has.
+func (c *container) frameOf(off int64) int {
+	if c.cur >= 0 && off >= c.frames[c.cur].at && off < c.frames[c.cur].end() {
+		return c.cur
+	}
+	return sort.Search(len(c.frames), func(i int) bool { return c.frames[i].end() > off })
+}
+
 // size is that of the segment.
 func (c *container) size() (int64, error) { return c.frames[len(c.frames)-1].end(), nil }
 
@@ -197,46 +206,49 @@ func (c *container) Close() error { return c.closer.Close() }
 type containerWriter struct {
 	to    io.Writer
 	pack  *zstd.Encoder
+	pace  *pace
 	frame []byte // what the next frame holds
 	block int64  // that it is of
-	out   []byte // scratch
+	out   bytes.Buffer
 	table bytes.Buffer
 	count uint32
 }
 
-func newContainerWriter(to io.Writer) (*containerWriter, error) {
+func newContainerWriter(to io.Writer, p *pace) (*containerWriter, error) {
 	// A third less processor time than the default level, for 3 % of room.
 	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return nil, err
 	}
-	return &containerWriter{to: to, pack: pack}, nil
+	return &containerWriter{to: to, pack: pack, pace: p}, nil
 }
 
 // add puts in the record at off, or the header or the seal. One that is larger than a
 // frame has frames of its own; others are not parted. A frame is of one block, so that
-// what its records refer to is in it.
-func (w *containerWriter) add(record []byte, off int64) error {
+// what its records refer to is in it. It returns the number of the frame that the record
+// begins in.
+func (w *containerWriter) add(record []byte, off int64) (number int, err error) {
 	block := off / shareBlock
 	if block != w.block || len(w.frame)+len(record) > maxFrame {
 		if err := w.cut(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	w.block = block
+	number = int(w.count)
 	if len(record) <= maxFrame {
 		w.frame = append(w.frame, record...)
-		return nil
+		return number, nil
 	}
 	for len(record) > 0 {
 		n := min(len(record), maxFrame)
 		w.frame = append(w.frame, record[:n]...)
 		record = record[n:]
 		if err := w.cut(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return number, nil
 }
 
 // cut ends the frame.
@@ -244,13 +256,30 @@ func (w *containerWriter) cut() error {
 	if len(w.frame) == 0 {
 		return nil
 	}
-	w.out = w.pack.EncodeAll(w.frame, w.out[:0])
-	w.table.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(w.out))))
+	if err := w.compress(); err != nil {
+		return err
+	}
+	w.table.Write(binary.LittleEndian.AppendUint32(nil, uint32(w.out.Len())))
 	w.table.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(w.frame))))
 	w.count++
 	w.frame = w.frame[:0]
-	_, err := w.to.Write(w.out)
+	_, err := w.out.WriteTo(w.to)
 	return err
+}
+
+// compress leaves the frame, compressed, in out.
+func (w *containerWriter) compress() error {
+	w.out.Reset()
+	w.pack.ResetContentSize(&w.out, int64(len(w.frame)))
+	for rest := w.frame; len(rest) > 0; {
+		n := min(len(rest), pieceBytes)
+		if _, err := w.pack.Write(rest[:n]); err != nil {
+			return err
+		}
+		w.pace.did(n)
+		rest = rest[n:]
+	}
+	return w.pack.Close()
 }
 
 // close ends the container with its table.

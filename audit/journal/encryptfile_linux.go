@@ -95,7 +95,7 @@ func proveEncrypted(path string, want [32]byte, secret *fileSecret) error {
 	return nil
 }
 
-// stoppable is a source that ends where the archiver does.
+// stoppable is a source that ends where the archiver does, and keeps its pace.
 type stoppable struct {
 	io.Reader
 	a *archiver
@@ -103,8 +103,9 @@ type stoppable struct {
 
 // Read implements io.Reader.
 func (s *stoppable) Read(b []byte) (int, error) {
-	if s.a.stopped() {
-		return 0, errArchiveEnds
+	n, err := s.Reader.Read(b)
+	if err == nil {
+		err = s.a.went(n)
 	}
-	return s.Reader.Read(b)
+	return n, err
 }

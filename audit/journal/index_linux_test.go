@@ -138,8 +138,8 @@ func TestIndexOfManyIsSafe(t *testing.T) {
 		t.Errorf("%+v, %v", set, err)
 	}
 	// A record whose session's fields were cut away may be anybody's.
-	x := &indexer{frames: []spanMaker{newSpan(frame{size: 100}, 0, 9)}, memo: map[string]uint64{}}
-	x.add(&rawRecord{flags: 1})
+	x := newIndexer(&segmentHeader{}, [32]byte{})
+	x.add(&rawRecord{flags: 1}, 0)
 	if !x.whole.principals.any || !x.frames[0].principals.any {
 		t.Error("a record of nobody is passed over")
 	}
@@ -235,12 +235,13 @@ func TestVerifyFindsALyingIndex(t *testing.T) {
 // A frame that would unpack to more than a frame may hold is refused.
 func TestContainerBomb(t *testing.T) {
 	var b bytes.Buffer
-	w, err := newContainerWriter(&b)
+	w, err := newContainerWriter(&b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range [][]byte{make([]byte, 4096), make([]byte, 4096), make([]byte, 96)} {
-		if err := errors.Join(w.add(part, 0), w.cut()); err != nil {
+		_, err := w.add(part, 0)
+		if err := errors.Join(err, w.cut()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,14 +21,21 @@ const (
 type indexer struct {
 	label  Label
 	whole  spanMaker
-	frames []spanMaker
-	cur    int
+	frames []spanMaker // up to the last that a record begins in
+	met    map[int64]sessionTold
 	memo   map[string]uint64 // keys of names met before
 
 	// tier is asked for the bits of a record's backend; nil: nobody knows.
 	tier    func(backend []byte) uint32
 	blobs   map[[32]byte]struct{}
 	earlier []byte
+}
+
+// sessionTold is what the fields of a session, by the offset of the record that has
+// them, told in the frame that is filled.
+type sessionTold struct {
+	known bool   // whose it is
+	tiers uint32 // of its backend
 }
 
 // spanMaker is a span that records are put into.
@@ -45,40 +52,63 @@ type keyMaker struct {
 	keys map[uint64]struct{}
 }
 
-// newIndexer starts the index of the segment, before its first record. before is
-// the chain's value before its header.
-func newIndexer(seg *segmentReader, c *container, before [32]byte) *indexer {
-	x := &indexer{memo: map[string]uint64{}, blobs: map[[32]byte]struct{}{}}
-	x.label = Label{Stream: seg.head.stream, Segment: seg.head.number, Before: before}
-	x.label.Size, _ = c.size()
-	x.whole = newSpan(frame{size: x.label.Size}, seg.head.first, maxWholeKeys)
-	for _, f := range c.frames {
-		x.whole.Length += f.length
-		x.frames = append(x.frames, newSpan(f, 0, maxFrameKeys))
-	}
+// newIndexer starts the index of the segment with that header, before its first
+// record. before is the chain's value before the header.
+func newIndexer(head *segmentHeader, before [32]byte) *indexer {
+	x := &indexer{met: map[int64]sessionTold{}, memo: map[string]uint64{}, blobs: map[[32]byte]struct{}{}}
+	x.label = Label{Stream: head.stream, Segment: head.number, Before: before}
+	x.whole = newSpan(head.first, maxWholeKeys)
 	return x
 }
 
-func newSpan(f frame, first uint64, most int) spanMaker {
-	s := spanMaker{Span: Span{At: f.at, Size: f.size, Stored: f.stored, Length: f.length, First: first}}
+func newSpan(first uint64, most int) spanMaker {
+	s := spanMaker{Span: Span{First: first}}
 	s.earliest, s.latest = math.MaxInt64, math.MinInt64
 	s.principals.most, s.sessions.most = most, most
 	return s
 }
 
-// add takes in the next record. It keeps no reference to it.
-func (x *indexer) add(raw *rawRecord) {
-	for raw.offset >= x.frames[x.cur].At+x.frames[x.cur].Size {
-		x.cur++
+// reach makes the spans of frames up to the number.
+func (x *indexer) reach(number int) {
+	for len(x.frames) <= number {
+		x.frames = append(x.frames, newSpan(0, maxFrameKeys))
+		clear(x.met)
 	}
-	f := &x.frames[x.cur]
+}
+
+// add takes in the next record, which begins in the frame of that number. It keeps no
+// reference to it.
+func (x *indexer) add(raw *rawRecord, number int) {
+	x.reach(number)
+	f := &x.frames[number]
 	if f.Count == 0 {
 		f.First = raw.sequence
 	}
 	f.add(raw)
 	x.whole.add(raw)
-	known, tiers := false, uint32(tierNone)
-	for body := raw.body; len(body) >= 6; {
+	told := sessionTold{tiers: tierNone}
+	if raw.shared != 0 {
+		met, ok := x.met[raw.shared]
+		if !ok {
+			x.fields(raw, f, raw.body[:raw.own], &met)
+			x.met[raw.shared] = met
+		}
+		told = met
+	}
+	x.fields(raw, f, raw.body[raw.own:], &told)
+	if x.tier != nil && raw.number != checkpointNumber && raw.number != openedNumber {
+		x.label.tiers |= told.tiers
+	}
+	if raw.flags&1 != 0 && !told.known {
+		// The session's fields did not fit: it may be anybody's.
+		f.principals.spill()
+		x.whole.principals.spill()
+	}
+}
+
+// fields takes in fields of the record.
+func (x *indexer) fields(raw *rawRecord, f *spanMaker, body []byte, told *sessionTold) {
+	for len(body) >= 6 {
 		id := binary.LittleEndian.Uint16(body)
 		size := uint64(binary.LittleEndian.Uint32(body[2:]))
 		if size > uint64(len(body)-6) {
@@ -92,14 +122,14 @@ func (x *indexer) add(raw *rawRecord) {
 			f.sessions.add(key)
 			x.whole.sessions.add(key)
 		case 2, 3, 4, 36:
-			known = true
+			told.known = true
 			x.principal(f, value)
 			if bare := bareName(value); id == 36 && len(bare) < len(value) {
 				x.principal(f, bare)
 			}
 		case 16:
 			if x.tier != nil {
-				tiers = x.tier(value)
+				told.tiers = x.tier(value)
 			}
 		case 63, 76:
 			if validRef(value) {
@@ -113,14 +143,6 @@ func (x *indexer) add(raw *rawRecord) {
 			f.bits(id, value)
 			x.whole.bits(id, value)
 		}
-	}
-	if x.tier != nil && raw.number != checkpointNumber && raw.number != openedNumber {
-		x.label.tiers |= tiers
-	}
-	if raw.flags&1 != 0 && !known {
-		// The session's fields did not fit: it may be anybody's.
-		f.principals.spill()
-		x.whole.principals.spill()
 	}
 }
 
@@ -221,17 +243,23 @@ func (s *spanMaker) times() (earliest, latest int64) {
 	return s.earliest, s.latest
 }
 
-// finish ends the index: behind is the chain's value behind the segment, and file
-// the whole container.
-func (x *indexer) finish(end *seal, behind [32]byte, file io.Reader) (index []byte, label *Label, err error) {
+// ending is what stands at a segment's end, and the chain's value behind it.
+type ending struct {
+	seal   *seal
+	behind [32]byte
+}
+
+// finish ends the index. file is the whole container, which has these frames.
+func (x *indexer) finish(end ending, frames []frame, file io.Reader) (index []byte, label *Label, err error) {
 	h := sha256.New()
 	l := &x.label
+	x.place(frames)
 	if l.Stored, err = io.Copy(h, file); err != nil {
 		return nil, nil, err
 	}
 	h.Sum(l.Hash[:0])
-	l.Behind, l.Why = behind, end.why
-	l.First, l.Last = x.whole.First, end.last
+	l.Behind, l.Why = end.behind, end.seal.why
+	l.First, l.Last = x.whole.First, end.seal.last
 	spans := x.whole.encode(nil)
 	for i := range x.frames {
 		spans = x.frames[i].encode(spans)
@@ -245,6 +273,19 @@ func (x *indexer) finish(end *seal, behind [32]byte, file io.Reader) (index []by
 		l.Earliest, l.Latest = time.Unix(0, earliest).UTC(), time.Unix(0, latest).UTC()
 	}
 	return append(l.encode(earliest, latest), behindLabel...), l, nil
+}
+
+// place says where the frames are.
+func (x *indexer) place(frames []frame) {
+	x.reach(len(frames) - 1)
+	x.whole.Size, x.whole.Length = 0, 0
+	for i, at := range frames {
+		f := &x.frames[i]
+		f.At, f.Size, f.Stored, f.Length = at.at, at.size, at.stored, at.length
+		x.whole.Size += at.size
+		x.whole.Length += at.length
+	}
+	x.label.Size = x.whole.Size
 }
 
 // The types that are of the journal itself, and keep no segment.

@@ -76,6 +76,7 @@ func openOn(o Options, d disk) (*Journal, error) {
 	if o.Compress {
 		j.archive = newArchiver(d, o.Path, o.Archive, j.stop)
 		j.archive.signer, j.archive.upkeep, j.archive.seal.to = o.Signer, o.Upkeep, o.Recipients
+		j.archive.unhurried()
 	}
 	if err := j.start(&o, startValue(found.heads)); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	err := j.openBlobs(o)
 	var d *draft
 	if err == nil {
-		d, err = newDraft(&j.id, j.size, j.flush.grain())
+		d, err = newDraft(&j.id, j.size, j.flush.grain(), nil)
 	}
 	if err == nil {
 		j.cur, err = d.finish(&j.id, 1)
@@ -119,7 +120,7 @@ func (j *Journal) start(o *Options, from [32]byte) error {
 	j.chain.begin(j.cur, from)
 	j.tail.Store(headerSize)
 	j.lookAtRoom()
-	j.spare.init(&j.mu)
+	j.spare.init(&j.mu, j.awaited)
 	j.wg.Go(j.makeSpares)
 	j.wg.Go(j.flushLoop)
 	j.spare.kick()

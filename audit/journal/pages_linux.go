@@ -56,11 +56,15 @@ func (s *segment) unit() int64 {
 	return onePage
 }
 
-// prepare makes the pages behind the last record writable.
+// prepare makes the pages behind the last record writable, well before they are reached.
 func (s *segment) prepare(pos int64) {
+	if !s.protected.Swap(false) && pos+aheadBytes/2 <= s.prepared.Load() {
+		return
+	}
 	from := pos &^ (onePage - 1)                // a later segment has begun where it is the size
 	to := min(from+aheadBytes, int64(len(s.m))) // MADV_POPULATE_WRITE: since Linux 5.14
 	_ = unix.Madvise(s.m[from:to], unix.MADV_POPULATE_WRITE)
+	s.prepared.Store(to)
 }
 
 // release gives the pages back that nobody writes or hashes any more. The file

@@ -27,7 +27,9 @@ func testPages(t *testing.T, awaited bool) {
 		}
 	}
 	write()
+	j.mu.Lock() // the chain may be writing a checkpoint
 	s, pos := j.cur, j.cur.pos
+	j.mu.Unlock()
 	before := bytes.Clone(s.m[:pos])
 
 	j.flush.idle.Lock() // as whoever syncs

@@ -30,6 +30,9 @@ type segment struct {
 	hashed atomic.Bool // the chain is behind its seal: nobody reads the mapping any more
 	// chained is how far the chain has come.
 	chained atomic.Int64
+	// protected: a sync has made its pages such that the next write traps.
+	protected atomic.Bool
+	prepared  atomic.Int64 // before it pages were made writable
 
 	// Guarded by Journal.mu.
 	pos     int64 // behind the last record
@@ -74,7 +77,7 @@ type draft struct {
 // newDraft makes a file of that size under a .tmp name. All of it is written
 // once: fallocate alone leaves file systems that copy on write, or that turn
 // unwritten extents around later, free to fail behind the mapping.
-func newDraft(id *identity, size int64, g grain) (*draft, error) {
+func newDraft(id *identity, size int64, g grain, p *pace) (*draft, error) {
 	path := filepath.Join(id.dir, "next.seg.tmp")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, diskError(err)
@@ -84,14 +87,14 @@ func newDraft(id *identity, size int64, g grain) (*draft, error) {
 		return nil, diskError(err)
 	}
 	d := &draft{file: file, size: size, grain: g}
-	if err := d.fill(); err != nil {
+	if err := d.fill(p); err != nil {
 		d.discard()
 		return nil, diskError(&os.PathError{Op: "allocate", Path: path, Err: err})
 	}
 	return d, nil
 }
 
-func (d *draft) fill() error {
+func (d *draft) fill(p *pace) error {
 	fd := int(d.file.Fd())
 	err := ignoreInterrupt(func() error { return unix.Fallocate(fd, 0, 0, d.size) })
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -102,6 +105,7 @@ func (d *draft) fill() error {
 		if _, err := d.file.WriteAt(zeros[:n], off); err != nil {
 			return err
 		}
+		p.did(int(n))
 	}
 	return nil
 }
@@ -224,6 +228,7 @@ func (s *segment) sync() error {
 	if err := s.disk.syncData(s.file); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: s.path(), Err: err}
 	}
+	s.protected.Store(true)
 	return nil
 }
 

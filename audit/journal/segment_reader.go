@@ -44,6 +44,7 @@ type rawRecord struct {
 	flags    uint16
 	shared   int64  // offset of the record whose session's fields it has, too; 0: its own
 	body     []byte // with them, once it is completed
+	own      int    // where in the body the record's own fields begin
 	whole    []byte // header, body and padding
 }
 

@@ -28,7 +28,7 @@ func (s *sessions) complete(r *rawRecord, at func(off int64) (rawRecord, *gap, e
 			s.joined = make([]byte, 0, max(need, 64<<10))
 		}
 		s.joined = append(append(s.joined[:0], fields...), r.body...)
-		r.body = s.joined
+		r.body, r.own = s.joined, len(fields)
 	}
 	return hole, err
 }

@@ -20,9 +20,11 @@ type spare struct {
 
 	ready *sync.Cond    // an attempt has ended
 	wake  chan struct{} // holds one
+	pace  pace          // of the goroutine that makes segments
 }
 
-func (s *spare) init(mu *sync.Mutex) {
+func (s *spare) init(mu *sync.Mutex, urgent func() bool) {
+	s.pace = pace{rests: restsFor, hurry: urgent}
 	s.ready = sync.NewCond(mu)
 	s.wake = make(chan struct{}, 1)
 }
@@ -58,6 +60,13 @@ func (j *Journal) await(size int64) error {
 		return s.err
 	}
 	return nil
+}
+
+// awaited says whether somebody waits for the next segment, or soon will.
+func (j *Journal) awaited() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.spare.want > 0 || j.failure != nil || j.free() < j.size/beginsToWait
 }
 
 // makeSpares is the goroutine that makes segments.
@@ -99,7 +108,7 @@ func (j *Journal) makeSpare() {
 // replaceSpare makes a segment of that size and puts it in place, over one that
 // is too small.
 func (j *Journal) replaceSpare(size int64) error {
-	d, err := newDraft(&j.id, size, j.flush.grain())
+	d, err := newDraft(&j.id, size, j.flush.grain(), &j.spare.pace)
 	if err != nil {
 		return err
 	}

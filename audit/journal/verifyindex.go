@@ -39,7 +39,7 @@ func (s *streamCheck) proveIndex(seg *segmentReader) {
 		return // not reached: only a container has an index
 	}
 	x.label.tiers = said.tiers // the configuration's word, which no record has
-	want, _, err := x.finish(seg.seal, s.chain.value, c.whole())
+	want, _, err := x.finish(ending{seg.seal, s.chain.value}, c.frames, c.whole())
 	switch {
 	case err != nil:
 		s.note("%s cannot be read once more: %v", seg.path, err)

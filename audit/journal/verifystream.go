@@ -168,8 +168,8 @@ func (s *streamCheck) enter(seg *segmentReader) {
 	if seg.head.number == 1 {
 		s.chain.value = seg.head.start
 	}
-	if c, ok := seg.file.(*container); ok {
-		s.index = newIndexer(seg, c, s.chain.value)
+	if _, ok := seg.file.(*container); ok {
+		s.index = newIndexer(seg.head, s.chain.value)
 	}
 	s.chain.link(seg.head.chained[:])
 }
@@ -234,8 +234,8 @@ func (s *streamCheck) record(raw *rawRecord) {
 		s.start(raw)
 	}
 	s.chain.link(raw.whole)
-	if s.index != nil {
-		s.index.add(raw)
+	if c, ok := s.reader.cur.file.(*container); ok && s.index != nil {
+		s.index.add(raw, c.frameOf(raw.offset))
 	}
 	if len(s.links) == 0 {
 		s.first = raw.sequence

@@ -175,7 +175,9 @@ func (n note) Write(b []byte) (int, error) {
 
 func (r *relay) port() uint16 { return uint16(r.Addr().(*net.TCPAddr).Port) }
 
-// TestLostAnswers loses the server's k-th answer, for all k: also that to COMMIT.
+// TestLostAnswers loses the server's first answer, the second, and so on to the last, and
+// again from the first: also that to COMMIT. A round may miss it, for what the client sends
+// of a COPY crosses the answer to its beginning, or does not.
 func TestLostAnswers(t *testing.T) {
 	p := testkit.SharedPostgres(t)
 	name := database(t, p)
@@ -186,15 +188,18 @@ func TestLostAnswers(t *testing.T) {
 	through := newRelay(t, fmt.Sprintf("%s:%d", p.Host, p.Port))
 	o := options(p, name)
 	o.Port = through.port()
-	committed := 0
+	committed, cut := 0, 1
 	const size, most = 10, 40
 	for k := 1; k <= most; k++ {
 		batch := records[(k-1)*size : k*size]
-		through.set(k)
+		through.set(cut)
 		s := postgres.New(o)
 		failed := s.Deliver(t.Context(), batch) != nil
 		has := number(t, p, name, fmt.Sprintf("SELECT count(*) FROM pgcustos.events WHERE sequence BETWEEN %d AND %d",
 			batch[0].Sequence, batch[size-1].Sequence))
+		if cut++; !failed {
+			cut = 1
+		}
 		if failed && has == size {
 			committed++
 		}
