@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -76,6 +77,61 @@ func TestIndexTellsOfEveryRecord(t *testing.T) {
 	}
 	if strangers == 0 {
 		t.Error("every segment may hold user007")
+	}
+}
+
+// A record may refer to a session's fields that are in the frame before its own: a large
+// one has a frame for itself, and is in the block where it begins.
+func TestIndexTellsOfSessionsElsewhere(t *testing.T) {
+	path := t.TempDir()
+	o := signedOptions(t, path)
+	o.SegmentSize = 8 << 20
+	dir := writeStream(t, o, 2)
+	f := take(t, filepath.Join(dir, "00000001.seg"))
+	first := slices.IndexFunc(f.records, func(r []byte) bool { return fieldValue(r[recordHeader:binary.LittleEndian.Uint32(r)], 2) != nil })
+	at := uint64(headerSize)
+	for _, r := range f.records[:first] {
+		at += uint64(len(r))
+	}
+	for _, size := range []int{shareBlock * 6 / 10, maxFrame * 8 / 10} {
+		r := make([]byte, recordHeader, align(int64(recordHeader+6+size)))
+		r = binary.LittleEndian.AppendUint16(r, 60000) // a field of a later version
+		r = binary.LittleEndian.AppendUint32(r, uint32(size))
+		r = r[:cap(r)]
+		binary.LittleEndian.PutUint32(r, uint32(recordHeader+6+size))
+		copy(r[offTime:offShared], f.records[first][offTime:])
+		binary.LittleEndian.PutUint64(r[offShared:], at)
+		f.records = append(f.records, r)
+	}
+	f.renumber()
+	f.put(t, 2, f.chain())
+	archiveAll(t, path)
+	seg, err := openSegment(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seg.close()
+	x, err := seg.index()
+	if err != nil || x == nil {
+		t.Fatal(x, err)
+	}
+	elsewhere := 0
+	for {
+		raw, hole, err := seg.read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || hole != nil {
+			t.Fatal(hole, err)
+		}
+		f := &x.Frames[seg.file.(*container).frameOf(raw.offset)]
+		checkSpan(t, f, &raw)
+		if raw.shared != 0 && raw.shared < f.At {
+			elsewhere++
+		}
+	}
+	if elsewhere != 1 {
+		t.Errorf("%d records have their session in another frame", elsewhere)
 	}
 }
 
