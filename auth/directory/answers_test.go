@@ -52,6 +52,7 @@ type said struct {
 	op    ber.Tag
 	bound string // the name of a bind
 	scope int64  // of a search
+	names bool   // it asked what groups are called
 	sent  []byte
 }
 
@@ -91,7 +92,8 @@ func (h *hostile) answer(id int64, op *ber.Packet) (out []byte, last bool) {
 		s.sent = result(id, ldap.ApplicationBindResponse, 0, "")
 	case ldap.ApplicationSearchRequest:
 		s.scope, _ = op.Children[1].Value.(int64)
-		if filter, _ := ldap.DecompileFilter(op.Children[6]); !strings.Contains(filter, "objectSid=") {
+		filter, _ := ldap.DecompileFilter(op.Children[6])
+		if s.names = strings.Contains(filter, "objectSid="); !s.names {
 			s.sent = entryBytes(id, account())
 		}
 		s.sent = append(s.sent, result(id, ldap.ApplicationSearchResultDone, 0, "")...)
@@ -312,7 +314,9 @@ func (h *hostile) vouches(t *testing.T, id *auth.Identity) {
 		if s.op != ldap.ApplicationSearchRequest || i == 0 {
 			continue // the first asks for the domain
 		}
-		if n := s.people(); n > 1 {
+		if n := s.people(); s.names {
+			// Whoever comes in answer to that is nobody.
+		} else if n > 1 {
 			t.Fatalf("let in of %d people", n)
 		} else if n == 1 {
 			people++
