@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,8 +39,9 @@ type archiver struct {
 	stop     <-chan struct{}
 
 	// Owned by run.
-	lock    *os.File        // held while this process is the one
-	checked map[string]bool // containers whose index was looked at
+	lock    *os.File          // held while this process is the one
+	checked map[string]bool   // containers whose index was looked at
+	settled map[string]*Label // of a stream: the segment up to which nothing is left to be done
 	locked  map[string]*Label
 	seal    encryptor
 	pace    pace
@@ -56,7 +58,7 @@ func newArchiver(d disk, path string, observer ArchiveObserver, stop <-chan stru
 	}
 	return &archiver{
 		path: path, disk: d, observer: observer, wake: make(chan struct{}, 1), stop: stop,
-		checked: map[string]bool{}, locked: map[string]*Label{}, seal: encryptor{blobs: map[[32]byte][32]byte{}}, step: func(string) error { return nil },
+		checked: map[string]bool{}, settled: map[string]*Label{}, locked: map[string]*Label{}, seal: encryptor{blobs: map[[32]byte][32]byte{}}, step: func(string) error { return nil },
 	}
 }
 
@@ -167,7 +169,11 @@ func (a *archiver) stream(dir string) error {
 		a.observer.ArchiveFailed(dir, err)
 		return err
 	}
-	var before *Label
+	before, settled := a.settled[dir], true
+	if before != nil {
+		at, _ := slices.BinarySearch(numbers, before.Segment+1)
+		numbers = numbers[at:]
+	}
 	for _, number := range numbers {
 		l, err := a.segment(dir, number, before)
 		if l != nil && err == nil {
@@ -180,8 +186,23 @@ func (a *archiver) stream(dir string) error {
 			return err // nil: it is still written
 		}
 		before = l
+		if settled = settled && err == nil && a.isSettled(dir, number); settled {
+			a.settle(dir, l)
+		}
 	}
 	return nil
+}
+
+// isSettled says whether nothing is left to be done with a container.
+func (a *archiver) isSettled(dir string, number uint64) bool {
+	return !a.seal.to.Any() || !exists(filepath.Join(dir, fileName(number)+packedSuffix))
+}
+
+// settle has later passes begin behind the segment: a journal may keep very many.
+func (a *archiver) settle(dir string, l *Label) {
+	a.settled[dir] = l
+	delete(a.checked, filepath.Join(dir, fileName(l.Segment)))
+	delete(a.locked, filepath.Join(dir, lockedName(l.Segment)))
 }
 
 // segment sees to it that the segment is a container with an index, and returns

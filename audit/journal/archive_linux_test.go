@@ -278,6 +278,36 @@ func TestArchiveProves(t *testing.T) {
 	}
 }
 
+// A later pass of the same archiver begins behind the containers that it knows; one of
+// another process looks at all of them.
+func TestArchiverLeavesTheSettledAlone(t *testing.T) {
+	path := t.TempDir()
+	o := signedOptions(t, path)
+	people(t, o, 400)
+	a := newArchiver(thisMachine{}, path, &archiveWatch{}, make(chan struct{}))
+	a.pass()
+	indexes, err := filepath.Glob(filepath.Join(path, "*", "*.idx"))
+	if err != nil || len(indexes) < 3 || len(a.checked) > 0 {
+		t.Fatal(indexes, err, a.checked)
+	}
+	if err := os.Remove(indexes[0]); err != nil {
+		t.Fatal(err)
+	}
+	people(t, o, 10) // a stream more
+	w := &archiveWatch{}
+	a.observer = w
+	a.pass()
+	_ = a.lock.Close()
+	if _, err := os.Stat(indexes[0]); !errors.Is(err, os.ErrNotExist) || len(w.archived) != 1 {
+		t.Errorf("archived %v; the index of the first segment: %v", w.archived, err)
+	}
+	archiveAll(t, path)
+	if _, err := os.Stat(indexes[0]); err != nil {
+		t.Error(err)
+	}
+	mustVerify(t, path)
+}
+
 func TestOneArchiverOfAJournal(t *testing.T) {
 	path := t.TempDir()
 	people(t, signedOptions(t, path), 10)

@@ -40,6 +40,9 @@ func (r *retainer) remove(h *oldest, l *Label, why RemovedWhy) (int64, error) {
 	delete(r.proven, filepath.Join(h.dir, fileName(l.Segment)))
 	delete(r.checked, filepath.Join(h.dir, fileName(l.Segment)))
 	delete(r.locked, filepath.Join(h.dir, lockedName(l.Segment)))
+	if t.Whole {
+		delete(r.settled, h.dir)
+	}
 	r.observer.Removed(filepath.Join(h.dir, fileName(l.Segment)), freed)
 	return freed, nil
 }
