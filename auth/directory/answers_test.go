@@ -174,11 +174,29 @@ func (s *said) people() (n int) {
 		if op.Tag == ldap.ApplicationSearchResultDone {
 			return n
 		}
-		if op.Tag == ldap.ApplicationSearchResultEntry && bytes.Contains(op.Bytes(), []byte(strconv.Itoa(normalUser))) {
+		if op.Tag == ldap.ApplicationSearchResultEntry && isPerson(op) {
 			n++
 		}
 	}
 	return n
+}
+
+// isPerson says whether an entry has the type of account that people have.
+func isPerson(entry *ber.Packet) bool {
+	if len(entry.Children) < 2 {
+		return false
+	}
+	for _, attribute := range entry.Children[1].Children {
+		if len(attribute.Children) < 2 || !strings.EqualFold(attribute.Children[0].Data.String(), "sAMAccountType") {
+			continue
+		}
+		for _, value := range attribute.Children[1].Children {
+			if kind, err := strconv.Atoi(value.Data.String()); err == nil && kind == normalUser {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func allocatedBytes() uint64 {
