@@ -122,7 +122,7 @@ func TestFailAnywhere(t *testing.T) {
 	s.rests(t)
 	s.onRecord(t, s.spoilt)
 	s.failKinds(t, breaking)
-	for _, f := range diskFailures(files) {
+	for _, f := range slices.Concat(diskFailures(files), peerFailures()) {
 		if *everyCall && !f.fault.Lasts {
 			t.Run("at a start: "+f.fault.Kind(), func(t *testing.T) { s.failStarts(t, f) })
 		}
