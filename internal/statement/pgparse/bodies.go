@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -202,24 +203,29 @@ func (w *walker) plExpression(query string, mode int) bool {
 	case parseExpression:
 		return w.embedded("SELECT "+query, true)
 	}
-	return w.embedded("SELECT "+assigned(query), true)
+	left, right := assigned(query)
+	secret := w.embedded("SELECT "+right, true)
+	if strings.ContainsRune(left, '[') {
+		secret = w.embedded("SELECT "+left, true) || secret
+	}
+	return secret
 }
 
-// assigned returns the right side of a PL/pgSQL assignment. Its left side can
-// only be a variable with subscripts.
-func assigned(query string) string {
+// assigned returns the sides of a PL/pgSQL assignment. Its left side can only be a
+// variable, with subscripts, which are expressions.
+func assigned(query string) (left, right string) {
 	raw, depth := []byte(query), 0
 	for l := sqllex.New(raw); ; {
 		t := l.Next()
 		switch s := query[t.Start:t.End]; {
 		case t.Kind == sqllex.End:
-			return query
+			return "", query
 		case s == "[" || s == "(":
 			depth++
 		case s == "]" || s == ")":
 			depth--
 		case (s == ":=" || s == "=") && depth == 0:
-			return query[t.End:]
+			return query[:t.Start], query[t.End:]
 		}
 	}
 }

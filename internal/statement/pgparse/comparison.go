@@ -25,11 +25,13 @@ func (j *judge) comparison(m *pg.A_Expr) truth {
 	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
 		return j.compare("=", m.Lexpr, m.Rexpr)
 	case pg.A_Expr_Kind_AEXPR_DISTINCT:
-		return j.compare("<>", m.Lexpr, m.Rexpr)
+		return j.distinct(m.Lexpr, m.Rexpr)
 	case pg.A_Expr_Kind_AEXPR_IN:
 		return j.among(op, m.Lexpr, m.Rexpr.GetList().GetItems())
 	case pg.A_Expr_Kind_AEXPR_OP_ANY:
 		return j.among(op, m.Lexpr, uncast(m.Rexpr).GetAArrayExpr().GetElements())
+	case pg.A_Expr_Kind_AEXPR_OP_ALL:
+		return j.all(m.Rexpr)
 	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
 		return j.pattern(op, unescaped(m.Rexpr), likesAnything)
 	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM:
@@ -38,6 +40,25 @@ func (j *judge) comparison(m *pg.A_Expr) truth {
 		return j.between(m).not()
 	}
 	return depends
+}
+
+// distinct folds `a IS DISTINCT FROM b`, which takes NULL for a value.
+func (j *judge) distinct(a, b *pg.Node) truth {
+	x, ok := j.roughly(a)
+	y, ok2 := j.roughly(b)
+	switch {
+	case ok && ok2 && (x.null || y.null):
+		return truthOf(x.null != y.null)
+	case ok && x.null:
+		return j.isNotNull(b)
+	case ok2 && y.null:
+		return j.isNotNull(a)
+	}
+	return j.compare("<>", a, b)
+}
+
+func (j *judge) isNotNull(n *pg.Node) truth {
+	return j.nullTest(&pg.NullTest{Arg: n, Nulltesttype: pg.NullTestType_IS_NOT_NULL})
 }
 
 func (j *judge) between(m *pg.A_Expr) truth {
@@ -69,6 +90,20 @@ func (j *judge) among(op string, x *pg.Node, list []*pg.Node) truth {
 	return depends
 }
 
+// all folds a comparison with ALL of a list, which holds where the list is empty.
+func (j *judge) all(list *pg.Node) truth {
+	inner := uncast(list)
+	if a := inner.GetAArrayExpr(); a != nil {
+		return either2(len(a.Elements) == 0, always, depends)
+	}
+	v, ok := j.roughly(inner)
+	if !ok {
+		return depends
+	}
+	j.inspect()
+	return either2(strings.TrimSpace(strings.Trim(strings.TrimSpace(v.text), "{}")) == "", always, depends)
+}
+
 // bothTruths tells if a list has all that a condition can be.
 func bothTruths(list []*pg.Node) bool {
 	var seen [2]bool
@@ -83,12 +118,14 @@ func bothTruths(list []*pg.Node) bool {
 // compare folds a comparison of constants, or of a thing with itself.
 func (j *judge) compare(op string, a, b *pg.Node) truth {
 	a, b = j.simple(a), j.simple(b)
-	x, ok := j.constant(a)
-	y, ok2 := j.constant(b)
+	x, ok := j.roughly(a)
+	y, ok2 := j.roughly(b)
 	switch {
 	case ok && ok2:
 		j.inspect()
-		return x.compare(op, y)
+		return exactly(func(v value) truth {
+			return exactly(func(w value) truth { return v.compare(op, w) }, b)
+		}, a)
 	case ok2:
 		if t := j.bounded(op, a, y, b); t != depends {
 			return t
@@ -151,6 +188,9 @@ func (j *judge) withinBounds(op string, a *pg.Node, v value, literal *pg.Node) t
 			return depends
 		}
 		j.inspect()
+		if _, ok := constant(literal); !ok {
+			return blind
+		}
 		low := v.numeric && above && (v.number < 0 || v.number == 0 && (op == ">=" || name == "random"))
 		high := v.numeric && below && v.number >= 1 && name == "random"
 		return either2(low || high, always, depends)
@@ -166,13 +206,17 @@ var notNegative = map[string]bool{
 
 // pattern folds a pattern that matches anything.
 func (j *judge) pattern(op string, n *pg.Node, anything func(string) bool) truth {
-	v, ok := j.constant(n)
+	v, ok := j.roughly(n)
 	if !ok {
 		return depends
 	}
 	j.inspect()
-	if v.null || !anything(v.text) {
+	if v.null {
 		return depends
+	}
+	if !anything(v.text) {
+		_, ok := constant(n)
+		return either2(ok, depends, blind)
 	}
 	return truthOf(!strings.HasPrefix(op, "!"))
 }
@@ -218,7 +262,10 @@ func (j *judge) simple(n *pg.Node) *pg.Node {
 	if op == "-" && j.same(m.Lexpr, m.Rexpr) {
 		return zero
 	}
-	c := uncast(m.Rexpr).GetAConst()
+	other, c := m.Lexpr, uncast(m.Rexpr).GetAConst()
+	if c == nil && strings.Contains("+*&||", op) {
+		other, c = m.Rexpr, uncast(m.Lexpr).GetAConst()
+	}
 	if c == nil || (c.GetSval() != nil) != (op == "||") {
 		return n
 	}
@@ -226,8 +273,8 @@ func (j *judge) simple(n *pg.Node) *pg.Node {
 	v := literal(c)
 	switch {
 	case (op == "+" || op == "-") && v.number == 0, (op == "*" || op == "/") && v.number == 1, op == "||" && v.text == "":
-		return j.simple(m.Lexpr)
-	case op == "*" && v.number == 0:
+		return j.simple(other)
+	case (op == "*" || op == "&") && v.number == 0:
 		return zero
 	}
 	return n
@@ -260,6 +307,9 @@ func (j *judge) negates(a, b *pg.Node) bool {
 		return x.Nulltesttype != y.Nulltesttype && j.same(x.Arg, y.Arg)
 	}
 	x, y := a.GetAExpr(), b.GetAExpr()
+	if x.GetKind() == pg.A_Expr_Kind_AEXPR_DISTINCT && y.GetKind() == pg.A_Expr_Kind_AEXPR_OP && operator(y) == "=" {
+		return j.same(x.Lexpr, y.Lexpr) && j.same(x.Rexpr, y.Rexpr)
+	}
 	if x == nil || y == nil || opposite[operator(x)] != operator(y) || operator(y) == "" {
 		return false
 	}

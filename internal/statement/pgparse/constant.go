@@ -2,6 +2,7 @@ package pgparse
 
 import (
 	"cmp"
+	"math"
 	"strconv"
 	"strings"
 
@@ -16,11 +17,13 @@ type value struct {
 	text    string
 	number  float64
 	numeric bool
+	quoted  bool // a string, of whatever type it becomes
+	opaque  bool // written otherwise than it reads: the name of an object, bits
 }
 
 func textValue(s string) value {
 	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	return value{text: s, number: f, numeric: err == nil}
+	return value{text: s, number: f, numeric: err == nil, quoted: true}
 }
 
 func numberValue(f float64) value {
@@ -42,14 +45,19 @@ func (v value) truth() truth {
 	return depends
 }
 
+// compare folds a comparison. Where types, or a collation, that the text does not tell
+// may have it come out otherwise, it is blind.
 func (v value) compare(op string, w value) truth {
 	if v.null || w.null {
 		// With transform_null_equals, `x = NULL` means `x IS NULL`.
 		return truthOf(v.null && w.null && op == "=")
 	}
 	c := cmp.Compare(v.text, w.text)
-	if v.numeric && w.numeric {
+	if v.numeric && w.numeric && !(v.quoted && w.quoted) {
 		c = cmp.Compare(v.number, w.number)
+	}
+	if !v.comparesExactly(op, w, c) {
+		return blind
 	}
 	switch op {
 	case "=":
@@ -68,24 +76,103 @@ func (v value) compare(op string, w value) truth {
 	return depends
 }
 
-// constant folds an expression of constants.
+// comparesExactly tells if two values can only compare as their texts, or numbers, do:
+// c is how. Numbers beyond 2^53 are not told apart here.
+func (v value) comparesExactly(op string, w value, c int) bool {
+	const most = 1 << 53
+	switch {
+	case v.opaque || w.opaque:
+		return false
+	case v.numeric && w.numeric && !(v.quoted && w.quoted):
+		return c != 0 || v.whole() && w.whole() && math.Abs(v.number) < most
+	case v.quoted && w.quoted:
+		return c == 0 || op == "=" || op == "<>"
+	}
+	return v.text == w.text
+}
+
+func (v value) whole() bool { return v.numeric && v.number == math.Trunc(v.number) }
+
+// constant folds an expression of constants. One that a cast may have changed is none:
+// 'searching'::varchar(6) is another word.
 func constant(n *pg.Node) (value, bool) {
+	switch m := n.GetNode().(type) {
+	case *pg.Node_AConst:
+		return literal(m.AConst), true
+	case *pg.Node_AExpr:
+		return arithmetic(m.AExpr)
+	case *pg.Node_SubLink:
+		if inner := bare(m.SubLink); inner != nil {
+			return constant(inner)
+		}
+	case *pg.Node_CollateClause:
+		return constant(m.CollateClause.GetArg())
+	case *pg.Node_NamedArgExpr:
+		return constant(m.NamedArgExpr.GetArg())
+	case *pg.Node_TypeCast:
+		if v, ok := constant(m.TypeCast.GetArg()); ok {
+			return v.cast(m.TypeCast.GetTypeName())
+		}
+	}
+	return value{}, false
+}
+
+// maxName is how many bytes a name keeps (NAMEDATALEN, pg_config_manual.h).
+const maxName = 63
+
+// cast is the value as that type, where the type leaves it what it is.
+func (v value) cast(t *pg.TypeName) (value, bool) {
+	schema, name := split(words(t.GetNames()))
+	switch {
+	case v.null:
+		return v, true
+	case v.opaque || schema != "" && schema != "pg_catalog" || len(t.GetTypmods()) > 0 || len(t.GetArrayBounds()) > 0 || t.GetSetof():
+		return value{}, false
+	}
+	switch name {
+	case "text", "varchar":
+		v.quoted = true
+		return v, true
+	case "name":
+		v.quoted = true
+		return v, len(v.text) <= maxName
+	case "int2", "int4", "int8":
+		return numberValue(v.number), v.whole()
+	case "numeric", "float8":
+		return numberValue(v.number), v.numeric
+	case "bool":
+		t := v.truth()
+		return value{text: strconv.FormatBool(t == always)}, t == always || t == never
+	case "regclass", "regproc", "regprocedure", "regtype", "regnamespace", "regconfig", "regdictionary", "regoper", "regoperator":
+		v.opaque = true // it comes out again without a schema, or quoted
+		return v, true
+	}
+	return value{}, false
+}
+
+// roughly is what a constant was before its casts. Whether an expression of several
+// constants folds rests on what its literals say, whichever way it comes out.
+func (j *judge) roughly(n *pg.Node) (value, bool) {
 	switch m := message(uncast(n)).(type) {
 	case *pg.A_Const:
 		return literal(m), true
 	case *pg.A_Expr:
+		if ofConstants(m) {
+			j.inspect()
+		}
 		return arithmetic(m)
 	}
 	return value{}, false
 }
 
-// constant is constant for a judgement. Whether an expression of several constants
-// folds rests on what its literals say, whichever way it comes out.
-func (j *judge) constant(n *pg.Node) (value, bool) {
-	if e := uncast(n).GetAExpr(); e != nil && ofConstants(e) {
-		j.inspect()
+// exactly folds what does not look at the row: by its value, where casts have left that
+// as it was.
+func exactly(fold func(value) truth, n *pg.Node) truth {
+	v, ok := constant(n)
+	if !ok {
+		return blind
 	}
-	return constant(n)
+	return fold(v)
 }
 
 // ofConstants tells if an expression has constants alone in it.
@@ -109,13 +196,15 @@ func literal(c *pg.A_Const) value {
 	case *pg.A_Const_Ival:
 		return numberValue(float64(v.Ival.GetIval()))
 	case *pg.A_Const_Fval:
-		return textValue(v.Fval.GetFval())
+		f := textValue(v.Fval.GetFval())
+		f.quoted = false
+		return f
 	case *pg.A_Const_Boolval:
 		return value{text: strconv.FormatBool(v.Boolval.GetBoolval())}
 	case *pg.A_Const_Sval:
 		return textValue(v.Sval.GetSval())
 	case *pg.A_Const_Bsval:
-		return value{text: v.Bsval.GetBsval()}
+		return value{text: v.Bsval.GetBsval(), opaque: true}
 	}
 	if c.Isnull {
 		return value{null: true}
@@ -159,7 +248,7 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 	case "*":
 		return numberValue(a.number * b.number), numbers
 	case "||":
-		return textValue(a.text + b.text), !a.null && !b.null
+		return textValue(a.text + b.text), !a.null && !b.null && !a.opaque && !b.opaque && (a.quoted || b.quoted)
 	}
 	return value{}, false
 }

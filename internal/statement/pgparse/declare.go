@@ -22,13 +22,21 @@ func (w *walker) defaults(body []byte) bool {
 	}
 }
 
-// declarations reads one DECLARE section, up to BEGIN.
+// declarations reads one DECLARE section, up to BEGIN. That is reserved, so that no
+// variable is called so, but an expression may be. One that has no BEGIN is something
+// else.
 func (w *walker) declarations(l *sqllex.Lexer, body []byte) bool {
 	secret := false
 	for d := (declaration{value: -1}); ; {
 		t := l.Next()
-		if t.Kind == sqllex.End || d.depth == 0 && isWord(body, t, "begin") {
+		switch {
+		case t.Kind == sqllex.End:
+			w.unreadable()
+			return true
+		case d.tokens == 0 && isWord(body, t, "begin"):
 			return secret
+		case d.tokens == 0 && isWord(body, t, "declare"):
+			continue
 		}
 		if d.add(body, t) {
 			continue
@@ -42,14 +50,25 @@ func (w *walker) declarations(l *sqllex.Lexer, body []byte) bool {
 
 // declaration is one variable's, as far as it was read.
 type declaration struct {
+	tokens int
 	depth  int  // of brackets
 	value  int  // where the initial value begins, -1 before it
+	scroll int  // how many of the tokens behind the name are NO and SCROLL
 	cursor bool // its query is in pg_query's tree
 }
 
 // add takes the declaration's next token, and tells if it is not the end.
 func (d *declaration) add(body []byte, t sqllex.Token) bool {
 	token := string(body[t.Start:t.End])
+	d.tokens++
+	if behind := d.tokens - 2; behind >= 0 && behind == d.scroll {
+		switch {
+		case isWord(body, t, "no"), isWord(body, t, "scroll"):
+			d.scroll++
+		case isWord(body, t, "cursor"):
+			d.cursor = true
+		}
+	}
 	switch {
 	case token == "(" || token == "[":
 		d.depth++
@@ -58,8 +77,6 @@ func (d *declaration) add(body []byte, t sqllex.Token) bool {
 	case d.depth != 0:
 	case token == ";":
 		return false
-	case isWord(body, t, "cursor"):
-		d.cursor = true
 	case d.value < 0 && (token == ":=" || token == "=" || isWord(body, t, "default")):
 		d.value = t.End
 	}

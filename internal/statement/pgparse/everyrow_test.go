@@ -27,12 +27,20 @@ var everyRow = []string{
 	"pg_sleep(0) IS NOT NULL", "bool(1)", "f()", "$1", "$1 = 5", "$1::bool", "id = 5 OR f()", "id = 5 OR current_user = 'admin'", "t.id = t.id AND 1 = 1",
 	"(SELECT yes FROM (SELECT true AS yes) x)", "(WITH s AS (SELECT 1 AS one) SELECT one = 1 FROM s)", "(SELECT y FROM (VALUES (true)) v(y))",
 	"EXISTS (WITH s(a) AS (SELECT 1) SELECT a FROM s WHERE a = 1)",
+	"'ab'::varchar(1) = 'a'", "1.4::int = 1", "1 IN (1.4::int)", "1 BETWEEN 0.6::int AND 2", "(SELECT 1.4)::int = 1", "'1.0' <> '1'", "'10' < '9'", "NOT ('1.0' = '1')",
+	"id <> ALL ('{}')", "id = ALL (ARRAY[]::int[])", "0 + id = id", "1 * id = id", "id & 0 = 0", "'' || name = name", "name IS DISTINCT FROM 'x' OR name = 'x'",
+	"name LIKE '%x'::varchar(1)", "length(name) >= '0.4'::int", "at > '-infinity'::timestamptz", "ctid >= '(0,0)'::tid", "id IN (SELECT id FROM t OFFSET 0.4::int)", "0.4::int::bool IS NOT TRUE",
+	"'x ' = 'x'::char(1)", "'2020-01-01'::date = '2020-1-1'", "'{a}'::text[] = '{ a }'", "B'1'::text = '1'", "CASE WHEN '1.0' = '1' THEN false ELSE true END",
+	"coalesce(NULL = 1, true)", "(id = NULL) IS UNKNOWN", "(NULL = 1) IS UNKNOWN", "NOT ((NULL = 1) IS NOT UNKNOWN)", "1 IS DISTINCT FROM NULL",
 	"id IN (5, id)", "5 IN (4, 5)", "5 = ANY (ARRAY[4, 5])", "NOT (id <> id)", "id >= id", "a.b.c = a.b.c",
 }
 
 // Conditions that select.
 var someRows = []string{
 	"id = (SELECT id FROM (SELECT 5 AS id) x)", "id IN (SELECT id FROM (VALUES (5)) v(id))", "(SELECT done FROM (SELECT 1 AS one) x)", "(WITH s AS (SELECT 5 AS id) SELECT id = 5 FROM s) AND id = 5",
+	"id <> ALL ('{1}')", "id = ALL (ARRAY[1])", "id = ALL ($1)", "5 + id = 6", "id & 4 = 0", "name IS DISTINCT FROM 'x' OR name = 'y'",
+	"length(name) > '10'::int", "at > '2020-01-01'::timestamptz", "name LIKE 'a%'::text", "name = 'a'::varchar(5)", "id IN ('1'::int, '2'::int)",
+	"1 = 0", "1.5 = 2", "'a' = 'b'", "1 = 2::int8", "id = '1'::int", "(a = 5) IS UNKNOWN", "coalesce(NULL, false)",
 	"id = 1", "id = $1", "t.id = $1 AND $2", "id > 0", "id >= 0", "id <> 5", "NOT id = 5", "id = 1 OR id = 2", "id = 1 OR a = 1", "false", "1 = 2",
 	"a IS NULL", "a IS NOT NULL", "done IS NOT TRUE", "done", "NOT done", "(SELECT max(id) FROM u) = id", "id = (SELECT max(id) FROM t)",
 	"id IN (SELECT id FROM t LIMIT 10)", "ctid IN (SELECT ctid FROM t WHERE a = 1 LIMIT 1000)", "id IN (SELECT u.id FROM u)",

@@ -53,6 +53,14 @@ func holdsParameter(n *pg.Node) bool {
 	})
 }
 
+// holdsNull tells if an expression has a NULL in it.
+func holdsNull(n *pg.Node) bool {
+	return anyNode(n, func(m proto.Message) bool {
+		c, ok := m.(*pg.A_Const)
+		return ok && c.Isnull
+	})
+}
+
 // namesColumns tells if an expression refers to any column.
 func namesColumns(n *pg.Node) bool {
 	return anyNode(n, func(m proto.Message) bool {

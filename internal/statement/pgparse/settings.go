@@ -82,7 +82,7 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 // tell is taken for the worse.
 func differs(n *pg.Node, value string) bool {
 	v, ok := constant(n)
-	if !ok || v.null {
+	if !ok || v.null || v.opaque {
 		return value == "none"
 	}
 	if value == "on" {
@@ -96,6 +96,7 @@ func differs(n *pg.Node, value string) bool {
 func (w *walker) setConfig(f *pg.FuncCall) {
 	value := argument(f, 1, "new_value")
 	name, ok := constant(argument(f, 0, "setting_name"))
+	ok = ok && !name.opaque
 	if pinned := w.pinned; !ok && pinned.text != "" && isColumn(argument(f, 0, "setting_name"), "name") {
 		name, ok = pinned, true
 		w.literal = true

@@ -63,15 +63,15 @@ func (j *judge) exists(s *pg.SelectStmt, rows truth) truth {
 func (j *judge) unlimited(s *pg.SelectStmt) bool {
 	limit, offset := s.LimitCount, s.LimitOffset
 	if limit != nil {
-		v, ok := j.constant(limit)
+		v, ok := j.roughly(limit)
 		if !ok || !v.null { // LIMIT ALL and LIMIT NULL are alike
 			return false
 		}
 	}
 	if offset != nil {
-		v, ok := j.constant(offset)
+		_, ok := j.roughly(offset)
 		j.inspect()
-		return ok && v.numeric && v.number == 0
+		return ok && exactly(func(v value) truth { return truthOf(v.numeric && v.number == 0) }, offset) != never
 	}
 	return true
 }

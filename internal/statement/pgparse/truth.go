@@ -169,9 +169,9 @@ func (j *judge) fold(n *pg.Node) truth {
 	case *pg.FuncCall:
 		return j.function(m)
 	}
-	if v, ok := j.constant(n); ok {
+	if _, ok := j.roughly(n); ok {
 		j.inspect()
-		return v.truth()
+		return exactly(value.truth, n)
 	}
 	if inner := uncast(n); inner != n {
 		return j.condition(inner)
@@ -182,16 +182,19 @@ func (j *judge) fold(n *pg.Node) truth {
 // coalesce is the first of its arguments that is not NULL by itself.
 func (j *judge) coalesce(m *pg.CoalesceExpr) truth {
 	for _, a := range m.Args {
-		if v, ok := j.constant(a); ok && v.null {
+		v, ok := j.roughly(a)
+		if ok && v.null {
 			continue
 		}
-		return j.condition(a)
+		if t := j.condition(a); ok || t != never {
+			return t
+		} // what never holds may be NULL
 	}
 	return never
 }
 
 func (j *judge) nullTest(m *pg.NullTest) truth {
-	if v, ok := j.constant(m.Arg); ok {
+	if v, ok := j.roughly(m.Arg); ok {
 		return truthOf(v.null == (m.Nulltesttype == pg.NullTestType_IS_NULL))
 	}
 	if m.Nulltesttype != pg.NullTestType_IS_NOT_NULL {
@@ -214,7 +217,11 @@ func (j *judge) booleanTest(m *pg.BooleanTest) truth {
 	case pg.BoolTestType_IS_FALSE, pg.BoolTestType_IS_NOT_TRUE:
 		return t.not()
 	}
-	return truthOf(m.Booltesttype == pg.BoolTestType_IS_NOT_UNKNOWN)
+	// `id = NULL` is unknown whatever the id, and so is a comparison that never holds.
+	if m.Booltesttype == pg.BoolTestType_IS_UNKNOWN && t == depends && !holdsNull(m.Arg) {
+		return depends
+	}
+	return blind
 }
 
 // caseOf folds a CASE: what its first WHEN that always holds gives, or what all
