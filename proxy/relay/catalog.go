@@ -149,7 +149,7 @@ func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d a
 				l.statement(def, c.displaced(m.known.search.moves))
 			}
 		}
-		l.sure = l.sure && c.n == 1 && !c.unknown
+		l.sure = l.sure && c.n == 1 && c.certain()
 	}
 	v.last, v.leftOut = len(m.known.found), l.over
 	switch {

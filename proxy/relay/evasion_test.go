@@ -216,3 +216,47 @@ func TestExecutedTextKeepsItsForm(t *testing.T) {
 		t.Errorf("recorded as %s", h.notes.form)
 	}
 }
+
+// A portal of a name that may stand for two statements is neither of them alone: that
+// one is a COMMIT, which is never denied, lets the other not pass.
+func TestUncertainPortalIsNoCommit(t *testing.T) {
+	private, err := auth.NewPattern("private.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen, _ := auth.NewCommand("SELECT")
+	for name, narrow := range map[string]func(*auth.Grant){
+		"objects":  func(g *auth.Grant) { g.DeniedObjects = []auth.Pattern{private} },
+		"classes":  func(g *auth.Grant) { g.Classes &^= statement.Read },
+		"commands": func(g *auth.Grant) { g.DeniedCommands = []auth.Command{listen} },
+		"unknown":  func(g *auth.Grant) { g.DeniedObjects, g.Classes = []auth.Pattern{private}, g.Classes|statement.Unknown },
+	} {
+		for _, end := range []string{"COMMIT", "ROLLBACK", "BEGIN", "INSERT a"} {
+			h := newHarness(t)
+			names(h, statement.Read, "SELECT salaries", reads("salaries"))
+			names(h, statement.MiscSet, "SET path", statement.Object{Name: "search_path", Kind: "setting", Use: statement.UseAlter})
+			h.client(parse("s", "SELECT salaries"), syncMsg)
+			h.backend(parseOK, ready('I'))
+			h.client(query("SET path"))
+			h.backend(complete("SET"), ready('I'))
+			g := reader()
+			narrow(g)
+			h.m.SetGrant(g) // as a reload does
+			sent := h.client(parse("s", end), syncMsg, bind("p", "s"), execute("p", 0), syncMsg)
+			if strings.Contains(string(sent), string(execute("p", 0))) {
+				t.Errorf("%s, %s: the Execute was forwarded", name, end)
+			}
+			h.wantLast("denied")
+		}
+	}
+}
+
+// Where there is no doubt, what ends a transaction is not denied.
+func TestCertainPortalOfCommitIsNotDenied(t *testing.T) {
+	h := newHarness(t)
+	h.m.SetGrant(&auth.Grant{Mode: auth.Enforce})
+	h.client(parse("s", "COMMIT"), syncMsg, bind("p", "s"), execute("p", 0), syncMsg)
+	h.wantLast(`allowed MISC "COMMIT"`)
+	h.client(parse("s", "COMMIT"), syncMsg, bind("p", "s"), execute("p", 0), syncMsg)
+	h.wantLast(`allowed MISC "COMMIT"`)
+}

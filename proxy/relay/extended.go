@@ -131,12 +131,12 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 		m.push(now, entry{kind: kindExecute})
 		return pass
 	}
-	st := c.def()
+	st := c.merged()
 	v := m.weigh(st, &c)
 	if v.decision != audit.Denied {
 		m.weighNames(st, &v)
 	}
-	resumes := c.n == 1 && !c.unknown && c.newest.seq != 0
+	resumes := c.certain() && c.newest.seq != 0
 	if resumes && v.decision != audit.Denied {
 		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal)})
 		return pass

@@ -20,6 +20,9 @@ type binding struct {
 	trace  statement.Trace // that the text of a Parse claims
 	from   uint64
 	others []uint64
+	// also are the statements that def stands for, where it was not certain which one the
+	// portal was bound from: each is judged by itself.
+	also []*statement.Statement
 	// types are those of a prepared statement's parameters, where they are known and
 	// a rule asks for them; parameters those that a portal was bound with.
 	types      []uint32
@@ -171,8 +174,9 @@ func (t *table) forgetAll(end func(*binding) bool) {
 // candidates are the statements that a name may stand for when the server comes
 // to use it.
 type candidates struct {
-	defs [4]*statement.Statement
+	defs [8]*statement.Statement
 	n    int
+	made int // bindings that they come from
 	// unknown is set where the name may stand for something else yet.
 	unknown bool
 	// skipped is set where the definition was refused in the same segment, so
@@ -190,17 +194,28 @@ func (c *candidates) add(b *binding) {
 		c.newest = b
 	} else {
 		c.others = append(c.others, b.from)
-		// Of the newest alone it is followed what it does to names.
-		c.unknown = c.unknown || b.def.Effect.Kind != statement.EffectNone
+		// What they do to names or the transaction is followed where they agree on it.
+		c.unknown = c.unknown || b.def.Effect != c.newest.def.Effect
 	}
+	c.made++
 	c.others = append(c.others, b.others...)
+	c.may(b.def)
+	for _, def := range b.also {
+		c.may(def)
+	}
+}
+
+func (c *candidates) may(def *statement.Statement) {
 	if c.n == len(c.defs) {
 		c.unknown = true
 		return
 	}
-	c.defs[c.n] = b.def
+	c.defs[c.n] = def
 	c.n++
 }
+
+// certain tells whether it is known which binding the server uses.
+func (c *candidates) certain() bool { return c.made == 1 && !c.unknown }
 
 // lookup lists what the name may stand for. A pending definition of the same
 // segment is certain: had it failed, its user would be skipped with it. A name

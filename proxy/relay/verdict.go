@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
@@ -127,6 +128,9 @@ func (c *candidates) bound() binding {
 	if c.newest != nil {
 		b.from = c.newest.from
 	}
+	if !c.certain() {
+		b.also = slices.Clone(c.defs[:c.n])
+	}
 	return b
 }
 
@@ -138,10 +142,11 @@ func (c *candidates) def() *statement.Statement {
 	return c.newest.def
 }
 
-// merged returns a statement that is all of what the name may stand for, so that
-// a portal of it is denied where any of them is.
+// merged returns a statement that is all of what the name may stand for. It does what
+// all of them do to names and the transaction, or nothing that is known: what ends a
+// transaction is never denied, and what may be something else is no end of one.
 func (c *candidates) merged() *statement.Statement {
-	if c.n == 0 || c.n == 1 && !c.unknown {
+	if c.n == 0 || c.certain() {
 		return c.def()
 	}
 	all := *c.def()
@@ -155,6 +160,7 @@ func (c *candidates) merged() *statement.Statement {
 	}
 	if c.unknown {
 		all.Class |= statement.Unknown
+		all.Effect = statement.Effect{}
 	}
 	return &all
 }
