@@ -245,9 +245,9 @@ func failure(err error) *Failure {
 // asked for, or about the server's own state.
 func toldToClients(code string) bool {
 	switch code[:min(2, len(code))] {
-	case "0A", "22", "3D", "42", "53", "55", "57":
+	case "0A", "22", "25", "3D", "42", "53", "55", "57":
 		return true
 	default:
-		return false
+		return code == "58P01" // undefined_file: of local_preload_libraries
 	}
 }
