@@ -18,12 +18,11 @@ func (w *walker) update(m *pg.UpdateStmt) {
 	if len(m.FromClause) > 0 {
 		w.class(read)
 	}
-	if m.Relation.GetRelname() == "pg_settings" {
+	if m.Relation.GetRelname() == pgSettings {
 		// The view's rule selects set_config().
 		w.class(read | miscSet)
 		w.tag(tSession)
 		w.anySettingIsSet()
-		w.object("", anySetting, settingKind, statement.UseAlter)
 	}
 	w.everyRow("UPDATE", m.WhereClause, w.judges(m.Relation, m.FromClause, m.WithClause))
 	w.query(m, m.WithClause, m.Relation)
@@ -55,6 +54,7 @@ func (w *walker) everyRow(command string, where *pg.Node, j *judge) {
 // the join condition does not select, and with NOT MATCHED BY SOURCE those that
 // the source does not hold.
 func (w *walker) merge(m *pg.MergeStmt) {
+	w.merged(m)
 	j := w.judges(m.Relation, []*pg.Node{m.SourceRelation}, m.WithClause)
 	everyRow := j.condition(m.JoinCondition).takesEveryRow()
 	for _, n := range m.MergeWhenClauses {

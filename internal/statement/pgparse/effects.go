@@ -138,6 +138,15 @@ func (w *walker) hiddenNames() {
 	}
 }
 
+// hiddenStatement notes that a body, or SQL that a function is given, executes a name
+// of the session, or fetches from a cursor by its name: what stands behind it at that
+// time nobody can follow.
+func (w *walker) hiddenStatement() {
+	if w.depth > 0 {
+		w.unreadable()
+	}
+}
+
 // inner judges the statement that a name stands for. Its text is set later.
 func (w *walker) inner(n *pg.Node) *statement.Statement {
 	in := newWalker(w.reader, w.at)

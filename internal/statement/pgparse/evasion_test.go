@@ -270,10 +270,26 @@ func TestUnreadableBodies(t *testing.T) {
 		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'SELEC 1'",
 		"CREATE FUNCTION f() RETURNS void LANGUAGE sql SET standard_conforming_strings = off AS 'SELECT 1'",
 		"DO $1$BEGIN END$1$",
+		// What stands behind a name of the session when the body runs.
+		"DO $$BEGIN CREATE TABLE pg_temp.x AS EXECUTE p; END$$",
+		"DO $$DECLARE r record; BEGIN FOR r IN EXPLAIN (ANALYZE) EXECUTE p LOOP END LOOP; END$$",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$BEGIN CREATE TABLE x AS EXECUTE p (1); END$$",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'FETCH ALL FROM c'",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'MOVE c'",
+		"SELECT query_to_xml('EXECUTE p', true, true, '')",
+		"SELECT query_to_xml('FETCH c', true, true, '')",
 	} {
 		if j := Read(text); j.Class&statement.Unknown == 0 {
 			t.Errorf("%s: %s", text, j.Class)
 		}
+	}
+}
+
+// PL/pgSQL's own FETCH is of its own cursors, whose queries its block has.
+func TestReadableCursors(t *testing.T) {
+	j := Read("DO $$DECLARE r record; c CURSOR FOR SELECT 1; BEGIN OPEN c; FETCH c INTO r; MOVE c; CLOSE c; END$$")
+	if j.Class != read|function || j.Tags&dynamic != 0 {
+		t.Errorf("%s | %s", j.Class, j.Tags)
 	}
 }
 

@@ -37,6 +37,7 @@ var settings = map[string]settingEffect{
 const (
 	settingKind = "setting"
 	anySetting  = "*"
+	pgSettings  = "pg_settings" // the view that sets a parameter when it is updated
 )
 
 // setting notes a SET or RESET, wherever it stands: by itself, in ALTER ROLE,
@@ -105,7 +106,6 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 		w.object("", lower(name.text), settingKind, statement.UseAlter)
 		w.sets(lower(name.text), []*pg.Node{value}, false)
 	} else {
-		w.object("", anySetting, settingKind, statement.UseAlter)
 		w.anySettingIsSet()
 	}
 	if w.depth > 0 {
@@ -116,6 +116,33 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	}
 }
 
+// viewOf notes a view that is made of pg_settings: who updates it sets parameters, and
+// nothing in the UPDATE says so. Only one that PostgreSQL makes updatable by itself lets
+// that through (view_query_is_auto_updatable, rewriteHandler.c); of another, its rule or
+// its trigger names what it does.
+func (w *walker) viewOf(query *pg.Node) {
+	if s := query.GetSelectStmt(); s != nil && updatable(s) && isSettings(s.FromClause[0].GetRangeVar()) {
+		w.anySettingIsSet()
+	}
+}
+
+// viewByRule is viewOf for a view that is made by a rule ON SELECT.
+func (w *walker) viewByRule(m *pg.RuleStmt) {
+	if m.Event == pg.CmdType_CMD_SELECT && len(m.Actions) == 1 {
+		w.viewOf(m.Actions[0])
+	}
+}
+
+// updatable tells if a view of this query may be updatable by itself.
+func updatable(s *pg.SelectStmt) bool {
+	return len(s.FromClause) == 1 && s.WithClause == nil && s.Op == pg.SetOperation_SETOP_NONE && len(s.DistinctClause) == 0 &&
+		len(s.GroupClause) == 0 && s.HavingClause == nil && s.LimitCount == nil && s.LimitOffset == nil
+}
+
+func isSettings(r *pg.RangeVar) bool {
+	return r.GetRelname() == pgSettings && (r.Schemaname == "" || r.Schemaname == "pg_catalog")
+}
+
 // pinnedSetting returns the one name that rows of pg_settings can have that a query
 // selects from it alone; "" where there may be another. pg_dump sets a parameter so that
 // a server may not have: SELECT set_config(name, …) FROM pg_settings WHERE name = ….
@@ -124,7 +151,7 @@ func pinnedSetting(s *pg.SelectStmt) value {
 		return value{}
 	}
 	from := s.FromClause[0].GetRangeVar()
-	if from.GetRelname() != "pg_settings" || from.Schemaname != "" && from.Schemaname != "pg_catalog" || len(from.GetAlias().GetColnames()) > 0 {
+	if !isSettings(from) || len(from.GetAlias().GetColnames()) > 0 {
 		return value{}
 	}
 	where := s.WhereClause.GetAExpr()
@@ -146,6 +173,7 @@ func isColumn(n *pg.Node, name string) bool {
 // anySettingIsSet notes what setting a parameter can mean at most to the session
 // that sets it.
 func (w *walker) anySettingIsSet() {
+	w.object("", anySetting, settingKind, statement.UseAlter)
 	w.tag(tRoleChange | tPrivilege)
 	w.destructive("a setting that the text does not tell")
 }

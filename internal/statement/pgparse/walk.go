@@ -14,6 +14,7 @@ type walker struct {
 	at      span // of the statement in the text
 	st      *statement.Statement
 	adds    statement.Class        // which classes count here: a definition is not executed
+	around  statement.Class        // which count around the definition
 	ctes    []string               // names that WITH gives, in scope
 	pinned  value                  // of the query's only table, pg_settings: its name
 	claimed map[proto.Message]bool // nodes whose object is already noted
@@ -24,7 +25,7 @@ const allClasses = ^statement.Class(0)
 
 func newWalker(r *reader, at span) *walker {
 	return &walker{
-		reader: r, at: at, adds: allClasses, st: &statement.Statement{},
+		reader: r, at: at, adds: allClasses, around: allClasses, st: &statement.Statement{},
 		claimed: map[proto.Message]bool{}, noted: map[statement.Object]bool{},
 	}
 }
@@ -91,11 +92,22 @@ func (w *walker) special(m proto.Message) bool {
 		w.createFunction(m)
 	case *pg.DoStmt:
 		w.do(m)
-	case *pg.ViewStmt, *pg.RuleStmt, *pg.CreateTrigStmt, *pg.CreatePolicyStmt, *pg.AlterPolicyStmt,
-		*pg.CreateStmt, *pg.CreateDomainStmt, *pg.AlterDomainStmt:
+	case *pg.ViewStmt:
+		w.viewOf(m.Query)
 		w.definition(m, 0)
+	case *pg.RuleStmt:
+		w.viewByRule(m)
+		w.definition(m, 0)
+	case *pg.CreateTrigStmt, *pg.CreatePolicyStmt, *pg.AlterPolicyStmt, *pg.CreateStmt, *pg.CreateDomainStmt:
+		w.definition(m, 0)
+	case *pg.AlterDomainStmt:
+		w.definition(m, either2(validates(m), evaluated, 0))
 	case *pg.IndexStmt, *pg.AlterTableStmt:
-		w.definition(m, function) // a function in a new column's default runs at once
+		w.definition(m, evaluated)
+	case *pg.AlterTableCmd:
+		w.action(m)
+	case *pg.PartitionBoundSpec:
+		w.now(m)
 	case *pg.TypeName, *pg.LockingClause, *pg.ConstraintsSetStmt:
 		// What looks like relations in the latter two are aliases and constraints.
 	default:
@@ -112,6 +124,8 @@ func (w *walker) leaf(m proto.Message) {
 		w.relation(m)
 	case *pg.FuncCall:
 		w.call(m)
+	case *pg.RangeFunction:
+		w.systemUser(m)
 	case *pg.VariableSetStmt:
 		w.setting(m)
 	case *pg.DefElem:
@@ -126,19 +140,12 @@ func (w *walker) leaf(m proto.Message) {
 		w.alterSubscription(m)
 	case *pg.PrepareStmt, *pg.DeallocateStmt, *pg.DiscardStmt:
 		w.hiddenNames()
+	case *pg.ExecuteStmt, *pg.FetchStmt:
+		w.hiddenStatement()
 	default:
+		w.olderCall(m)
 		w.drops(m)
 	}
-}
-
-// definition visits a statement whose parts are stored and not executed: they
-// add tags and objects, but only the classes given.
-func (w *walker) definition(m proto.Message, adds statement.Class) {
-	w.drops(m)
-	kept := w.adds
-	w.adds &= adds
-	w.children(m)
-	w.adds = kept
 }
 
 // relation notes a relation that is only named.
