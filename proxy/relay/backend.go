@@ -147,9 +147,6 @@ func (m *Machine) front(typ byte) *entry {
 		switch {
 		case e == nil:
 			return nil
-		case e.kind == kindCopyEnd:
-			// The backend was not reading COPY data, or was done with it.
-			m.popFront()
 		case e.kind == kindSync && m.loose && !m.mayAnswerSync(typ):
 			// It was swallowed by a COPY that failed after it.
 			m.popFront()
@@ -170,6 +167,9 @@ func (m *Machine) popFront() entry {
 	e := m.queue.pop()
 	if e.kind.executes() {
 		m.executing--
+	}
+	for next := m.queue.front(); next != nil && next.kind == kindCopyEnd; next = m.queue.front() {
+		m.queue.pop() // the backend was not reading COPY data, or was done with it
 	}
 	if m.queue.len() == 0 {
 		m.loose, m.uncertain = false, false
@@ -224,7 +224,7 @@ func (m *Machine) onCloseComplete() {
 // COPY may have swallowed, whose answers may never come.
 func (m *Machine) resting() bool {
 	for i := range m.queue.len() {
-		if !m.loose || m.queue.at(i).kind != kindSync {
+		if k := m.queue.at(i).kind; k != kindCopyEnd && (k != kindSync || !m.loose) {
 			return false
 		}
 	}

@@ -21,7 +21,7 @@ const (
 	Full                   // too much is outstanding: the backend has to answer first
 	Cancelling             // a cancel is on its way to the backend that must not meet what comes next, see Calm
 	Terminated             // the client said goodbye
-	Broken                 // the framing is lost; the session ends without a word, as PostgreSQL does
+	Broken                 // the framing is lost: the backend got the header that it was lost with, and ends the session
 	Adrift                 // see ErrAdrift; the session ends with it
 )
 
@@ -92,6 +92,9 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 		case park, keep, brake, await, adrift:
 		}
 	}
+	if next == Broken {
+		pos += pgwire.HeaderSize // the backend is to see it, and says what it makes of it
+	}
 	out.forward(in[run:pos])
 	if next == Full && m.keepsAnswers() {
 		out.insert(flush)
@@ -104,15 +107,19 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 }
 
 // keepsAnswers tells whether the backend may hold answers back: those of extended
-// messages that nothing is sent behind.
+// messages that nothing is sent behind, but for what it passes over.
 func (m *Machine) keepsAnswers() bool {
-	if m.copyIn || m.queue.len() == 0 {
+	if m.copyIn {
 		return false
 	}
-	switch m.queue.at(m.queue.len() - 1).kind {
-	case kindParse, kindBind, kindDescribe, kindExecute, kindClose:
-		return true
-	case kindQuery, kindSync, kindFunctionCall, kindCopyEnd:
+	for i := m.queue.len() - 1; i >= 0; i-- {
+		switch m.queue.at(i).kind {
+		case kindParse, kindBind, kindDescribe, kindExecute, kindClose, kindBadFlush:
+			return true
+		case kindQuery, kindSync, kindFunctionCall:
+			return false
+		case kindCopyEnd:
+		}
 	}
 	return false
 }
@@ -209,7 +216,7 @@ func (m *Machine) dispatch(now int64, typ byte, b []byte, size int, out *Output)
 	if m.uncertain && works(typ) {
 		return adrift, 0
 	}
-	if !m.room() && typ != pgwire.CopyData {
+	if !m.room() && !m.endsCopy(typ) && typ != pgwire.CopyData {
 		return brake, 0
 	}
 	if m.disturbed(typ) {
@@ -263,6 +270,12 @@ func (m *Machine) Room() bool {
 }
 
 func (m *Machine) room() bool { return m.queue.len() < maxOutstanding && m.executing < maxExecuting }
+
+// endsCopy tells which messages a full queue must let pass: where the backend is reading
+// COPY data, nothing else has it answer what the queue holds.
+func (m *Machine) endsCopy(typ byte) bool {
+	return m.copyIn && (typ == pgwire.CopyDone || typ == pgwire.CopyFail)
+}
 
 // works tells which messages ask for something to be done.
 func works(typ byte) bool {
@@ -325,21 +338,27 @@ func (m *Machine) id() uint64 {
 
 func (m *Machine) onSync(now int64) {
 	m.expectEnd()
-	m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
+	// Of Syncs inside the data of a COPY one stands for all: none is answered, or nobody
+	// knows how many are.
+	if last := m.queue.len() - 1; !m.copyIn || last < 0 || !m.queue.at(last).swallowed() {
+		m.push(now, entry{kind: kindSync, inCopy: m.copyIn})
+	}
 	m.uncertain = m.uncertain && m.copyIn
 	m.segment++
 }
 
-// onMalformedFlush puts a Describe of the same fault in the place of a Flush that
-// has a body: the server refuses that with 08P01 and skips to Sync, and a Flush
-// has no place in the queue that the error could belong to.
+// onMalformedFlush follows a Flush that has a body: the server refuses that with 08P01
+// and skips to Sync, but where it reads COPY data it ignores every Flush. Should the COPY
+// have failed by then, that must not be what comes of it.
 func (m *Machine) onMalformedFlush(now int64) action {
-	if m.uncertain {
+	switch {
+	case m.uncertain:
 		return adrift
+	case m.copyIn:
+		return discard
 	}
-	m.push(now, entry{kind: kindDescribe})
-	m.replacement = pgwire.AppendMessage(m.replacement[:0], pgwire.Describe, []byte{'S', 0, 'x'})
-	return replace
+	m.push(now, entry{kind: kindBadFlush})
+	return pass
 }
 
 func (m *Machine) onClose(now int64, body []byte) {

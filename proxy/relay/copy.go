@@ -91,17 +91,29 @@ func (m *Machine) onCopyIn() {
 		return
 	}
 	e.copying = true
-	for i := 1; i < m.queue.len(); i++ {
-		q := m.queue.at(i)
+	ended, within := false, false // within the data, a Sync was met
+	m.queue.retain(1, func(q *entry) bool {
+		if ended {
+			return true
+		}
 		switch q.kind {
 		case kindSync:
 			q.inCopy = true
+			one := !within // see onSync
+			within = true
+			return one
+		case kindBadFlush:
+			q.inCopy = true
 		case kindCopyEnd:
-			m.copied = q.copied
-			m.queue.removeAt(i)
-			return
+			m.copied, ended = q.copied, true
+			return false
 		default:
 		}
+		within = false
+		return true
+	})
+	if ended {
+		return
 	}
 	m.copyIn = true
 	m.sent.begin(m.recording().Copy, m.opt.Recorder)
@@ -123,9 +135,9 @@ func (m *Machine) onCopyEnd(now int64) {
 }
 
 // ErrAdrift says that a client sent Sync into the data of a COPY by Execute that
-// then failed, and work behind it. Whether the backend swallowed that Sync or
-// answers it nobody can tell, nor therefore whether it skips the work. SQLSTATE
-// 08P01.
+// then failed, and work behind it, or a Flush with a body into a COPY that failed.
+// Whether the backend swallowed that or answers it nobody can tell, nor therefore
+// whether it skips the work. SQLSTATE 08P01.
 var ErrAdrift = errors.New("the client sent more work behind a Sync inside a COPY that failed")
 
 // copyEnded settles the Syncs that were sent while COPY data was read: swallowed
@@ -138,12 +150,8 @@ func (m *Machine) copyEnded(e *entry, failed bool) {
 	}
 	e.copying = false
 	m.tally.bytes += m.copied.bytes
-	for i := m.queue.len() - 1; i >= 1; i-- {
-		if q := m.queue.at(i); q.kind == kindSync && q.inCopy && !failed {
-			m.queue.removeAt(i)
-		}
-	}
 	if !failed {
+		m.queue.retain(1, func(q *entry) bool { return !q.inCopy })
 		return
 	}
 	for i := 1; i < m.queue.len(); i++ {
@@ -153,6 +161,10 @@ func (m *Machine) copyEnded(e *entry, failed bool) {
 			// answered.
 			m.uncertain = q.inCopy && e.kind == kindExecute
 			m.loose = m.loose || q.inCopy
+		case q.kind == kindBadFlush && q.inCopy:
+			// It may have been ignored, or refused, and what stands behind it skipped.
+			m.broken = ErrAdrift
+			return
 		case q.kind != kindCopyEnd && m.uncertain:
 			m.broken = ErrAdrift
 			return

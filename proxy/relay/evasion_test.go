@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/pgcustos/pgcustos/auth"
-	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
@@ -61,23 +60,6 @@ func TestTextIsUnknownWhenItsEncodingChangesMeanwhile(t *testing.T) {
 	h.out.Reset()
 	h.m.Client(h.now, in, &h.out)
 	h.wantLast("denied UNKNOWN", "encoding")
-}
-
-// The server refuses a Flush with a body and skips to Sync: the error belongs to
-// no message, unless another goes in its place.
-func TestMalformedFlushSkipsToSync(t *testing.T) {
-	h := newHarness(t)
-	sent := h.client(msg('H', []byte("x")), parse("", "SELECT 1"), bind("", ""), execute("", 0), syncMsg)
-	if sent[0] != pgwire.Describe {
-		t.Errorf("forwarded %q", sent)
-	}
-	h.backend(failed("08P01", "invalid message format"), ready('I'))
-	h.settledAll()
-	h.client(msg('H', []byte("x")))
-	h.backend(failed("08P01", "invalid message format"))
-	h.notes.lines = nil
-	h.client(query("INSERT a"))
-	h.wantLast("skipped")
 }
 
 // EXECUTE of a SET that a Parse gave a name to.

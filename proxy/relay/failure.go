@@ -132,7 +132,7 @@ func (m *Machine) Finish() {
 	defer m.mu.Unlock()
 	m.flushHeld()
 	m.capture.close()
-	outstanding := m.queue.len() > 0
+	outstanding := m.mayCommit()
 	for m.queue.len() > 0 {
 		e := m.queue.front()
 		for ; e.runs > 0; e.runs-- {

@@ -14,7 +14,8 @@ const (
 	kindClose
 	kindSync
 	kindFunctionCall
-	kindCopyEnd // CopyDone or CopyFail: answered by nothing of its own
+	kindCopyEnd  // CopyDone or CopyFail: answered by nothing of its own
+	kindBadFlush // with a body; a Flush as it should be is answered by nothing, and is no entry
 )
 
 // executes tells which messages run something.
@@ -36,11 +37,16 @@ type entry struct {
 	sent    int64  // ns
 	copied  copied // of a COPY's end: what was sent up to it
 	refusal *refusal
-	inCopy  bool // Sync: sent while a COPY may have been reading, which swallows it
+	inCopy  bool // Sync, Flush: sent while a COPY may have been reading, which swallows it
 }
 
 // answered reports whether the backend has said anything to the message.
 func (e *entry) answered() bool { return e.failed || e.settled || e.copying }
+
+// swallowed tells which messages a COPY swallows, unless it fails before.
+func (e *entry) swallowed() bool {
+	return e.inCopy && e.kind == kindSync
+}
 
 // run is a statement of an outstanding message, in the order of execution.
 type run struct {
@@ -117,12 +123,19 @@ func (r *ring[T]) truncate(n int) {
 	}
 }
 
-// removeAt takes the i-th from the front out.
-func (r *ring[T]) removeAt(i int) {
-	for ; i < r.n-1; i++ {
-		*r.at(i) = *r.at(i + 1)
+// retain keeps those of the entries behind the first n that keep wants. It asks from
+// the front on, and once for each.
+func (r *ring[T]) retain(n int, keep func(*T) bool) {
+	kept := n
+	for i := n; i < r.n; i++ {
+		p := r.at(i)
+		if !keep(p) {
+			continue
+		}
+		if kept != i {
+			*r.at(kept) = *p
+		}
+		kept++
 	}
-	var zero T
-	*r.at(r.n - 1) = zero
-	r.n--
+	r.truncate(kept)
 }

@@ -101,6 +101,21 @@ func (m *Machine) recordFate(fate audit.Fate) {
 	}
 }
 
+// mayCommit tells whether something is outstanding that may end a transaction. A
+// message that was not sent whole does nothing.
+func (m *Machine) mayCommit() bool {
+	n := m.queue.len()
+	if m.client.left > 0 && !m.client.copies && !m.client.drop {
+		n--
+	}
+	for i := range n {
+		if k := m.queue.at(i).kind; k.executes() || k == kindSync {
+			return true
+		}
+	}
+	return false
+}
+
 // lost tells the fate of a transaction whose connection went away: the server
 // rolls it back, unless its end was outstanding.
 func (m *Machine) lost(outstanding bool) {
