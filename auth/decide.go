@@ -89,8 +89,16 @@ func (g *Grant) missingCommand(s *statement.Statement) string {
 // decideObjects judges what the statement names. One that could not be read names
 // nothing, and may touch anything.
 func (g *Grant) decideObjects(s *statement.Statement, path Path) Decision {
+	if !g.Looks() {
+		return Decision{Allowed: true}
+	}
+	before := path
+	all, late := s.Astray()
 	for i := range s.Objects {
 		o := &s.Objects[i]
+		if path = before; o.Strays(all, late) {
+			path = PathUnknown
+		}
 		for _, p := range g.DeniedObjects {
 			if p.Matches(*o, path) {
 				return Decision{What: describe(s), Kept: p.String()}

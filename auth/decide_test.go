@@ -101,6 +101,35 @@ func TestDecideByStatementAgrees(t *testing.T) {
 	}
 }
 
+// A name in SQL that the statement runs can be in any schema where the statement sets
+// the path, one in a function's body always; and names of its own text are where they were.
+func TestNamesThatAreLookedUpLate(t *testing.T) {
+	relation := func(late bool) statement.Object {
+		return statement.Object{Name: "salaries", Kind: "relation", Use: statement.UseRead, Late: late}
+	}
+	path := statement.Object{Name: "search_path", Kind: "setting", Use: statement.UseAlter}
+	f := statement.Object{Name: "f", Kind: "function", Use: statement.UseCreate}
+	deny, list := Grant{DeniedObjects: []Pattern{pattern(t, "private.*")}}, Grant{Objects: []Pattern{pattern(t, "public.*")}}
+	for _, tt := range []struct {
+		st      statement.Statement
+		allowed bool
+	}{
+		{statement.Statement{Objects: []statement.Object{relation(true)}}, true},
+		{statement.Statement{Objects: []statement.Object{relation(false)}, Calls: true}, true},
+		{statement.Statement{Objects: []statement.Object{relation(true)}, Calls: true}, false},
+		{statement.Statement{Objects: []statement.Object{relation(true), path}}, false},
+		{statement.Statement{Objects: []statement.Object{relation(false), path}}, false},
+		{statement.Statement{Objects: []statement.Object{f, relation(true)}}, false},
+		{statement.Statement{Objects: []statement.Object{f, relation(false)}}, true},
+	} {
+		for _, g := range []Grant{deny, list} {
+			if d := g.DecideStatement(&tt.st, PathDefault); d.Allowed != tt.allowed {
+				t.Errorf("%+v: %+v", tt.st, d)
+			}
+		}
+	}
+}
+
 func TestDecideAllocatesNothing(t *testing.T) {
 	g, j := Grant{Classes: statement.Read}, judgement(selectOne)
 	if n := testing.AllocsPerRun(100, func() {

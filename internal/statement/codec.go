@@ -11,8 +11,8 @@ import (
 // of the question where it can be, and then only its place is sent.
 //
 //	judgement = form cause sensitive maskable count statement*
-//	statement = command class tags fingerprint destructive text count object* kind name hold inner
-//	object    = schema name kind use
+//	statement = command class tags fingerprint destructive text calls count object* kind name hold inner
+//	object    = schema name kind use late
 //	text      = 0 string | 1 start length
 //	inner     = 0 | 1 statement
 //
@@ -56,10 +56,11 @@ func (e *encoder) statement(b []byte, s *Statement) []byte {
 	b = binary.LittleEndian.AppendUint64(b, s.Fingerprint)
 	b = appendString(b, s.Destructive)
 	b = e.part(b, s.Text)
+	b = appendBool(b, s.Calls)
 	b = binary.AppendUvarint(b, uint64(len(s.Objects)))
 	for _, o := range s.Objects {
 		b = appendString(appendString(appendString(b, o.Schema), o.Name), o.Kind)
-		b = append(b, byte(o.Use))
+		b = appendBool(append(b, byte(o.Use)), o.Late)
 	}
 	b = append(b, byte(s.Effect.Kind))
 	b = appendString(b, s.Effect.Name)
@@ -129,8 +130,8 @@ var knownCauses = map[Cause]bool{
 // The least bytes that a statement and an object take, so that a count cannot
 // make the reader allocate more than a multiple of what it was sent.
 const (
-	minStatement = 20
-	minObject    = 4
+	minStatement = 21
+	minObject    = 5
 )
 
 // decoder reads an answer off b. After the first fault all it reads is zero.
@@ -227,11 +228,12 @@ func (d *decoder) statement(s *Statement, depth int) {
 	d.b = d.b[8:]
 	s.Destructive = d.known()
 	s.Text = d.part()
+	s.Calls = d.bool()
 	if n := d.count(minObject); n > 0 {
 		s.Objects = make([]Object, n)
 	}
 	for i := range s.Objects {
-		s.Objects[i] = Object{Schema: d.known(), Name: d.string(), Kind: d.known(), Use: Use(d.byte(uint8(UseExecute)))}
+		s.Objects[i] = Object{Schema: d.known(), Name: d.string(), Kind: d.known(), Use: Use(d.byte(uint8(UseExecute))), Late: d.bool()}
 	}
 	s.Effect = Effect{Kind: EffectKind(d.byte(uint8(effectEnd) - 1)), Name: d.string(), Hold: d.bool()}
 	if !d.bool() {

@@ -43,6 +43,8 @@ type Statement struct {
 	// Fingerprint is pg_query's of Text as the parser gave it, without secrets: alike for
 	// texts that differ in constants only; 0 where there is none.
 	Fingerprint uint64
+	// Calls is set where a function of the database's own is called: it may do anything.
+	Calls bool
 	// Effect is what the statement does to the session's names and transaction.
 	Effect Effect
 	// Searched are the patterns that Text has been through. Hides is set where they
@@ -60,6 +62,9 @@ type Object struct {
 	Name   string
 	Kind   string // table, index, view, function, schema, role, database, … ; "relation" where the text does not tell
 	Use    Use
+	// Late is set where the name stands in SQL that the statement runs, or keeps to be
+	// run: it is looked up then, by the search_path of that time.
+	Late bool
 }
 
 // Use is how a statement uses an object.

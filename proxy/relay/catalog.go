@@ -146,7 +146,7 @@ func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d a
 	if c != nil {
 		for _, def := range c.defs[:c.n] {
 			if def != st {
-				l.statement(def, c.displaced(m.known.search.moves))
+				l.statement(def, c.displaced(m.known.search.moves) || moving(st, def))
 			}
 		}
 		l.sure = l.sure && c.n == 1 && c.certain()
@@ -186,12 +186,13 @@ func (c *candidates) displaced(moves uint32) bool {
 }
 
 func (l *lookup) statement(st *statement.Statement, displaced bool) {
-	where := l.where
-	if displaced {
-		where = nil
-	}
+	all, late := st.Astray()
 	for i := range st.Objects {
 		if o := &st.Objects[i]; o.InCatalog() != statement.NotInCatalog {
+			where := l.where
+			if displaced || o.Strays(all, late) {
+				where = nil
+			}
 			l.any = true
 			l.object(o, where)
 		}
@@ -343,13 +344,16 @@ func (m *Machine) settleCatalog() {
 func (m *Machine) move(st *statement.Statement, v *verdict) {
 	hidden := v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0
 	m.known.veiled = m.known.veiled || hidden || v.veils
-	moved := hidden || v.path
+	// Who the session is says what "$user" is; search_path stays the same.
+	kind := st.Effect.Kind
+	moved := hidden || v.path && kind != statement.EffectRole && kind != statement.EffectAuthorization
 	if m.known.search.moves > 0 {
 		// What was set goes with the transaction, or the savepoint.
 		switch st.Effect.Kind {
 		case statement.EffectCommit, statement.EffectRollback, statement.EffectSavepoint, statement.EffectTwoPhase, statement.EffectDiscardAll:
 			moved = true
 		default:
+			moved = moved || st.Command == "RESET" && len(st.Objects) == 0 // ALL
 		}
 	}
 	if moved {

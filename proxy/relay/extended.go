@@ -88,6 +88,7 @@ func whole(j *statement.Judgement) *statement.Statement {
 	for i := range j.Statements {
 		texts[i] = j.Statements[i].Text
 		all.Objects = append(all.Objects, j.Statements[i].Objects...)
+		all.Calls = all.Calls || j.Statements[i].Calls
 	}
 	all.Text = strings.Join(texts, ";")
 	return &all

@@ -43,16 +43,16 @@ type verdict struct {
 // weigh judges a statement, and with it what the names in it may stand for.
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.ruling
-	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: setsPath(st), astray: m.path != auth.PathDefault}
+	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: m.setsPath(st), astray: m.path != auth.PathDefault}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
 		v.doubt = c.doubt()
 		for _, def := range c.defs[:c.n] {
 			v.class |= def.Class
 			v.tags |= def.Tags
-			v.path = v.path || setsPath(def)
+			v.path = v.path || m.setsPath(def)
 			if d.Allowed {
-				d = g.DecideStatement(def, m.path)
+				d = g.DecideStatement(def, m.pathWithin(st, def))
 			}
 		}
 		if c.unknown {
@@ -151,6 +151,7 @@ func (c *candidates) merged() *statement.Statement {
 	}
 	all := *c.def()
 	for _, def := range c.defs[1:c.n] {
+		all.Calls = all.Calls || def.Calls
 		all.Class |= def.Class
 		all.Tags |= def.Tags
 		all.Objects = append(all.Objects[:len(all.Objects):len(all.Objects)], def.Objects...)
@@ -233,11 +234,27 @@ func (m *Machine) followPath(v *verdict) {
 	}
 }
 
-func setsPath(st *statement.Statement) bool {
-	for i := range st.Objects {
-		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "*") {
-			return true
-		}
+// setsPath tells whether a statement sets where names without a schema are found. Who
+// the session is when it is itself again, was so all the time.
+func (m *Machine) setsPath(st *statement.Statement) bool {
+	now := m.expected.now
+	switch e := &st.Effect; {
+	case e.Name != "" || now.unsure || now.role != "":
+	case e.Kind == statement.EffectRole, e.Kind == statement.EffectAuthorization && now.user == "":
+		return false
 	}
-	return false
+	return st.SetsPath()
+}
+
+// moving tells whether the names of what a statement executes may be looked up by
+// another search_path than the one before it: arguments of EXECUTE come first.
+func moving(st, def *statement.Statement) bool {
+	return st != def && (st.Class&(statement.Function|statement.Unknown) != 0 || st.SetsPath())
+}
+
+func (m *Machine) pathWithin(st, def *statement.Statement) auth.Path {
+	if moving(st, def) {
+		return auth.PathUnknown
+	}
+	return m.path
 }

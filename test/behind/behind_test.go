@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
@@ -43,6 +45,7 @@ GRANT SELECT ON public.pay, public.pay_sum, public.harmless, public.events_2020 
 // TestBehindNames is one site for all, for it takes some seconds to make.
 func TestBehindNames(t *testing.T) {
 	s := testkit.NewSite(t, func(c *testkit.SiteConfig) {
+		c.ExtraRules = makers
 		c.Catalog = fmt.Sprintf("{role: %s, password_file: %s.password, refresh: 1s}", reader, reader)
 		if err := os.WriteFile(filepath.Join(c.Dir, reader+".password"), []byte(password), 0o600); err != nil {
 			panic(err) // the directory is the site's own
@@ -71,6 +74,8 @@ func TestBehindNames(t *testing.T) {
 
 	t.Run("replaced", func(t *testing.T) { replaced(t, s, alice) })
 	t.Run("reloaded", func(t *testing.T) { reloaded(t, s, alice) })
+	t.Run("portal", func(t *testing.T) { portal(t, s) })
+	t.Run("astray", func(t *testing.T) { astray(t, s) })
 	t.Run("path", func(t *testing.T) { path(t, s) })
 	t.Run("check", func(t *testing.T) { check(t, s) })
 }
@@ -229,6 +234,108 @@ func reloaded(t *testing.T, s *testkit.Site, alice *session) {
 	}
 	denied(t, alice, "SELECT * FROM public.pay", "private.salaries")
 	known(t, s, alice)
+}
+
+// portal has a name stand for a COMMIT, which is never denied, if only the server took
+// its definition: it does not, for there is one of that name.
+func portal(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, `CREATE TABLE public.salaries (employee text);
+		GRANT SELECT ON public.salaries TO app_ro_orders;
+		GRANT USAGE ON SCHEMA private TO app_ro_orders; GRANT SELECT ON private.salaries TO app_ro_orders`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, s, "alice", testkit.AlicePassword)
+	if _, err := c.Prepare(c.ctx, "s", "SELECT employee FROM salaries LIMIT 2", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.run("SET search_path = private, public"); err != nil {
+		t.Fatal(err)
+	}
+	f := c.Frontend()
+	f.Send(&pgproto3.Parse{Name: "s", Query: "COMMIT"})
+	f.Send(&pgproto3.Sync{})
+	f.Send(&pgproto3.Bind{DestinationPortal: "p", PreparedStatement: "s"})
+	f.Send(&pgproto3.Execute{Portal: "p"})
+	f.Send(&pgproto3.Sync{})
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for ready := 0; ready < 2; {
+		m, err := f.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *pgproto3.ReadyForQuery:
+			ready++
+		case *pgproto3.ErrorResponse:
+			codes = append(codes, m.Code)
+		case *pgproto3.DataRow:
+			t.Errorf("a row of a denied table: %s", m.Values)
+		default:
+		}
+	}
+	if !slices.Equal(codes, []string{"42P05", "42501"}) {
+		t.Errorf("the answers are %v", codes)
+	}
+}
+
+// makers is a rule that gives more than the readers', and keeps its people from the same.
+const makers = `
+  - name: orders-makers
+    groups: [APP-Orders-Migrations]
+    databases: [orders]
+    sources: [127.0.0.0/8]
+    kinds: [person]
+    justification: everybody on this machine
+    grant:
+      backend: orders
+      role: app_rw_orders
+      classes: [READ, WRITE, FUNCTION, DDL, ROLE, MISC, MISC_SET]
+      tags: [ddl, procedural, dynamic_sql, role_change, privilege]
+      deny_objects: [private.*]
+`
+
+// astray has names in what a statement runs found in another schema than those before it.
+func astray(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	err := s.Postgres.Exec(t.Context(), testkit.OrdersDatabase, `CREATE ROLE private; GRANT private TO app_rw_orders;
+		GRANT CREATE, USAGE ON SCHEMA public TO app_rw_orders; GRANT USAGE ON SCHEMA private TO app_rw_orders, private;
+		GRANT SELECT ON private.salaries, public.salaries TO app_rw_orders, private;
+		CREATE FUNCTION public.lead() RETURNS text LANGUAGE sql AS $$SELECT set_config('search_path', 'private', true)$$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = "FOR r IN SELECT * FROM salaries LOOP RAISE NOTICE '%', r; END LOOP; END$$"
+	for _, texts := range [][]string{
+		{"DO $$DECLARE r record; BEGIN SET LOCAL search_path = private; " + each},
+		{"DO $$DECLARE r record; BEGIN PERFORM set_config('search_path', 'private', true); " + each},
+		{"DO $$DECLARE r record; BEGIN PERFORM public.lead(); " + each},
+		{"DO $$DECLARE r record; BEGIN SET LOCAL ROLE private; " + each},
+		{"CREATE FUNCTION public.peek() RETURNS SETOF text LANGUAGE sql SET search_path = private AS 'SELECT employee FROM salaries'"},
+		{"CREATE FUNCTION public.peek() RETURNS SETOF text LANGUAGE sql AS 'SELECT employee FROM salaries'"},
+		{"SELECT set_config('search_path', 'private', true), query_to_xml('SELECT * FROM salaries', true, true, '')"},
+		{"SELECT public.lead(), query_to_xml('SELECT * FROM salaries', true, true, '')"},
+		{"PREPARE p (text) AS SELECT employee FROM salaries WHERE $1 <> ''", "EXECUTE p (set_config('search_path', 'private', false))"},
+		{"SET ROLE private", "SELECT employee FROM salaries"},
+	} {
+		bob := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders'")
+		last := len(texts) - 1
+		for _, sql := range append([]string{"SELECT count(*) FROM salaries", "DO $$BEGIN PERFORM * FROM salaries; END$$"}, texts[:last]...) {
+			if err := bob.run(sql); err != nil {
+				t.Errorf("%s: %v", sql, err)
+			}
+			if strings.HasPrefix(sql, "DO") { // what was a DO may have changed search_path
+				_ = bob.Close(bob.ctx)
+				bob = connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders'")
+			}
+		}
+		denied(t, bob, texts[last], "private.*")
+		_ = bob.Close(bob.ctx)
+	}
 }
 
 // path has names without a schema mean something else.

@@ -24,8 +24,16 @@ func read(r *journal.Record) statement.Statement {
 			st.Class |= statement.Unknown
 		}
 	}
+	bodies := false
+	switch r.Command {
+	case "DO", "CREATE FUNCTION", "CREATE PROCEDURE":
+		bodies = true // the record does not tell which names stand in it: in doubt each
+	}
 	for _, o := range r.Objects {
-		st.Objects = append(st.Objects, statement.Object{Schema: o.Schema, Name: o.Name, Kind: o.Kind, Use: use(o.Use)})
+		named := statement.Object{Schema: o.Schema, Name: o.Name, Kind: o.Kind, Use: use(o.Use)}
+		named.Late = bodies && named.Use != statement.UseCreate
+		st.Calls = st.Calls || bodies && named.Use == statement.UseExecute
+		st.Objects = append(st.Objects, named)
 	}
 	if st.Tags&statement.TagTransaction != 0 {
 		switch r.Command {
@@ -80,10 +88,8 @@ func after(path auth.Path, st *statement.Statement) auth.Path {
 	if st.Class&(statement.Function|statement.Unknown) != 0 || st.Tags&statement.TagProcedural != 0 {
 		return auth.PathUnknown
 	}
-	for i := range st.Objects {
-		if o := &st.Objects[i]; o.Kind == "setting" && (o.Name == "search_path" || o.Name == "*") {
-			return auth.PathUnknown
-		}
+	if st.SetsPath() {
+		return auth.PathUnknown
 	}
 	return path
 }

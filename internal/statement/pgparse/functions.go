@@ -44,6 +44,7 @@ func (w *walker) call(f *pg.FuncCall) {
 		w.destructive(name)
 	}
 	w.object(schema, name, "function", statement.UseExecute)
+	w.st.Calls = w.st.Calls || a == ownFunction
 	w.literal = w.literal || a.arg.kind != ""
 	w.arguments(a.arg, f)
 }

@@ -44,7 +44,7 @@ func (w *walker) destructive(phrase string) {
 }
 
 func (w *walker) object(schema, name, kind string, use statement.Use) {
-	o := statement.Object{Schema: schema, Name: name, Kind: kind, Use: use}
+	o := statement.Object{Schema: schema, Name: name, Kind: kind, Use: use, Late: w.depth > 0}
 	if name != "" && !w.noted[o] {
 		w.noted[o] = true
 		w.st.Objects = append(w.st.Objects, o)
