@@ -27,16 +27,18 @@ func NewPattern(s string) (Pattern, error) {
 
 // Matches reports whether the pattern names the object. One that the text left
 // to search_path is taken to be in the schema public while path is PathDefault,
-// and protected in doubt otherwise; so it is where the pattern gives a name.
+// and protected in doubt otherwise; so it is where the pattern gives a name. What the
+// text does not tell is protected by each pattern that it could fall under.
 func (p Pattern) Matches(o statement.Object, path Path) bool {
-	if o.Kind == "setting" {
+	switch {
+	case o.Kind == "setting":
 		return false // no object of the database
-	}
-	if o.Kind == "schema" {
+	case o.Name == statement.Any && (o.Schema == statement.Any || o.Kind == "schema"):
+		return true
+	case o.Kind == "schema":
 		// DROP SCHEMA and GRANT … ON SCHEMA touch all that is in it.
 		return match(p.schema, o.Name) && (p.schema != "*" || match(p.name, o.Name))
-	}
-	if !match(p.name, o.Name) {
+	case !match(p.name, o.Name):
 		return false
 	}
 	if o.Schema != "" {
@@ -72,9 +74,12 @@ func within(o *statement.Object) bool {
 
 // covers reports whether the pattern names the object for sure. One that the
 // text left to search_path is in public, or, named as the system's are, in
-// pg_catalog; while path is PathUnknown only a pattern of any schema covers it.
+// pg_catalog; while path is PathUnknown only a pattern of any schema covers it. What the
+// text does not tell is covered by the pattern of everything.
 func (p Pattern) covers(o *statement.Object, path Path) bool {
 	switch {
+	case o.Name == statement.Any && (o.Schema == statement.Any || o.Kind == "schema"):
+		return p == Pattern{schema: "*", name: "*"}
 	case o.Kind == "schema":
 		return p.name == "*" && match(p.schema, o.Name)
 	case !match(p.name, o.Name):

@@ -52,6 +52,25 @@ func TestPatternInDoubt(t *testing.T) {
 	}
 }
 
+// TestPatternOfAny: what a text does not tell is protected by each pattern, and covered
+// by none but that of everything.
+func TestPatternOfAny(t *testing.T) {
+	for _, o := range []statement.Object{
+		{Schema: statement.Any, Name: statement.Any, Kind: "sequence", Use: statement.UseWrite},
+		{Name: statement.Any, Kind: "schema", Use: statement.UseRead},
+	} {
+		for s, covers := range map[string]bool{"private.*": false, "private.x": false, "x": false, "?": false, "*.x": false, "*": true, "*.*": true} {
+			p := pattern(t, s)
+			if !p.Matches(o, PathDefault) || p.covers(&o, PathDefault) != covers {
+				t.Errorf("%s: protects %v, covers %v", s, p.Matches(o, PathDefault), p.covers(&o, PathDefault))
+			}
+		}
+		if d := (&Grant{}).decideObjects(&statement.Statement{Objects: []statement.Object{o}}, PathUnknown); !d.Allowed {
+			t.Errorf("denied without a pattern: %+v", d)
+		}
+	}
+}
+
 func TestNewPatternRefuses(t *testing.T) {
 	for _, s := range []string{"", ".", "a.", ".a", "[", "a.[", "[.a", `a\`} {
 		if p, err := NewPattern(s); err == nil {

@@ -67,6 +67,10 @@ type Object struct {
 	Late bool
 }
 
+// Any is the schema, or the name, of an object that the text does not tell: a table that
+// a function is given by its OID, or in a parameter.
+const Any = "*"
+
 // Use is how a statement uses an object.
 type Use uint8
 

@@ -44,7 +44,7 @@ func TakesSecrets(s *Statement) bool {
 				return true
 			}
 		case "setting":
-			if o.Name == "*" || SecretName(o.Name) {
+			if o.Name == Any || SecretName(o.Name) {
 				return true
 			}
 		}

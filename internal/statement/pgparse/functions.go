@@ -89,18 +89,37 @@ func (w *walker) arguments(k argumentKind, f *pg.FuncCall) {
 		w.eachArgument(k, f, w.runsElsewhere)
 	case "schema":
 		w.eachArgument(k, f, func(n *pg.Node) {
-			if v, ok := constant(n); ok && !v.null {
-				w.object("", v.text, k.kind, k.use)
+			v, ok := constant(n)
+			if name := truncate(v.text); !v.null {
+				w.object("", either(ok, name, statement.Any), k.kind, k.use)
 			}
 		})
 	default:
-		w.eachArgument(k, f, func(n *pg.Node) {
-			if v, ok := constant(n); ok && !v.null {
-				schema, name := split(identifiers(v.text))
-				w.object(schema, name, k.kind, k.use)
-			}
-		})
+		w.eachArgument(k, f, func(n *pg.Node) { w.relationArgument(k, n) })
 	}
+}
+
+// relationArgument notes the relation that a function is given by its name: any, where
+// the text does not tell which, or gives its OID. The sequence of a table's column counts
+// as the table, in whose schema it is, and with whose owner.
+func (w *walker) relationArgument(k argumentKind, n *pg.Node) {
+	if f := uncast(n).GetFuncCall(); f != nil && len(f.Args) == 2 {
+		if schema, name := split(words(f.Funcname)); name == "pg_get_serial_sequence" && (schema == "" || schema == "pg_catalog") {
+			w.relationArgument(argumentKind{kind: "relation", use: k.use}, f.Args[0])
+			return
+		}
+	}
+	v, ok := constant(n)
+	if v.null {
+		return
+	}
+	parts, valid := identifiers(v.text)
+	if !ok || !valid || digits(v.text) {
+		w.object(statement.Any, statement.Any, k.kind, k.use)
+		return
+	}
+	schema, name := split(parts)
+	w.object(schema, name, k.kind, k.use)
 }
 
 // eachArgument calls visit for each argument that the table is about.
@@ -167,29 +186,4 @@ func argument(f *pg.FuncCall, place int, name string) *pg.Node {
 		return f.Args[place]
 	}
 	return nil
-}
-
-// identifiers splits a qualified name and folds its parts as PostgreSQL does
-// (textToQualifiedNameList, varlena.c).
-func identifiers(s string) []string {
-	var out []string
-	var part strings.Builder
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
-			part.WriteByte(c)
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == '.' && !quoted:
-			out = append(out, part.String())
-			part.Reset()
-		case quoted:
-			part.WriteByte(c)
-		case c != ' ':
-			part.WriteString(lower(s[i : i+1]))
-		}
-	}
-	return append(out, part.String())
 }

@@ -36,7 +36,7 @@ var settings = map[string]settingEffect{
 // anySetting the name of one that the text does not tell.
 const (
 	settingKind = "setting"
-	anySetting  = "*"
+	anySetting  = statement.Any
 	pgSettings  = "pg_settings" // the view that sets a parameter when it is updated
 )
 
