@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
-	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/proxy/startup"
 )
 
@@ -28,14 +26,7 @@ func (c *session) choose(ctx context.Context) bool {
 	c.grant.Store(grant)
 	c.context.Rule, c.context.Group = grant.Rule, grant.Group
 	c.context.Backend, c.context.Role = grant.Backend, grant.Role
-	if name, ok := c.settingsAllowed(grant); !ok {
-		c.refuseSession("setting_not_allowed", &pgwire.Error{
-			Severity: pgwire.SeverityFatal,
-			Code:     pgwire.InsufficientPrivilege,
-			Message:  fmt.Sprintf("permission denied to set parameter \"%s\" at start-up", printable(name)),
-			Detail:   fmt.Sprintf("Rule %q does not give role %q class MISC_SET.", grant.Rule, grant.Role),
-			Hint:     "Leave the parameter out of the connection string, or ask for a rule that allows MISC_SET.",
-		})
+	if !c.judgeSettings(ctx, grant) {
 		return false
 	}
 	if !c.replicationAllowed(grant) {
@@ -60,33 +51,15 @@ func (c *session) replicationAllowed(g *auth.Grant) bool {
 	return kind == startup.NoReplication || g.Replicates(kind == startup.Physical)
 }
 
-// settingsAlways lists the parameters that every client may set at start-up:
-// those that drivers send of themselves, about the form of what they exchange.
-var settingsAlways = map[string]bool{
-	"application_name": true, "client_encoding": true, "datestyle": true,
-	"timezone": true, "intervalstyle": true, "extra_float_digits": true,
-}
-
-// settingsAllowed judges the start-up parameters as a SET under the grant. It
-// returns the first that is not allowed.
-func (c *session) settingsAllowed(g *auth.Grant) (name string, ok bool) {
-	if g.Classes&statement.MiscSet != 0 || g.Mode == auth.Observe {
-		return "", true
-	}
-	for _, s := range c.hello.Request.Settings {
-		if !settingsAlways[strings.ToLower(s.Name)] {
-			return s.Name, false
-		}
-	}
-	return "", true
-}
-
 // refuseSession ends a client that is known but cannot have a session now.
-func (c *session) refuseSession(cause string, e *pgwire.Error) {
+func (c *session) refuseSession(cause string, e *pgwire.Error) { c.refuseLacking(cause, "", e) }
+
+// refuseLacking is refuseSession for want of what the rule does not give.
+func (c *session) refuseLacking(cause, missing string, e *pgwire.Error) {
 	e.Incident = newIncident()
 	c.record(&audit.Event{
 		Type: audit.Authorization, Decision: audit.Denied, Incident: e.Incident, Cause: cause, Detail: e.Message,
-		Claimed: c.hello.Request.User,
+		Missing: missing, Claimed: c.hello.Request.User,
 	})
 	c.server.metrics.Authorizations.WithLabelValues("denied").Inc()
 	c.server.log.Info("session refused", "incident", e.Incident, "session", c.id, "principal", c.identity.Name(),

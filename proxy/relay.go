@@ -79,8 +79,10 @@ func (c *session) mayWait() func() bool {
 
 // path tells whether the start-up parameters change search_path.
 func (c *session) path() auth.Path {
-	if c.hello.Request.Get("search_path") != "" {
-		return auth.PathUnknown
+	for _, s := range c.hello.Request.Settings {
+		if strings.EqualFold(s.Name, "search_path") { // "" is a path, too
+			return auth.PathUnknown
+		}
 	}
 	return auth.PathDefault
 }

@@ -375,12 +375,14 @@ func (m *Machine) arrive() {
 
 // begin takes what a session begins with: what the backend reports, or what the
 // start-up parameters say.
-func (s *search) begin(given string) {
+func (s *search) begin(path auth.Path, given string) {
 	switch {
 	case s.reports:
 		s.value, s.known = s.reported, true
 	case given != "":
 		s.value, s.known = given, true
+	case path != auth.PathDefault:
+		s.moves++ // by another way than the role's own
 	}
 }
 

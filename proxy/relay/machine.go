@@ -178,7 +178,7 @@ func New(opt Options) *Machine {
 		m.follow(name, value)
 	}
 	m.opt.Parameters = nil
-	m.known.search.begin(opt.SearchPath)
+	m.known.search.begin(opt.Path, opt.SearchPath)
 	return m
 }
 

@@ -76,6 +76,7 @@ func TestBehindNames(t *testing.T) {
 	t.Run("reloaded", func(t *testing.T) { reloaded(t, s, alice) })
 	t.Run("portal", func(t *testing.T) { portal(t, s) })
 	t.Run("astray", func(t *testing.T) { astray(t, s) })
+	t.Run("startup", func(t *testing.T) { startup(t, s) })
 	t.Run("path", func(t *testing.T) { path(t, s) })
 	t.Run("check", func(t *testing.T) { check(t, s) })
 }
@@ -283,8 +284,18 @@ func portal(t *testing.T, s *testkit.Site) {
 	}
 }
 
-// makers is a rule that gives more than the readers', and keeps its people from the same.
+// makers are rules: of those who say so one that gives nothing but READ, else one that
+// gives more than the readers', and keeps its people from the same.
 const makers = `
+  - name: orders-lookers
+    groups: [APP-Orders-Migrations]
+    databases: [orders]
+    sources: [127.0.0.0/8]
+    kinds: [person]
+    justification: everybody on this machine
+    reason: ^look$
+    grant: {backend: orders, role: app_rw_orders, classes: [READ]}
+
   - name: orders-makers
     groups: [APP-Orders-Migrations]
     databases: [orders]
@@ -335,6 +346,60 @@ func astray(t *testing.T, s *testkit.Site) {
 		}
 		denied(t, bob, texts[last], "private.*")
 		_ = bob.Close(bob.ctx)
+	}
+}
+
+// startup sets what a SET would be denied for, in each way that a start-up knows.
+func startup(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	try := func(user, password, options string, parameters ...string) error {
+		c, err := pgconn.ParseConfig(s.DSN(user, password, testkit.OrdersDatabase))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.RuntimeParams["options"] = options
+		for i := 0; i < len(parameters); i += 2 {
+			c.RuntimeParams[parameters[i]] = parameters[i+1]
+		}
+		conn, err := pgconn.ConnectConfig(t.Context(), c)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(t.Context()) //nolint:errcheck // it is judged by its answer
+		_, err = conn.Exec(t.Context(), "SELECT employee FROM salaries").ReadAll()
+		return err
+	}
+	for _, c := range []struct{ options, name, value, lacks string }{
+		{"-c session_replication_role=replica -c row_security=off", "", "", "tag destructive"},
+		{"-c work_mem=1MB --Session-Replication-Role=REPLICA", "", "", "tag destructive"},
+		{"", "session_replication_role", "replica", "tag destructive"},
+		{"-c local_preload_libraries=x", "", "", "tag external_io"},
+		{"-O", "", "", "tag privilege"},
+		{"-c search_path=private", "", "", "private.*"},
+		{"", "search_path", "private", "private.*"},
+	} {
+		name, value := c.name, c.value
+		if name == "" {
+			name, value = "application_name", "x"
+		}
+		if err := refusal(try("alice", testkit.AlicePassword, c.options, name, value), c.lacks); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	r := s.Await(t, "the refusal", func(r *journal.Record) bool { return r.Missing == "tag external_io" })
+	if r.Type != audit.Authorization || r.Decision != audit.Denied || r.Cause != "setting_not_allowed" {
+		t.Errorf("on record is %+v", r)
+	}
+	if err := try("alice", testkit.AlicePassword, "-c statement_timeout=60s -c row_security=on -c my.own='--;'", "lock_timeout", "60s", "DateStyle", "ISO"); err != nil {
+		t.Errorf("what is harmless: %v", err)
+	}
+	// Without MISC_SET what drivers send, and no more.
+	const looker = "-c pgcustos.role=app_rw_orders -c pgcustos.reason=look "
+	if err := try("bob", testkit.BobPassword, looker+"-c jit=off -c IntervalStyle=iso_8601", "TimeZone", "UTC", "client_encoding", "UTF8", "extra_float_digits", "2", "DateStyle", "ISO, MDY", "application_name", "x"); err != nil {
+		t.Errorf("what drivers send: %v", err)
+	}
+	if err := refusal(try("bob", testkit.BobPassword, looker+"-c statement_timeout=1s"), "class MISC_SET"); err != nil {
+		t.Error(err)
 	}
 }
 
