@@ -207,6 +207,8 @@ func TestCovered(t *testing.T) {
 		{"sales.*", statement.Object{Name: "lower", Kind: "function", Use: statement.UseExecute}, PathDefault, true},
 		{"sales.*", statement.Object{Name: "f", Kind: "function", Use: statement.UseDrop}, PathDefault, false},
 		{"sales.*", statement.Object{Name: "work_mem", Kind: "setting", Use: statement.UseAlter}, PathDefault, true},
+		{"sales.*", statement.Object{Schema: "public", Name: "citext", Kind: "type", Use: statement.UseRead}, PathDefault, true},
+		{"sales.*", statement.Object{Schema: "public", Name: "citext", Kind: "type", Use: statement.UseDrop}, PathDefault, false},
 		{"sales.*", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathDefault, false},
 	}
 	for _, tt := range tests {

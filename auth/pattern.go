@@ -61,12 +61,15 @@ func covered(patterns []Pattern, o *statement.Object, path Path) bool {
 }
 
 // within reports whether a list of objects is about o: settings and roles are in
-// no schema, a function is executed as the class FUNCTION allows, and what belongs
-// to a table is where the table is, which the statement names too.
+// no schema, a function is executed as the class FUNCTION allows, a type that is only
+// named holds nothing, and what belongs to a table is where the table is, which the
+// statement names too.
 func within(o *statement.Object) bool {
 	switch o.Kind {
 	case "setting", "parameter", "role", "trigger", "policy", "rule":
 		return false
+	case "type":
+		return o.Use != statement.UseRead
 	default:
 		return o.Use != statement.UseExecute
 	}

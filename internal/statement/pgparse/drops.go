@@ -65,6 +65,8 @@ func (w *walker) option(d *pg.DefElem) {
 		w.secretAt(firstSet(int(d.ArgLocation), int(d.Location)))
 	}
 	switch d.Defname {
+	case "owned_by":
+		w.owner(d)
 	case "security":
 		if d.Arg.GetBoolean().GetBoolval() {
 			w.tag(tPrivilege) // SECURITY DEFINER

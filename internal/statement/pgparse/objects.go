@@ -63,6 +63,7 @@ func (w *walker) node(n *pg.Node, kind string, use statement.Use) {
 	case *pg.RoleSpec:
 		w.object("", roleName(m), kind, use)
 	default:
+		w.claimed[m] = true
 		schema, name := split(nameParts(m))
 		w.object(schema, name, kind, use)
 	}

@@ -64,6 +64,7 @@ func (w *walker) walk(m proto.Message) {
 		}
 		w.objects(m)
 	}
+	w.madeOf(m)
 	if !w.special(m) {
 		w.children(m)
 	}
@@ -108,7 +109,9 @@ func (w *walker) special(m proto.Message) bool {
 		w.action(m)
 	case *pg.PartitionBoundSpec:
 		w.now(m)
-	case *pg.TypeName, *pg.LockingClause, *pg.ConstraintsSetStmt:
+	case *pg.TypeName:
+		w.typeNamed(m)
+	case *pg.LockingClause, *pg.ConstraintsSetStmt:
 		// What looks like relations in the latter two are aliases and constraints.
 	default:
 		w.leaf(m)
@@ -144,6 +147,7 @@ func (w *walker) leaf(m proto.Message) {
 		w.hiddenStatement()
 	default:
 		w.olderCall(m)
+		w.operators(m)
 		w.drops(m)
 	}
 }
