@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/handover"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
@@ -16,6 +18,8 @@ import (
 type part struct {
 	cause Cause
 	err   error
+	late  bool   // of a client that closed its side: its time of grace is over
+	cut   []byte // and what came of the header of a message that it began
 }
 
 // contained runs a direction, and turns a panic into its end.
@@ -43,17 +47,19 @@ func (r *Relay) clientLoop() part {
 			return p
 		}
 		if errors.Is(err, errNoMemory) {
-			return part{OutOfMemory, err}
+			return part{cause: OutOfMemory, err: err}
 		}
 		if err != nil {
-			return clientError(err, r.opt.Machine)
+			p := clientError(err, r.opt.Machine)
+			p.cut = bytes.Clone(buf.bytes()[:min(buf.len(), pgwire.HeaderSize)])
+			return p
 		}
 	}
 }
 
 // takeUp goes on with what an event loop has left of the client's direction.
 func (r *Relay) takeUp(buf *buffer, out *relay.Output) (p part, ended bool) {
-	if err := settle(r.opt.Backend); err != nil {
+	if err := r.settleBackend(); err != nil {
 		r.sever()
 	} else if r.wrote {
 		r.allSent()
@@ -75,6 +81,19 @@ func settle(c net.Conn) error {
 		return h.Settle()
 	}
 	return nil
+}
+
+func (r *Relay) settleBackend() error {
+	r.lookout.begin()
+	defer r.lookout.end()
+	return settle(r.opt.Backend)
+}
+
+// give sends to the backend, which may be slow to take it.
+func (r *Relay) give(chunks ...[]byte) error {
+	r.lookout.begin()
+	defer r.lookout.end()
+	return write(r.opt.Backend, chunks)
 }
 
 // forward gives the machine what has come from the client, until it needs more.
@@ -115,11 +134,11 @@ func (r *Relay) goOn(buf *buffer, out *relay.Output, n int, next relay.Next) (p 
 		return part{}, false, false
 	case relay.Full:
 		if !r.awaitDrain() {
-			return part{ClientClosed, nil}, true, false
+			return part{cause: ClientClosed}, true, false
 		}
 	case relay.Cancelling:
 		if !r.awaitCalm() {
-			return part{ClientClosed, nil}, true, false
+			return part{cause: ClientClosed}, true, false
 		}
 	case relay.Terminated:
 		buf.take(buf.len())
@@ -133,9 +152,9 @@ func (r *Relay) goOn(buf *buffer, out *relay.Output, n int, next relay.Next) (p 
 // lostFraming is how the client's direction ends that cannot be followed.
 func lostFraming(next relay.Next) part {
 	if next == relay.Adrift {
-		return part{ClientFraming, relay.ErrAdrift}
+		return part{cause: ClientFraming, err: relay.ErrAdrift}
 	}
-	return part{ClientFraming, nil}
+	return part{cause: ClientFraming}
 }
 
 // send waits for the record that the output rests on, and writes it. Where ok is
@@ -143,10 +162,10 @@ func lostFraming(next relay.Next) part {
 func (r *Relay) send(out *relay.Output) (p part, ended, ok bool) {
 	if out.Durable {
 		if err := r.opt.Recorder.Wait(r.judging, out.Receipt); err != nil {
-			return part{Unrecorded, err}, true, false
+			return part{cause: Unrecorded, err: err}, true, false
 		}
 	}
-	if err := write(r.opt.Backend, out.Chunks); err != nil {
+	if err := r.give(out.Chunks...); err != nil {
 		r.sever()
 		return part{}, false, false
 	}
@@ -205,6 +224,8 @@ func (r *Relay) awaitDrain() bool {
 	if r.opt.Machine.Room() {
 		return true // what there was to answer has been, before anybody knew who waits
 	}
+	r.lookout.begin()
+	defer r.lookout.end()
 	select {
 	case <-r.drained:
 		return true
@@ -220,7 +241,7 @@ func (r *Relay) backendLoop() part {
 	defer buf.free()
 	var out relay.Output
 	if err := settle(r.opt.Client); err != nil {
-		return part{ClientGone, err}
+		return part{cause: ClientGone, err: err}
 	}
 	if r.backend.end != nil {
 		return *r.backend.end
@@ -233,7 +254,7 @@ func (r *Relay) backendLoop() part {
 		out.Reset()
 		n, err := r.opt.Machine.Backend(r.opt.Now(), buf.bytes(), &out)
 		if writeErr := write(r.opt.Client, out.Chunks); writeErr != nil {
-			return part{ClientGone, writeErr}
+			return part{cause: ClientGone, err: writeErr}
 		}
 		buf.take(n)
 		if r.braking.Load() {
@@ -246,9 +267,9 @@ func (r *Relay) backendLoop() part {
 		case err != nil:
 			return backendError(err)
 		case errors.Is(readErr, errNoMemory):
-			return part{OutOfMemory, readErr}
+			return part{cause: OutOfMemory, err: readErr}
 		case readErr != nil:
-			return part{BackendClosed, readErr}
+			return part{cause: BackendClosed, err: readErr}
 		}
 	}
 }
@@ -257,11 +278,11 @@ func (r *Relay) backendLoop() part {
 func backendError(err error) part {
 	switch {
 	case errors.Is(err, relay.ErrBackendFraming):
-		return part{BackendFraming, err}
+		return part{cause: BackendFraming, err: err}
 	case errors.Is(err, relay.ErrAdrift):
-		return part{ClientFraming, err}
+		return part{cause: ClientFraming, err: err}
 	default:
-		return part{Unrecorded, err}
+		return part{cause: Unrecorded, err: err}
 	}
 }
 
@@ -280,10 +301,10 @@ func write(c net.Conn, chunks [][]byte) error {
 func clientError(err error, m *relay.Machine) part {
 	switch {
 	case m.Parted():
-		return part{ClientTerminated, nil}
+		return part{cause: ClientTerminated}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return part{ClientClosed, nil}
+		return part{cause: ClientClosed}
 	default:
-		return part{ClientGone, err}
+		return part{cause: ClientGone, err: err}
 	}
 }

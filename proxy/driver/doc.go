@@ -29,8 +29,9 @@
 //     read meanwhile, so what is pending is one turn's output.
 //
 // Whatever is not steady state leaves the loop (session.depart): an end of any kind,
-// a message that has to be spooled, a fault. The connections change back to blocking
-// ones, with what was received and not read and what was written and not sent, and
-// the goroutines go on from the byte where the loop stood. So there is one set of
-// rules for ends, graces, cancels and last words, whichever driver was at work.
+// a client that closed its side and is not read (lookout.go), a message that has to be
+// spooled, a fault. The connections change back to blocking ones, with what was received
+// and not read and what was written and not sent, and the goroutines go on from the byte
+// where the loop stood. So there is one set of rules for ends, graces, cancels and last
+// words, whichever driver was at work.
 package driver

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,7 +195,9 @@ func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
 			e := d.start(t)
 			send(t, e.client, query)
 			_ = e.client.CloseWrite()
-			receive(t, e.backend, len(query)+len(terminate))
+			if got := rest(t, e.backend); !bytes.Equal(got, query) {
+				t.Errorf("the backend got %q", got)
+			}
 			send(t, e.backend, answer)
 			_ = e.backend.Close()
 			if got := rest(t, e.client); !bytes.Equal(got, answer) {
@@ -285,6 +288,26 @@ func TestEndTellsTheClientAndCancels(t *testing.T) {
 			e.ended(t, Ended)
 			if n := e.cancelled.Load(); n != 1 {
 				t.Errorf("%d cancels", n)
+			}
+		})
+	}
+}
+
+// What stands behind a statement that is cancelled does not run either: the backend
+// cannot say what became of it.
+func TestEndStopsWhatIsQueued(t *testing.T) {
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			send(t, e.client, bytes.Repeat(query, 3))
+			receive(t, e.backend, 3*len(query))
+			e.relay.End(nil)
+			e.ended(t, Ended)
+			if n := e.cancelled.Load(); n != 2 {
+				t.Errorf("%d cancels", n)
+			}
+			if _, err := e.backend.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the backend's connection ended with %v", err)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/proxy/handover"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 )
 
@@ -26,7 +27,7 @@ func (f *fault) Error() string { return fmt.Sprintf("%v\n%s", f.value, f.stack) 
 func (r *Relay) faulted(value any, stack []byte) part {
 	f := &fault{value: value, stack: stack}
 	r.fault.CompareAndSwap(nil, f)
-	return part{Fault, f}
+	return part{cause: Fault, err: f}
 }
 
 // await waits for the first cause of an end, and sees it through.
@@ -38,6 +39,8 @@ func (r *Relay) await(client, backend chan part) (Cause, error) {
 			r.end(backend)
 			return p.cause, p.err
 		}
+		return r.clientEnded(p, backend)
+	case p := <-r.lookout.gone:
 		return r.clientEnded(p, backend)
 	case p := <-backend:
 		return r.backendEnded(p)
@@ -69,29 +72,48 @@ func lastWords(p part) *pgwire.Error {
 // the client is gone.
 func (r *Relay) clientEnded(p part, backend chan part) (Cause, error) {
 	m := r.opt.Machine
-	if p.cause == ClientClosed || p.cause == ClientTerminated || p.cause == ClientFraming {
-		if p.cause != ClientTerminated && m.MayTerminate() {
-			_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
-		} else if m.InCopy() {
-			if p.cause == ClientClosed {
-				// PostgreSQL says what it makes of rows without an end, and whoever closed
-				// one side alone hears it.
-				_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
-				closeWrite(r.opt.Backend)
-				r.waitFor(backend, r.opt.ClientGoneGrace)
-			}
-			return p.cause, p.err
+	if !p.late && (p.cause == ClientClosed || p.cause == ClientTerminated || p.cause == ClientFraming) {
+		if p.cause == ClientClosed {
+			r.passOn(p.cut)
 		}
 		if r.waitFor(backend, r.opt.ClientGoneGrace) {
 			return p.cause, p.err
 		}
 	}
 	if m.Outstanding() {
-		r.cancel()
-		r.waitFor(backend, cancelGrace)
+		r.stopWork(func() { r.waitFor(backend, cancelGrace) })
 	}
 	return p.cause, p.err
+}
+
+// stopWork cancels what the backend does, and what stands behind it. answered waits for
+// what it says to that. One that has more to do would not look at its connection before
+// all of it is done, unless it cannot say what became of the next.
+func (r *Relay) stopWork(answered func()) {
+	m := r.opt.Machine
+	several := m.Backlog() > 1
+	r.cancel()
+	answered()
+	if h := handover.Of(r.opt.Backend); h != nil && several && m.Outstanding() {
+		h.Abort()
+		r.cancel()
+	}
+}
+
+// passOn tells the backend that the client has closed its side. Where it waits for
+// nothing that is a goodbye; otherwise the backend sees the same end of the stream, for
+// only it knows what it was reading, and whoever closed one side alone hears what it
+// makes of that. cut is of a header: not enough for anything to be done.
+func (r *Relay) passOn(cut []byte) {
+	_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
+	if !r.opt.Machine.Outstanding() {
+		_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})
+		return
+	}
+	if len(cut) > 0 {
+		_, _ = r.opt.Backend.Write(cut)
+	}
+	closeWrite(r.opt.Backend)
 }
 
 // cancelGrace is how long the backend may take to notice a cancel.
@@ -103,13 +125,15 @@ func (r *Relay) cancel() {
 	_ = r.opt.Cancel(ctx)
 }
 
-// waitFor reports whether the backend's direction ends in time.
+// waitFor reports whether the backend ends in time. It waits no longer than its direction
+// goes on.
 func (r *Relay) waitFor(backend chan part, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-backend:
-		return true
+	case p := <-backend:
+		backend <- p // for who waits next
+		return p.cause != ClientGone && p.cause != Fault
 	case <-t.C:
 		return false
 	case <-r.ending:
@@ -144,7 +168,7 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 		r.say(adriftError())
 	case ClientGone, Fault:
 		if r.opt.Machine.Outstanding() {
-			r.cancel()
+			r.stopWork(func() {})
 		}
 	default:
 	}
@@ -182,16 +206,19 @@ func adriftError() *pgwire.Error {
 // end ends the session for a reason of the proxy's own.
 func (r *Relay) end(backend chan part) {
 	r.opt.Machine.Halt()
-	phase, _ := r.opt.Machine.Activity()
-	if phase == relay.PhaseActive {
-		r.cancel()
+	settled := func() {
+		// The backend's direction is woken, and given a moment to bring the message
+		// at hand to its end.
+		_ = r.opt.Client.SetWriteDeadline(time.Now().Add(time.Second))
+		_ = r.opt.Backend.SetReadDeadline(time.Now().Add(settleTime))
+		<-backend
+		r.say(r.farewell.Load())
 	}
-	// The backend's direction is woken, and given a moment to bring the message
-	// at hand to its end.
-	_ = r.opt.Client.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = r.opt.Backend.SetReadDeadline(time.Now().Add(settleTime))
-	<-backend
-	r.say(r.farewell.Load())
+	if phase, _ := r.opt.Machine.Activity(); phase == relay.PhaseActive {
+		r.stopWork(settled)
+	} else {
+		settled()
+	}
 	if r.opt.Machine.MayTerminate() {
 		_ = r.opt.Backend.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = r.opt.Backend.Write([]byte{pgwire.Terminate, 0, 0, 0, 4})

@@ -61,7 +61,7 @@ func (r *Relay) conclude(e *errand, buf *buffer) (p part, ended bool) {
 	case e.fault != nil:
 		return *e.fault, true
 	case e.err != nil:
-		return part{Unrecorded, e.err}, true
+		return part{cause: Unrecorded, err: e.err}, true
 	case e.kind == awaitCalm:
 		return part{}, false
 	case e.kind == judgeText:

@@ -11,6 +11,7 @@ import (
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/internal/ration"
 	"github.com/pgcustos/pgcustos/internal/statement"
+	"github.com/pgcustos/pgcustos/proxy/handover"
 	"github.com/pgcustos/pgcustos/proxy/relay"
 	"github.com/pgcustos/pgcustos/proxy/spool"
 )
@@ -74,6 +75,7 @@ type Relay struct {
 
 	judging context.Context // ends with the session; nil before begin
 	stop    context.CancelFunc
+	lookout lookout
 	drained chan struct{} // a token: the backend answered something
 	braking atomic.Bool   // the client's direction waits for that
 	severed atomic.Bool   // the backend takes nothing more
@@ -99,6 +101,7 @@ type direction struct {
 // New makes a driver. It starts nothing.
 func New(opt Options) *Relay {
 	r := &Relay{opt: opt, ending: make(chan struct{}), drained: make(chan struct{}, 1)}
+	r.lookout.conn, r.lookout.grace, r.lookout.gone = handover.Of(opt.Client), opt.ClientGoneGrace, make(chan part, 1)
 	r.client.buf.budget, r.backend.buf.budget = opt.Memory, opt.Memory
 	return r
 }

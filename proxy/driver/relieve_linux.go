@@ -45,5 +45,5 @@ func (s *session) holds() (n int) {
 // the backend's may wait for a client that does not read.
 func (s *session) starve() {
 	defer s.after()
-	s.endBy(&s.client, part{OutOfMemory, errNoMemory})
+	s.endBy(&s.client, part{cause: OutOfMemory, err: errNoMemory})
 }

@@ -91,7 +91,7 @@ func (s *session) after() {
 	}
 	switch {
 	case s.left:
-	case s.leaving:
+	case s.leaving || s.deserted():
 		s.depart()
 	default:
 		s.rest()
@@ -134,7 +134,7 @@ func (s *session) sent(at side, err error) {
 	switch {
 	case s.leaving:
 	case err != nil && at == clientSide:
-		s.endBy(&s.backend, part{ClientGone, err})
+		s.endBy(&s.backend, part{cause: ClientGone, err: err})
 	case err != nil:
 		s.sever()
 		s.leaving = true
@@ -225,7 +225,7 @@ func (s *session) turnBackend() (did bool) {
 	}
 	switch {
 	case errors.Is(readErr, errNoMemory):
-		s.endBy(&s.client, part{OutOfMemory, readErr})
+		s.endBy(&s.client, part{cause: OutOfMemory, err: readErr})
 	case readErr != nil:
 		s.leaving = true // it is read again, and says so again
 	}
@@ -257,6 +257,12 @@ func (s *session) clientMay() bool {
 		s.ends[backendSide].conn.Pending() == 0 && s.ends[clientSide].conn.Pending() < maxPending
 }
 
+// deserted reports whether the client has closed its side, or worse, and is not read
+// because the backend is slow: goroutines look whether that is for long.
+func (s *session) deserted() bool {
+	return s.ends[clientSide].closing && (s.full || s.ends[backendSide].conn.Pending() > 0)
+}
+
 // maxPending is how much a client may leave untaken before it is not heard any more:
 // an answer of one turn, and what crypto/tls says by itself (a key update asks for
 // one in return).
@@ -274,7 +280,7 @@ func (s *session) turnClient() (did bool) {
 		s.sent(clientSide, s.ends[clientSide].conn.Flush())
 		s.fresh = buf.len() > before
 		if errors.Is(readErr, errNoMemory) {
-			s.endBy(&s.client, part{OutOfMemory, readErr})
+			s.endBy(&s.client, part{cause: OutOfMemory, err: readErr})
 		}
 		s.leaving = s.leaving || readErr != nil
 	}
@@ -370,7 +376,7 @@ func (s *session) concluded() {
 	case e.fault != nil:
 		s.endBy(&s.client, *e.fault)
 	case e.err != nil:
-		s.endBy(&s.client, part{Unrecorded, e.err})
+		s.endBy(&s.client, part{cause: Unrecorded, err: e.err})
 	case e.kind == awaitCalm:
 		s.fresh = true
 	case e.kind == judgeText:

@@ -45,7 +45,7 @@ func (r *Relay) spool(buf *buffer, out *relay.Output) (p part, ended bool) {
 		return r.spooled(buf, out, f, forward, next)
 	}
 	if r.judging.Err() != nil {
-		return part{Ended, nil}, true
+		return part{cause: Ended}, true
 	}
 	return r.unspooled(buf, out, typ, size, size, err)
 }
@@ -90,7 +90,7 @@ func (r *Relay) spooled(buf *buffer, out *relay.Output, f *spool.File, forward b
 	}
 	switch next {
 	case relay.Adrift:
-		return part{ClientFraming, relay.ErrAdrift}, true
+		return part{cause: ClientFraming, err: relay.ErrAdrift}, true
 	case relay.Terminated:
 		buf.take(buf.len())
 	default:
@@ -105,9 +105,9 @@ func (r *Relay) forwardFile(f *spool.File) (p part, ended, ok bool) {
 	for at := int64(0); at < f.Size(); {
 		n, err := f.ReadAt(*b, at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return part{SpoolLost, err}, true, false
+			return part{cause: SpoolLost, err: err}, true, false
 		}
-		if _, err := r.opt.Backend.Write((*b)[:n]); err != nil {
+		if err := r.give((*b)[:n]); err != nil {
 			r.sever()
 			return part{}, false, false
 		}
