@@ -43,6 +43,10 @@ func (w *walker) drops(m proto.Message) {
 		case m.Action == pg.AlterPublicationAction_AP_SetObjects && len(m.Pubobjects) > 0:
 			w.destructive("ALTER PUBLICATION … SET") // what is not in the list goes
 		}
+	case *pg.RefreshMatViewStmt:
+		if m.SkipData {
+			w.destructive("REFRESH MATERIALIZED VIEW … WITH NO DATA")
+		}
 	case *pg.AlterEventTrigStmt:
 		if m.Tgenabled == "D" || m.Tgenabled == "R" {
 			w.destructive("ALTER EVENT TRIGGER … " + either(m.Tgenabled == "D", "DISABLE", "ENABLE REPLICA"))
@@ -102,5 +106,19 @@ func (w *walker) alterSubscription(m *pg.AlterSubscriptionStmt) {
 		w.destructive("ALTER SUBSCRIPTION … DROP")
 	case pg.AlterSubscriptionType_ALTER_SUBSCRIPTION_SET_PUBLICATION:
 		w.destructive("ALTER SUBSCRIPTION … SET PUBLICATION") // what is not in the list goes
+	case pg.AlterSubscriptionType_ALTER_SUBSCRIPTION_SKIP:
+		if skips(m.Options) {
+			w.destructive("ALTER SUBSCRIPTION … SKIP") // a transaction of the publisher's is lost
+		}
 	}
+}
+
+// skips tells if SKIP gives a transaction to skip; lsn = NONE takes that back.
+func skips(options []*pg.Node) bool {
+	for _, n := range options {
+		if o := n.GetDefElem(); o.GetDefname() == "lsn" && o.GetArg().GetString_().GetSval() == "none" {
+			return false
+		}
+	}
+	return true
 }

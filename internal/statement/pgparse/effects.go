@@ -82,7 +82,7 @@ func (w *walker) identity(setting, value string, local bool) {
 	if kind == statement.EffectNone {
 		return
 	}
-	if kind == statement.EffectRole && strings.EqualFold(value, "none") {
+	if kind == statement.EffectRole && value == noRole {
 		value = ""
 	}
 	w.st.Effect = statement.Effect{Kind: kind, Name: value, Hold: !local}

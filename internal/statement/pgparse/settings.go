@@ -71,7 +71,7 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 		}
 	}
 	w.tag(e.tags)
-	if e.raises && !reset && (len(values) != 1 || differs(values[0], "none")) {
+	if e.raises && !reset && (len(values) != 1 || differs(values[0], noRole)) {
 		w.tag(tPrivilege)
 	}
 	if e.takes != "" {
@@ -79,15 +79,22 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 	}
 }
 
+// noRole is the value of role that stands for no other than the session's own: "None" and
+// "NONE" are names of roles (check_role, variable.c).
+const noRole = "none"
+
 // differs tells if a value is another one than that. One that the text does not
 // tell is taken for the worse.
 func differs(n *pg.Node, value string) bool {
 	v, ok := constant(n)
 	if !ok || v.null || v.opaque {
-		return value == "none"
+		return value == noRole
 	}
-	if value == "on" {
+	switch value {
+	case "on":
 		return v.truth() == never
+	case noRole:
+		return v.text != noRole
 	}
 	return !strings.EqualFold(v.text, value)
 }
