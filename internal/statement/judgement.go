@@ -102,7 +102,7 @@ type EffectKind uint8
 const (
 	EffectNone          EffectKind = iota
 	EffectPrepare                  // PREPARE Name AS Inner
-	EffectExecute                  // EXECUTE Name (also inside EXPLAIN and CREATE TABLE AS)
+	EffectExecute                  // EXECUTE Name (also inside EXPLAIN and CREATE TABLE AS); Hold where that makes a temporary relation
 	EffectDeallocate               // DEALLOCATE Name
 	EffectDeallocateAll            // DEALLOCATE ALL
 	EffectDeclare                  // DECLARE Name CURSOR FOR Inner; Hold for WITH HOLD

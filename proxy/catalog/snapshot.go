@@ -1,6 +1,10 @@
 package catalog
 
-import "github.com/pgcustos/pgcustos/internal/statement"
+import (
+	"iter"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
 
 // Snapshot is what a database held at one moment. It is immutable, and nobody but
 // its Database keeps it: what sessions keep of one are strings.
@@ -95,6 +99,19 @@ func (s *Snapshot) Next(o *statement.Object, where *Scope, from int) (h Hit, nex
 
 // Like lists the relations of a name in any schema that something stands behind.
 func (s *Snapshot) Like(bare string) []int32 { return s.bare[bare] }
+
+// Within lists the relations of a schema that something stands behind.
+func (s *Snapshot) Within(schema string) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for _, list := range s.bare {
+			for _, i := range list {
+				if s.relations[i].schema == schema && !yield(i) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Number tells the snapshots of a database apart.
 func (s *Snapshot) Number() uint64 { return s.number }

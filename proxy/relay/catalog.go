@@ -2,6 +2,7 @@ package relay
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -126,6 +127,7 @@ type lookup struct {
 	d     auth.Decision // the first denial
 	any   bool          // there was a name to look up
 	sure  bool          // each is known
+	moves bool          // the statement at hand may give what it alters another name
 	room  int           // of the list
 	over  uint64        // objects that it had none for
 }
@@ -187,8 +189,11 @@ func (c *candidates) displaced(moves uint32) bool {
 
 func (l *lookup) statement(st *statement.Statement, displaced bool) {
 	all, late := st.Astray()
+	l.moves = renames(st)
 	for i := range st.Objects {
-		if o := &st.Objects[i]; o.InCatalog() != statement.NotInCatalog {
+		if o := &st.Objects[i]; o.Kind == "schema" {
+			l.schema(st, o)
+		} else if o.InCatalog() != statement.NotInCatalog {
 			where := l.where
 			if displaced || o.Strays(all, late) {
 				where = nil
@@ -256,9 +261,48 @@ func (l *lookup) hit(o *statement.Object, h catalog.Hit) {
 			l.over += l.m.view.Rest(h, i, o.Use)
 			break
 		}
-		if r, counts := l.m.view.Step(h, i, o.Use); counts {
+		if r, counts := l.step(o, h, i); counts {
 			l.list(r)
 		}
+	}
+}
+
+// step is one step behind a name. By a new name nobody knows what is behind it before
+// the catalog is read again: who gives one has to be let at what who reads it is.
+func (l *lookup) step(o *statement.Object, h catalog.Hit, i int) (statement.Resolved, bool) {
+	r, counts := l.m.view.Step(h, i, o.Use)
+	if !counts && l.moves && o.Use == statement.UseAlter {
+		return l.m.view.Step(h, i, statement.UseRead)
+	}
+	return r, counts
+}
+
+// renames tells whether a statement may give what it alters another name or schema.
+func renames(st *statement.Statement) bool {
+	return strings.HasPrefix(st.Command, "ALTER ") || st.Tags&statement.TagProcedural != 0
+}
+
+// maxMoved bounds how many relations are looked at that go with their schema.
+const maxMoved = 4096
+
+// schema looks at what gets another name with its schema. It is not listed.
+func (l *lookup) schema(st *statement.Statement, o *statement.Object) {
+	m := l.m
+	if m.view == nil || o.Use != statement.UseAlter || !l.moves || len(m.ruling.DeniedObjects) == 0 {
+		return
+	}
+	if strings.HasPrefix(st.Command, "ALTER ") && st.Command != "ALTER SCHEMA" {
+		return // ALTER DEFAULT PRIVILEGES
+	}
+	left := maxMoved
+	for i := range m.view.Within(o.Name) {
+		if left--; left < 0 && l.d.Allowed {
+			l.d = auth.Decision{What: st.Command + " on " + o.Name, Missing: "a schema of so many relations that something stands behind"}
+		}
+		if !l.d.Allowed {
+			return
+		}
+		l.judge(o, m.view.Hit(i))
 	}
 }
 
@@ -297,7 +341,7 @@ func (l *lookup) judge(o *statement.Object, h catalog.Hit) {
 	}
 	all := true
 	for i := range steps {
-		r, counts := m.view.Step(h, i, o.Use)
+		r, counts := l.step(o, h, i)
 		all = all && counts
 		if counts && l.decide(o, &r) {
 			all = false

@@ -186,6 +186,13 @@ func TestNamesAreResolved(t *testing.T) {
 	c.expects(t, "CREATE TEMP", "allowed ")
 	c.expects(t, "READ v", "allowed syntactic public.v/name private.t/view doubt=resolution")
 	c.expects(t, "READ public.v", "allowed resolved private.t/view")
+	c = withCatalog(t, anything(), Options{})
+	names(c.harness, statement.DDL, "CREATE TEMP AS EXECUTE", statement.Object{Name: "v", Kind: "table", Use: statement.UseCreate})
+	c.judge.known["CREATE TEMP AS EXECUTE"].Statements[0].Effect = statement.Effect{Kind: statement.EffectExecute, Name: "p", Hold: true}
+	c.says(t, "PREPARE p AS SELECT 1")
+	c.says(t, "CREATE TEMP AS EXECUTE")
+	c.m.SetCatalog(known(t)) // read since
+	c.expects(t, "READ v", "allowed syntactic public.v/name private.t/view doubt=resolution")
 }
 
 func TestPathThatTheBackendReports(t *testing.T) {
@@ -275,6 +282,44 @@ func TestWhatStandsBehindCanOnlyDeny(t *testing.T) {
 	c.expects(t, "READ v", "allowed resolved public.v/name private.t/view")
 	c = withCatalog(t, allow, Options{SearchPath: "private", Path: auth.PathDefault})
 	c.expects(t, "READ open", "denied resolved private.open/name")
+}
+
+// Who gives a view another name could read it by that, before anybody knows it.
+func TestWhatIsRenamedIsJudgedAsRead(t *testing.T) {
+	deny := anything()
+	deny.DeniedObjects = patterns(t, "private.t")
+	c := withCatalog(t, deny, Options{})
+	altered := func(command string, o statement.Object) string {
+		o.Use = statement.UseAlter
+		names(c.harness, statement.DDL, command, o)
+		st := &c.judge.known[command].Statements[0]
+		if st.Command = command; command == "DO" {
+			st.Tags = statement.TagProcedural
+		}
+		decision, _, _ := strings.Cut(c.says(t, command), " ")
+		return decision
+	}
+	view := statement.Object{Schema: "public", Name: "v", Kind: "view"}
+	schema := statement.Object{Name: "public", Kind: "schema"}
+	for _, tt := range []struct {
+		command string
+		object  statement.Object
+		want    string
+	}{
+		{"ALTER VIEW", view, "denied"},
+		{"DO", view, "denied"},
+		{"ALTER VIEW", statement.Object{Schema: "public", Name: "w", Kind: "view"}, "allowed"},
+		{"COMMENT", view, "allowed"},
+		{"CREATE TRIGGER", view, "allowed"},
+		{"ALTER SCHEMA", schema, "denied"},
+		{"ALTER SCHEMA", statement.Object{Name: "pg_catalog", Kind: "schema"}, "allowed"},
+		{"ALTER DEFAULT PRIVILEGES", schema, "allowed"},
+		{"GRANT", schema, "allowed"},
+	} {
+		if got := altered(tt.command, tt.object); got != tt.want {
+			t.Errorf("%s on %+v: %s, want %s", tt.command, tt.object, got, tt.want)
+		}
+	}
 }
 
 func TestChangesAreTold(t *testing.T) {

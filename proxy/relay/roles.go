@@ -153,7 +153,8 @@ func (m *Machine) expect(st *statement.Statement, v *verdict) {
 		}
 	}
 	m.expected.apply(st)
-	m.hidden = m.hidden || st.Effect.Kind == statement.EffectTemporary
+	kind := st.Effect.Kind
+	m.hidden = m.hidden || kind == statement.EffectTemporary || kind == statement.EffectExecute && st.Effect.Hold
 }
 
 // expectEnd follows the end of an implicit transaction that was sent.

@@ -30,7 +30,9 @@ func (w *walker) effect(m proto.Message) {
 	case *pg.CreateTableAsStmt:
 		w.temporary(m.Into.GetRel())
 		if m.Query.GetExecuteStmt() != nil {
+			temporary := e.Kind == statement.EffectTemporary
 			w.effect(message(m.Query))
+			e.Hold = temporary
 		}
 	case *pg.DeallocateStmt:
 		e.Kind, e.Name = statement.EffectDeallocate, m.Name

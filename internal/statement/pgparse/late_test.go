@@ -73,3 +73,19 @@ func TestAstray(t *testing.T) {
 		}
 	}
 }
+
+// What EXECUTE makes is temporary or not, and is EXECUTE's in either case.
+func TestTemporaryTableOfExecute(t *testing.T) {
+	for text, hold := range map[string]bool{
+		"CREATE TABLE c AS EXECUTE p":                      false,
+		"CREATE TEMP TABLE c AS EXECUTE p":                 true,
+		"CREATE TABLE pg_temp.c AS EXECUTE p":              true,
+		"EXPLAIN ANALYZE CREATE TEMP TABLE c AS EXECUTE p": true,
+		"EXECUTE p": false,
+	} {
+		e := Read(text).Statements[0].Effect
+		if e.Kind != statement.EffectExecute || e.Name != "p" || e.Hold != hold {
+			t.Errorf("%s: %+v", text, e)
+		}
+	}
+}
