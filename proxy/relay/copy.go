@@ -135,7 +135,7 @@ func (m *Machine) onCopyEnd(now int64) {
 }
 
 // ErrAdrift says that a client sent Sync into the data of a COPY by Execute that
-// then failed, and work behind it, or a Flush with a body into a COPY that failed.
+// then failed, and work behind it, or a Flush with a body into one by Query that failed.
 // Whether the backend swallowed that or answers it nobody can tell, nor therefore
 // whether it skips the work. SQLSTATE 08P01.
 var ErrAdrift = errors.New("the client sent more work behind a Sync inside a COPY that failed")
@@ -161,7 +161,7 @@ func (m *Machine) copyEnded(e *entry, failed bool) {
 			// answered.
 			m.uncertain = q.inCopy && e.kind == kindExecute
 			m.loose = m.loose || q.inCopy
-		case q.kind == kindBadFlush && q.inCopy:
+		case q.kind == kindBadFlush && q.inCopy && e.kind != kindExecute:
 			// It may have been ignored, or refused, and what stands behind it skipped.
 			m.broken = ErrAdrift
 			return

@@ -146,6 +146,14 @@ func TestMalformedFlushInsideCopyThatFails(t *testing.T) {
 	}
 }
 
+// Behind an Execute that failed the server skips it in either case.
+func TestMalformedFlushInsideCopyByExecuteThatFails(t *testing.T) {
+	h := newHarness(t)
+	h.client(parse("", "COPY t"), bind("", ""), execute("", 0), data("x\n"), badFlush, copyDone, syncMsg)
+	h.backend(parseOK, bindOK, copyIn, failed("22P02", "bad input"), ready('I'))
+	h.rests()
+}
+
 // What was not sent whole ends no transaction.
 func TestFateBehindHalfAMessage(t *testing.T) {
 	half := bind("", "")[:9]
