@@ -386,6 +386,9 @@ func (m *Machine) settleCatalog() {
 // move follows what a statement that is about to run may do to names without a
 // schema.
 func (m *Machine) move(st *statement.Statement, v *verdict) {
+	if st.Effect.Kind == statement.EffectDeallocateAll && !strings.HasPrefix(st.Command, "DEALLOCATE") {
+		m.statements.haunts++ // within a body
+	}
 	hidden := v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0
 	m.known.veiled = m.known.veiled || hidden || v.veils
 	// Who the session is says what "$user" is; search_path stays the same.

@@ -233,6 +233,39 @@ func TestUncertainPortalIsNoCommit(t *testing.T) {
 	}
 }
 
+// A body that may give and take names of prepared statements need not have done so: the
+// definition that comes after it can fail.
+func TestNamesOutOfSight(t *testing.T) {
+	hides := func(h *harness) {
+		names(h, statement.Misc, "DO names")
+		h.judge.known["DO names"].Statements[0].Effect = statement.Effect{Kind: statement.EffectDeallocateAll}
+	}
+	h := newHarness(t)
+	hides(h)
+	h.client(parse("s", "SELECT salaries"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(query("DO names"))
+	h.backend(complete("DO"), ready('I'))
+	h.client(parse("s", "COMMIT"), syncMsg, bind("p", "s"), execute("p", 0), syncMsg)
+	h.wantLast("denied", "UNKNOWN")
+	// What the server took since is no ghost, nor is the unnamed statement.
+	h = newHarness(t)
+	hides(h)
+	h.client(query("DO names"))
+	h.backend(complete("DO"), ready('I'))
+	h.client(parse("s", "SELECT 1"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(bind("", "s"), execute("", 0), syncMsg)
+	h.wantLast(`allowed READ "SELECT 1"`)
+	h.client(parse("", "COMMIT"), syncMsg, bind("", ""), execute("", 0), syncMsg)
+	h.wantLast(`allowed MISC "COMMIT"`)
+	h.client(parse("t", "SELECT 2"), bind("", "t"), execute("", 0), syncMsg)
+	h.wantLast(`allowed READ "SELECT 2"`)
+	// Before it has run, it may come between.
+	h.client(parse("u", "SELECT 3"), parse("", "DO names"), bind("", ""), execute("", 0), bind("", "u"), execute("", 0), syncMsg)
+	h.wantLast("denied", "UNKNOWN")
+}
+
 // Where there is no doubt, what ends a transaction is not denied.
 func TestCertainPortalOfCommitIsNotDenied(t *testing.T) {
 	h := newHarness(t)

@@ -20,6 +20,7 @@ type binding struct {
 	trace  statement.Trace // that the text of a Parse claims
 	from   uint64
 	others []uint64
+	since  uint32 // the table's haunts when it was made
 	// also are the statements that def stands for, where it was not certain which one the
 	// portal was bound from: each is judged by itself.
 	also []*statement.Statement
@@ -67,6 +68,8 @@ func (s *slot) unused() bool { return s.now.def == nil && len(s.later) == 0 }
 type table struct {
 	unnamed slot
 	named   map[string]*slot
+	// haunts counts what may have given or taken names of its own out of sight.
+	haunts uint32
 }
 
 func (t *table) find(name []byte) *slot {
@@ -91,6 +94,7 @@ func (t *table) obtain(name []byte) *slot {
 // define adds a definition that counts once the server confirms id.
 func (t *table) define(name []byte, id uint64, segment uint32, b binding) *slot {
 	s := t.obtain(name)
+	b.since = t.haunts
 	s.later = append(s.later, pending{id: id, segment: segment, b: b})
 	return s
 }
@@ -238,14 +242,21 @@ func (t *table) lookup(name []byte, segment uint32) (c candidates) {
 		}
 		c.add(&p.b)
 		if p.segment == segment {
+			c.unknown = c.unknown || t.haunted(s, &p.b)
 			return c
 		}
 	}
 	if s.now.def != nil {
 		c.add(&s.now)
 	}
-	c.unknown = c.unknown || c.n == 0
+	c.unknown = c.unknown || c.n == 0 || t.haunted(s, &s.now)
 	return c
+}
+
+// haunted tells whether the name may stand for something that was made out of sight:
+// but for what the server took after that, and the name that each Parse replaces.
+func (t *table) haunted(s *slot, b *binding) bool {
+	return s != &t.unnamed && t.haunts > 0 && (b.def == nil || b.since != t.haunts)
 }
 
 // lookupString is lookup for a name that SQL gives, which is never empty.

@@ -252,12 +252,20 @@ func portal(t *testing.T, s *testkit.Site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := connect(t, s, "alice", testkit.AlicePassword)
+	standIn(t, connect(t, s, "alice", testkit.AlicePassword))
+}
+
+// standIn prepares a statement, has the texts run and search_path lead to what is denied,
+// and defines it again as a COMMIT.
+func standIn(t *testing.T, c *session, texts ...string) {
+	t.Helper()
 	if _, err := c.Prepare(c.ctx, "s", "SELECT employee FROM salaries LIMIT 2", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.run("SET search_path = private, public"); err != nil {
-		t.Fatal(err)
+	for _, sql := range append(texts, "SET search_path = private, public") {
+		if err := c.run(sql); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f := c.Frontend()
 	f.Send(&pgproto3.Parse{Name: "s", Query: "COMMIT"})
@@ -357,6 +365,8 @@ func astray(t *testing.T, s *testkit.Site) {
 		denied(t, bob, texts[last], "private.*")
 		_ = bob.Close(bob.ctx)
 	}
+	bob := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders'")
+	standIn(t, bob, "DO $$BEGIN IF false THEN DEALLOCATE s; END IF; END$$")
 }
 
 // startup sets what a SET would be denied for, in each way that a start-up knows.
