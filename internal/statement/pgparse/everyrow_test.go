@@ -1,6 +1,8 @@
 package pgparse
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +37,33 @@ var everyRow = []string{
 	"id IN (5, id)", "5 IN (4, 5)", "5 = ANY (ARRAY[4, 5])", "NOT (id <> id)", "id >= id", "a.b.c = a.b.c",
 }
 
+// The table's own rows by detours.
+var everyRowByDetour = []string{
+	"id IN (SELECT DISTINCT id FROM t)", "id IN (SELECT id FROM (SELECT DISTINCT id FROM t) s)",
+	"id IN (SELECT id FROM t UNION SELECT 1)", "id IN (SELECT 1 UNION ALL (SELECT 2 UNION SELECT id FROM t))", "id IN (SELECT id FROM t INTERSECT SELECT x.id FROM t x)",
+	"id = ANY (ARRAY(SELECT id FROM t))", "t.id = ANY (ARRAY(SELECT x.id FROM t x WHERE true)::int[])", "id = SOME (ARRAY(SELECT id FROM t UNION SELECT 1))",
+	"(id, a) IN (SELECT id, a FROM t)", "(id, t.a) = ANY (SELECT x.id, x.a FROM t x)", "ROW (id, a) IN (SELECT id, a FROM (SELECT * FROM t) s)",
+	"id IN (WITH x AS (SELECT id FROM t) SELECT id FROM x)", "id IN (WITH x AS (SELECT * FROM t), y AS (TABLE x) SELECT y.id FROM y WHERE 1 = 1)",
+	"id IN (SELECT id FROM (SELECT id FROM t) s)", "id IN (SELECT s.id FROM (SELECT a, t.id AS id FROM t WHERE NOT false) AS s)", "id IN (SELECT id FROM (SELECT * FROM (SELECT * FROM t) r) s)",
+	"id IN (WITH t AS (SELECT id FROM t) SELECT id FROM t)",
+	"EXISTS (SELECT 1 FROM t x WHERE x.id = t.id LIMIT 1)", "EXISTS (SELECT FROM t x WHERE x.id = t.id FETCH FIRST 1 ROW ONLY)", "EXISTS (SELECT 1 FROM t x WHERE x.id = t.id LIMIT 10)",
+}
+
+// Detours that select.
+var someRowsByDetour = []string{
+	"id IN (SELECT DISTINCT ON (a) id FROM t ORDER BY a)", "id IN (SELECT id FROM (SELECT DISTINCT ON (a) * FROM t) s)",
+	"id IN (SELECT id FROM u UNION SELECT 1)", "id IN (SELECT id FROM t EXCEPT SELECT 1)", "id IN (SELECT id FROM t INTERSECT SELECT id FROM u)", "id IN (SELECT id FROM t UNION SELECT 1 LIMIT 5)",
+	"id = ANY (ARRAY(SELECT id FROM u))", "id = ANY (ARRAY(SELECT id FROM t LIMIT 5))", "id <> ANY (ARRAY(SELECT id FROM t WHERE a = 1))", "id = ALL (ARRAY(SELECT id FROM t))", "id < ANY (ARRAY(SELECT id FROM t))",
+	"(id, a) IN (SELECT id, a FROM u)", "(id, a) IN (SELECT a, id FROM t)", "(id, a) IN (SELECT id, a FROM t WHERE a = 1)", "(id, 5) IN (SELECT id, a FROM t)",
+	"id IN (WITH x AS (SELECT id FROM u) SELECT id FROM x)", "id IN (WITH x AS (SELECT id FROM t WHERE a = 1) SELECT id FROM x)", "id IN (WITH x (id) AS (SELECT a FROM t) SELECT id FROM x)",
+	"id IN (WITH x AS (SELECT id FROM t LIMIT 5) SELECT id FROM x)", "id IN (WITH x AS (SELECT parent AS id FROM t) SELECT id FROM x)", "id IN (WITH t AS (SELECT id FROM u) SELECT id FROM t)",
+	"id IN (SELECT id FROM (SELECT id FROM t WHERE a = 1 LIMIT 5) s)", "id IN (SELECT id FROM (SELECT parent AS id FROM t) s)", "id IN (SELECT id FROM (SELECT id FROM t) AS s (a))", "id IN (SELECT parent FROM (SELECT * FROM t) s)",
+	"id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY a ORDER BY id) AS n FROM t) s WHERE n > 1)", "id IN (SELECT max(id) FROM t GROUP BY a)", "id NOT IN (SELECT min(id) FROM t GROUP BY a)",
+	"id IN (SELECT id FROM (SELECT id, count(*) FROM t GROUP BY id HAVING count(*) > 1) s)", "id IN (SELECT id FROM t TABLESAMPLE system (1))",
+	"EXISTS (SELECT 1 FROM u x WHERE x.t_id = t.id LIMIT 1)", "EXISTS (SELECT 1 FROM t x WHERE x.parent = t.id LIMIT 1)", "EXISTS (SELECT 1 FROM t x WHERE x.id = t.id LIMIT 0)", "EXISTS (SELECT 1 FROM t x WHERE x.id = t.id OFFSET 1 LIMIT 1)",
+	"id IN (WITH RECURSIVE x AS (SELECT 5 AS id UNION SELECT t.id FROM t JOIN x ON t.parent = x.id) SELECT id FROM x)",
+}
+
 // Conditions that select.
 var someRows = []string{
 	"id = (SELECT id FROM (SELECT 5 AS id) x)", "id IN (SELECT id FROM (VALUES (5)) v(id))", "(SELECT done FROM (SELECT 1 AS one) x)", "(WITH s AS (SELECT 5 AS id) SELECT id = 5 FROM s) AND id = 5",
@@ -54,7 +83,7 @@ var someRows = []string{
 }
 
 func TestEveryRow(t *testing.T) {
-	for _, where := range everyRow {
+	for _, where := range slices.Concat(everyRow, everyRowByDetour) {
 		for _, command := range []string{"DELETE FROM t WHERE ", "UPDATE t SET a = 1 WHERE "} {
 			j := Read(command + where)
 			if j.Cause != "" || j.Tags&destructive == 0 {
@@ -62,7 +91,7 @@ func TestEveryRow(t *testing.T) {
 			}
 		}
 	}
-	for _, where := range someRows {
+	for _, where := range slices.Concat(someRows, someRowsByDetour) {
 		for _, command := range []string{"DELETE FROM t WHERE ", "UPDATE t SET a = 1 WHERE "} {
 			j := Read(command + where)
 			if j.Cause != "" || j.Tags&destructive != 0 {
@@ -80,38 +109,64 @@ func TestEveryRowByJoin(t *testing.T) {
 		"WITH s AS (SELECT 5 AS id) DELETE FROM t WHERE id = (SELECT id FROM s)":      false,
 		"WITH s AS (SELECT id FROM u) DELETE FROM t WHERE id IN (SELECT id FROM s)":   false,
 		"WITH s AS (SELECT true AS yes) DELETE FROM t WHERE (SELECT no FROM s)":       false,
-		"DELETE FROM t USING u":                                                                       true,
-		"DELETE FROM t USING u WHERE u.id = 5":                                                        true,
-		"DELETE FROM t USING u WHERE u.id = u.id":                                                     true,
-		"DELETE FROM t USING u JOIN v ON u.id = v.id WHERE u.a = v.a":                                 true,
-		"DELETE FROM t USING t x WHERE t.id = x.id":                                                   true,
-		"DELETE FROM s.t USING s.t x WHERE t.id = x.id":                                               true,
-		"DELETE FROM t a USING t b WHERE a.id = b.id AND true":                                        true,
-		"DELETE FROM t USING (SELECT * FROM t) x WHERE t.id = x.id":                                   true,
-		"UPDATE t SET a = 1 FROM t x WHERE t.id = x.id":                                               true,
-		"UPDATE t SET a = u.a FROM u WHERE u.name = 'x'":                                              true,
-		"MERGE INTO t USING u ON u.a = 1 WHEN MATCHED THEN DELETE":                                    true,
-		"MERGE INTO t USING t x ON t.id = x.id WHEN MATCHED THEN DELETE":                              true,
-		"MERGE INTO t USING (SELECT * FROM t) x ON t.id = x.id WHEN MATCHED THEN UPDATE SET a = 1":    true,
-		"MERGE INTO t USING (VALUES (1)) x ON true WHEN MATCHED AND 1 = 1 THEN DELETE":                true,
-		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a = 1":        true,
-		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE AND t.a = 5 THEN DELETE":      false,
-		"MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE":                                false,
-		"MERGE INTO t USING u ON true WHEN MATCHED AND t.id = 5 THEN DELETE":                          false,
-		"MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT VALUES (1)":                        false,
-		"DELETE FROM t USING u WHERE t.id = u.id":                                                     false,
-		"DELETE FROM t USING tenant WHERE t.tenant_id = tenant.id AND tenant.name = 'x'":              false,
-		"DELETE FROM t USING t x WHERE t.id > x.id AND t.name = x.name":                               false,
-		"DELETE FROM t USING t x WHERE t.parent = x.id":                                               false,
-		"DELETE FROM t USING other.t x WHERE t.id = x.id AND x.a = 1":                                 false,
-		"DELETE FROM s.t USING other.t x WHERE t.id = x.id":                                           false,
-		"UPDATE t SET a = x.a FROM t x WHERE t.parent = x.id":                                         false,
-		"UPDATE t SET a = v.a FROM (VALUES (1, 2)) v (id, a) WHERE t.id = v.id":                       false,
-		"UPDATE t SET n = n + 1 WHERE id = $1 RETURNING n":                                            false,
-		"WITH x AS (SELECT id FROM t WHERE a LIMIT 5) DELETE FROM t USING x WHERE t.id = x.id":        false,
-		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = excluded.a":                      false,
-		"WITH x AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO archive SELECT * FROM x":      false,
-		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE id = n; UPDATE t SET a = 1 WHERE x = n; END$$": false,
+		"DELETE FROM t USING u":                                                                                                    true,
+		"DELETE FROM t USING u WHERE u.id = 5":                                                                                     true,
+		"DELETE FROM t USING u WHERE u.id = u.id":                                                                                  true,
+		"DELETE FROM t USING u JOIN v ON u.id = v.id WHERE u.a = v.a":                                                              true,
+		"DELETE FROM t USING t x WHERE t.id = x.id":                                                                                true,
+		"DELETE FROM s.t USING s.t x WHERE t.id = x.id":                                                                            true,
+		"DELETE FROM t a USING t b WHERE a.id = b.id AND true":                                                                     true,
+		"DELETE FROM t USING (SELECT * FROM t) x WHERE t.id = x.id":                                                                true,
+		"DELETE FROM t USING (SELECT id FROM t WHERE true) x WHERE t.id = x.id":                                                    true,
+		"WITH x AS (SELECT id FROM t) DELETE FROM t USING x WHERE t.id = x.id":                                                     true,
+		"WITH x AS (SELECT id FROM t), y AS (TABLE x) UPDATE t SET a = 1 FROM y z WHERE t.id = z.id":                               true,
+		"WITH x AS (SELECT id FROM t) DELETE FROM t WHERE id IN (SELECT id FROM x)":                                                true,
+		"WITH t AS (SELECT id FROM t LIMIT 5) DELETE FROM t WHERE id IN (SELECT id FROM t)":                                        false,
+		"WITH x AS (SELECT id FROM t FOR UPDATE SKIP LOCKED LIMIT 5) DELETE FROM t WHERE id IN (SELECT id FROM x)":                 false,
+		"WITH x AS (SELECT id FROM t WHERE a = 1) UPDATE t SET a = 2 FROM x WHERE t.id = x.id":                                     false,
+		"WITH x AS (DELETE FROM u WHERE a = 1 RETURNING id) DELETE FROM t USING x WHERE t.id = x.id":                               false,
+		"UPDATE t SET a = 1 FROM (SELECT id FROM t WHERE a = 5 LIMIT 10) x WHERE t.id = x.id":                                      false,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO UPDATE SET a = 1":                                                       true,
+		"INSERT INTO t TABLE t ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1 WHERE true":                                    true,
+		"INSERT INTO t (a, id) SELECT 1, x.id FROM t x WHERE 1 = 1 ON CONFLICT (id) DO UPDATE SET a = 2":                           true,
+		"INSERT INTO t (id) SELECT id FROM (SELECT * FROM t) x ON CONFLICT (id) DO UPDATE SET a = 2":                               true,
+		"WITH x AS (SELECT * FROM t) INSERT INTO t SELECT * FROM x ON CONFLICT (id) DO UPDATE SET a = 2":                           true,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT ((lower(a))) DO UPDATE SET a = 2":                                               true,
+		"CREATE RULE r AS ON UPDATE TO v DO ALSO UPDATE t SET a = 1 FROM (SELECT id FROM t WHERE id = old.id) x WHERE t.id = x.id": false,
+		"INSERT INTO t SELECT * FROM u ON CONFLICT ((lower(a))) DO UPDATE SET a = 2":                                               false,
+		"INSERT INTO t SELECT * FROM u ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1":                                       false,
+		"INSERT INTO t VALUES (1, 2) ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1":                                         false,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO NOTHING":                                                                false,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO UPDATE SET a = 1 WHERE t.a = 5":                                         false,
+		"INSERT INTO t SELECT * FROM t WHERE a = 5 ON CONFLICT (id) DO UPDATE SET a = 1":                                           false,
+		"INSERT INTO t SELECT * FROM u ON CONFLICT (id) DO UPDATE SET a = excluded.a":                                              false,
+		"INSERT INTO t (id, a) SELECT a, id FROM t ON CONFLICT (id) DO UPDATE SET a = 1":                                           false,
+		"INSERT INTO t (a) SELECT a FROM t ON CONFLICT (id) DO UPDATE SET a = 1":                                                   false,
+		"INSERT INTO t SELECT id + 1000, a FROM t ON CONFLICT (id) DO UPDATE SET a = 1":                                            false,
+		"UPDATE t SET a = 1 FROM t x WHERE t.id = x.id":                                                                            true,
+		"UPDATE t SET a = u.a FROM u WHERE u.name = 'x'":                                                                           true,
+		"MERGE INTO t USING u ON u.a = 1 WHEN MATCHED THEN DELETE":                                                                 true,
+		"MERGE INTO t USING t x ON t.id = x.id WHEN MATCHED THEN DELETE":                                                           true,
+		"MERGE INTO t USING (SELECT * FROM t) x ON t.id = x.id WHEN MATCHED THEN UPDATE SET a = 1":                                 true,
+		"MERGE INTO t USING (VALUES (1)) x ON true WHEN MATCHED AND 1 = 1 THEN DELETE":                                             true,
+		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a = 1":                                     true,
+		"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE AND t.a = 5 THEN DELETE":                                   false,
+		"MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE":                                                             false,
+		"MERGE INTO t USING u ON true WHEN MATCHED AND t.id = 5 THEN DELETE":                                                       false,
+		"MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT VALUES (1)":                                                     false,
+		"DELETE FROM t USING u WHERE t.id = u.id":                                                                                  false,
+		"DELETE FROM t USING tenant WHERE t.tenant_id = tenant.id AND tenant.name = 'x'":                                           false,
+		"DELETE FROM t USING t x WHERE t.id > x.id AND t.name = x.name":                                                            false,
+		"DELETE FROM t USING t x WHERE t.parent = x.id":                                                                            false,
+		"DELETE FROM t USING other.t x WHERE t.id = x.id AND x.a = 1":                                                              false,
+		"DELETE FROM s.t USING other.t x WHERE t.id = x.id":                                                                        false,
+		"UPDATE t SET a = x.a FROM t x WHERE t.parent = x.id":                                                                      false,
+		"UPDATE t SET a = v.a FROM (VALUES (1, 2)) v (id, a) WHERE t.id = v.id":                                                    false,
+		"UPDATE t SET n = n + 1 WHERE id = $1 RETURNING n":                                                                         false,
+		"WITH x AS (SELECT id FROM t WHERE a LIMIT 5) DELETE FROM t USING x WHERE t.id = x.id":                                     false,
+		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = excluded.a":                                                   false,
+		"WITH x AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO archive SELECT * FROM x":                                   false,
+		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE id = n; UPDATE t SET a = 1 WHERE x = n; END$$":                              false,
 	} {
 		j := Read(text)
 		if j.Cause != "" || j.Class&statement.Unknown != 0 || (j.Tags&destructive != 0) != want {
@@ -132,5 +187,18 @@ func TestLiteralsThatMatter(t *testing.T) {
 		if err != nil || r.literal != want {
 			t.Errorf("%s: %v, %v", strings.TrimSpace(text), r.literal, err)
 		}
+	}
+}
+
+// CTEs of CTEs are looked into so far and no further.
+func TestManyCTEs(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("WITH x0 AS (SELECT id FROM u)")
+	for i := range 40 {
+		fmt.Fprintf(&text, ", x%d AS (SELECT id FROM x%d UNION SELECT id FROM x%[2]d)", i+1, i)
+	}
+	text.WriteString(" DELETE FROM t WHERE id IN (SELECT id FROM x40)")
+	if j := Read(text.String()); j.Cause != "" || j.Tags&destructive != 0 {
+		t.Errorf("%s %s", j.Tags, j.Cause)
 	}
 }

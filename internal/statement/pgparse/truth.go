@@ -53,13 +53,15 @@ type judge struct {
 	target  *pg.RangeVar
 	itself  map[string]bool // names that stand for the target's table, itself or joined to itself
 	offers  offers          // columns that the statement's CTEs have
+	queries queries         // that CTEs stand for
+	read    *reads          // how far they were looked into
 	literal *bool           // set where the judgement rests on what a literal says
 }
 
 // judges returns a judge of a statement's conditions; from are the tables that
 // it joins, if any, and with are its CTEs.
 func (w *walker) judges(target *pg.RangeVar, from []*pg.Node, with *pg.WithClause) *judge {
-	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), literal: &w.literal}
+	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), queries: queries{}.with(with), read: &reads{open: map[*pg.SelectStmt]bool{}}, literal: &w.literal}
 	j.itself[rangeName(target)] = true
 	j.joined(from)
 	return j
@@ -74,13 +76,13 @@ func (j *judge) joined(from []*pg.Node) {
 	for _, n := range from {
 		switch m := message(n).(type) {
 		case *pg.RangeVar:
-			if j.isTarget(m) {
+			if j.isAll(m, j.queries) {
 				j.itself[rangeName(m)] = true
 			}
 		case *pg.JoinExpr:
 			j.joined([]*pg.Node{m.Larg, m.Rarg})
 		case *pg.RangeSubselect:
-			if s := m.Subquery.GetSelectStmt(); s != nil && j.selectsAll(s) {
+			if s := m.Subquery.GetSelectStmt(); s != nil && j.selectsAll(s, j.queries) {
 				j.itself[m.Alias.GetAliasname()] = true
 			}
 		}
@@ -92,13 +94,6 @@ func (j *judge) joined(from []*pg.Node) {
 func (j *judge) isTarget(r *pg.RangeVar) bool {
 	return j.target != nil && r != nil && r.Relname == j.target.Relname &&
 		cmp.Or(r.Schemaname, "public") == cmp.Or(j.target.Schemaname, "public")
-}
-
-// selectsAll tells if a query has every row of the statement's own table.
-func (j *judge) selectsAll(s *pg.SelectStmt) bool {
-	return len(s.FromClause) == 1 && j.isTarget(s.FromClause[0].GetRangeVar()) && s.WhereClause == nil &&
-		len(s.GroupClause) == 0 && s.HavingClause == nil && s.Op == pg.SetOperation_SETOP_NONE &&
-		j.unlimited(s)
 }
 
 // rangeName is the name by which a query knows a relation.
@@ -155,6 +150,9 @@ func (j *judge) boolean(m *pg.BoolExpr) truth {
 func (j *judge) fold(n *pg.Node) truth {
 	switch m := message(n).(type) {
 	case *pg.A_Expr:
+		if any := anyOfQuery(m); any != nil && j.subLink(any) == always {
+			return always
+		}
 		return j.comparison(m)
 	case *pg.NullTest:
 		return j.nullTest(m)
