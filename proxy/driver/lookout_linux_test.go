@@ -30,6 +30,7 @@ func TestClientLeavesWhileItIsHeldBack(t *testing.T) {
 				e := d.start(t)
 				send(t, e.client, tooMany)
 				gone := drained(e)
+				until(t, func() bool { return e.relay.opt.Machine.Backlog() > 500 })
 				leave.do(e)
 				e.ended(t, leave.cause)
 				if n := e.cancelled.Load(); n != 2 {
