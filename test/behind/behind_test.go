@@ -297,7 +297,7 @@ func standIn(t *testing.T, c *session, texts ...string) {
 	}
 }
 
-// makers are rules: of those who say so one that gives nothing but READ, else one that
+// makers are rules: for those who say so two that give nothing but READ, else one that
 // gives more than the readers', and keeps its people from the same.
 const makers = `
   - name: orders-lookers
@@ -309,6 +309,15 @@ const makers = `
     reason: ^look$
     grant: {backend: orders, role: app_rw_orders, classes: [READ]}
 
+  - name: orders-observed
+    groups: [APP-Orders-Migrations]
+    databases: [orders]
+    sources: [127.0.0.0/8]
+    kinds: [person]
+    justification: everybody on this machine
+    reason: ^watch$
+    grant: {backend: orders, role: app_rw_orders, classes: [READ], mode: observe}
+
   - name: orders-makers
     groups: [APP-Orders-Migrations]
     databases: [orders]
@@ -319,7 +328,7 @@ const makers = `
       backend: orders
       role: app_rw_orders
       classes: [READ, WRITE, FUNCTION, DDL, ROLE, MISC, MISC_SET]
-      tags: [ddl, procedural, dynamic_sql, role_change, privilege]
+      tags: [ddl, procedural, dynamic_sql, role_change, privilege, bulk_export]
       deny_objects: [private.*]
 `
 
@@ -343,6 +352,7 @@ func astray(t *testing.T, s *testkit.Site) {
 		{"CREATE FUNCTION public.peek() RETURNS SETOF text LANGUAGE sql AS 'SELECT employee FROM salaries'"},
 		{"SELECT set_config('search_path', 'private', true), query_to_xml('SELECT * FROM salaries', true, true, '')"},
 		{"SELECT public.lead(), query_to_xml('SELECT * FROM salaries', true, true, '')"},
+		{"SELECT public.lead(), table_to_xml('salaries'::text::regclass, true, true, '')"},
 		{"PREPARE p (text) AS SELECT employee FROM salaries WHERE $1 <> ''", "EXECUTE p (set_config('search_path', 'private', false))"},
 		{"SET ROLE private", "SELECT employee FROM salaries"},
 		// By another name nobody knows yet what is behind it.
@@ -420,6 +430,16 @@ func startup(t *testing.T, s *testkit.Site) {
 	}
 	if err := refusal(try("bob", testkit.BobPassword, looker+"-c statement_timeout=1s"), "class MISC_SET"); err != nil {
 		t.Error(err)
+	}
+	// Where denials are observed only, they are on record.
+	if err := try("bob", testkit.BobPassword, "-c pgcustos.role=app_rw_orders -c pgcustos.reason=watch -c statement_timeout=60s"); err != nil {
+		t.Error(err)
+	}
+	r = s.Await(t, "what is observed", func(r *journal.Record) bool {
+		return r.Type == audit.Authorization && r.Decision == audit.WouldDeny
+	})
+	if r.Rule != "orders-observed" || r.Missing != "class MISC_SET" || !strings.Contains(r.Detail, "statement_timeout") {
+		t.Errorf("on record is %+v", r)
 	}
 }
 

@@ -119,7 +119,23 @@ func (w *walker) relationArgument(k argumentKind, n *pg.Node) {
 		return
 	}
 	schema, name := split(parts)
-	w.object(schema, name, k.kind, k.use)
+	w.note(statement.Object{Schema: schema, Name: name, Kind: k.kind, Use: k.use, Late: w.depth > 0 || !lookedUpFirst(n)})
+}
+
+// lookedUpFirst tells whether a relation's name is turned into its OID while the
+// statement is read: a literal is, of its own or by a cast. Any other text is when the
+// function is called, and what stands before it in the statement has run.
+func lookedUpFirst(n *pg.Node) bool {
+	if a := n.GetNamedArgExpr(); a != nil {
+		n = a.Arg
+	}
+	if c := n.GetTypeCast(); c != nil {
+		if _, typ := split(words(c.TypeName.GetNames())); typ != "regclass" {
+			return false
+		}
+		n = c.Arg
+	}
+	return n.GetAConst() != nil
 }
 
 // eachArgument calls visit for each argument that the table is about.

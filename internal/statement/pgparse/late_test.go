@@ -11,17 +11,21 @@ import (
 // that may do anything runs before.
 func TestLateNames(t *testing.T) {
 	for text, want := range map[string]string{
-		"SELECT own(a) FROM t":                                                           "calls",
-		"SELECT lower(a) FROM t":                                                         "",
-		"DO $$BEGIN UPDATE t SET a = 1; END$$":                                           "t",
-		"DO $$BEGIN PERFORM own(); UPDATE s.t SET a = 1; END$$":                          "own s.t calls",
-		"DO $$BEGIN CALL own(); END$$":                                                   "own calls",
-		"DO $$BEGIN EXECUTE 'TABLE t'; END$$":                                            "t",
-		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT a FROM t'":              "t",
-		"CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a FROM t; END": "",
-		"SELECT query_to_xml('TABLE t', true, true, '') FROM u":                          "t",
-		"WITH x AS (SELECT own()) SELECT query_to_xml('TABLE t', true, true, '') FROM x": "t calls",
-		"PREPARE p AS SELECT * FROM t":                                                   "",
+		"SELECT own(a) FROM t":                                                                   "calls",
+		"SELECT lower(a) FROM t":                                                                 "",
+		"DO $$BEGIN UPDATE t SET a = 1; END$$":                                                   "t",
+		"DO $$BEGIN PERFORM own(); UPDATE s.t SET a = 1; END$$":                                  "own s.t calls",
+		"DO $$BEGIN CALL own(); END$$":                                                           "own calls",
+		"DO $$BEGIN EXECUTE 'TABLE t'; END$$":                                                    "t",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT a FROM t'":                      "t",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a FROM t; END":         "",
+		"SELECT query_to_xml('TABLE t', true, true, '') FROM u":                                  "t",
+		"WITH x AS (SELECT own()) SELECT query_to_xml('TABLE t', true, true, '') FROM x":         "t calls",
+		"SELECT nextval('t'), nextval('t'::regclass), nextval(cast('t' AS pg_catalog.regclass))": "",
+		"SELECT nextval('t'::text::regclass)":                                                    "t",
+		"SELECT own(), table_to_xml('t'::text, true, true, '')":                                  "t calls",
+		"SELECT nextval((SELECT 't'::text)::regclass)":                                           "t",
+		"PREPARE p AS SELECT * FROM t":                                                           "",
 	} {
 		st := Read(text).Statements[0]
 		var got []string

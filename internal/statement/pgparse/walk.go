@@ -44,8 +44,11 @@ func (w *walker) destructive(phrase string) {
 }
 
 func (w *walker) object(schema, name, kind string, use statement.Use) {
-	o := statement.Object{Schema: schema, Name: name, Kind: kind, Use: use, Late: w.depth > 0}
-	if name != "" && !w.noted[o] {
+	w.note(statement.Object{Schema: schema, Name: name, Kind: kind, Use: use, Late: w.depth > 0})
+}
+
+func (w *walker) note(o statement.Object) {
+	if o.Name != "" && !w.noted[o] {
 		w.noted[o] = true
 		w.st.Objects = append(w.st.Objects, o)
 	}
