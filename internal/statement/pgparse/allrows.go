@@ -11,6 +11,20 @@ import (
 // queries are those that CTEs stand for, by the CTE's name; nil for one that is no SELECT.
 type queries map[string]*pg.SelectStmt
 
+// namedQuery is a CTE.
+type namedQuery struct {
+	name  string
+	query *pg.SelectStmt // nil where it is no SELECT, or has columns of other names
+}
+
+func queryOf(cte *pg.CommonTableExpr) namedQuery {
+	q := namedQuery{name: cte.GetCtename()}
+	if len(cte.GetAliascolnames()) == 0 {
+		q.query = cte.GetCtequery().GetSelectStmt()
+	}
+	return q
+}
+
 // with adds the CTEs of a clause.
 func (q queries) with(clause *pg.WithClause) queries {
 	if clause == nil {
@@ -18,11 +32,8 @@ func (q queries) with(clause *pg.WithClause) queries {
 	}
 	out := maps.Clone(q)
 	for _, n := range clause.Ctes {
-		cte := n.GetCommonTableExpr()
-		out[cte.GetCtename()] = cte.GetCtequery().GetSelectStmt()
-		if len(cte.GetAliascolnames()) > 0 {
-			out[cte.GetCtename()] = nil
-		}
+		cte := queryOf(n.GetCommonTableExpr())
+		out[cte.name] = cte.query
 	}
 	return out
 }

@@ -11,7 +11,7 @@ func (w *walker) insert(m *pg.InsertStmt) {
 	if s := m.SelectStmt.GetSelectStmt(); s != nil && len(s.ValuesLists) > 0 {
 		w.claimed[s] = true
 	}
-	if w.judges(m.Relation, nil, m.WithClause).overwrites(m) {
+	if m.OnConflictClause != nil && w.judges(m.Relation, nil, m.WithClause).overwrites(m) {
 		w.destructive("INSERT … ON CONFLICT DO UPDATE of every row")
 	}
 	w.query(m, m.WithClause, m.Relation)

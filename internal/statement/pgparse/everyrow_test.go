@@ -133,6 +133,9 @@ func TestEveryRowByJoin(t *testing.T) {
 		"WITH x AS (SELECT * FROM t) INSERT INTO t SELECT * FROM x ON CONFLICT (id) DO UPDATE SET a = 2":                           true,
 		"INSERT INTO t SELECT * FROM t ON CONFLICT ((lower(a))) DO UPDATE SET a = 2":                                               true,
 		"CREATE RULE r AS ON UPDATE TO v DO ALSO UPDATE t SET a = 1 FROM (SELECT id FROM t WHERE id = old.id) x WHERE t.id = x.id": false,
+		"WITH x AS (SELECT id FROM t), d AS (DELETE FROM t WHERE id IN (SELECT id FROM x) RETURNING 1) SELECT * FROM d":            true,
+		"WITH d AS (DELETE FROM t WHERE id IN (SELECT id FROM t) RETURNING 1), t AS (SELECT 1 AS id) SELECT * FROM d":              true,
+		"WITH t AS (SELECT id FROM u), d AS (DELETE FROM t WHERE id IN (SELECT id FROM t) RETURNING 1) SELECT * FROM d":            false,
 		"INSERT INTO t SELECT * FROM u ON CONFLICT ((lower(a))) DO UPDATE SET a = 2":                                               false,
 		"INSERT INTO t SELECT * FROM u ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1":                                       false,
 		"INSERT INTO t VALUES (1, 2) ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1":                                         false,
@@ -179,6 +182,7 @@ func TestEveryRowByJoin(t *testing.T) {
 func TestLiteralsThatMatter(t *testing.T) {
 	for where, want := range map[string]bool{
 		"id = 1": false, "id = 1 AND a > 'x'": false, "id IN (1, 2)": false, "at < now() - interval '1 day'": false, "a BETWEEN 1 AND 2": false,
+		"EXISTS (SELECT 1 FROM t x WHERE x.id = t.id LIMIT 1)": true, "id IN (SELECT id FROM (SELECT id FROM t WHERE 1 = 1) s)": true, "id = ANY (ARRAY(SELECT id FROM u))": false,
 		"1 = 1": true, "id = 1 OR 2 > 1": true, "name LIKE 'a%'": true, "id + 1 = 2": true, "id = 1 OR id <> 2": true, "length(name) > 3": true,
 		"id IN (SELECT id FROM u LIMIT 5)": false, "'t'": true, "f(1)": false, "current_user = 'x'": false, "EXISTS (SELECT 1 FROM u OFFSET 5)": true,
 	} {

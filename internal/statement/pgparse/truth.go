@@ -59,9 +59,13 @@ type judge struct {
 }
 
 // judges returns a judge of a statement's conditions; from are the tables that
-// it joins, if any, and with are its CTEs.
+// it joins, if any, and with are its CTEs, beside those of the statements around it.
 func (w *walker) judges(target *pg.RangeVar, from []*pg.Node, with *pg.WithClause) *judge {
-	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), queries: queries{}.with(with), read: &reads{open: map[*pg.SelectStmt]bool{}}, literal: &w.literal}
+	known := queries{}
+	for _, c := range w.ctes {
+		known[c.name] = c.query
+	}
+	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), queries: known.with(with), read: &reads{open: map[*pg.SelectStmt]bool{}}, literal: &w.literal}
 	j.itself[rangeName(target)] = true
 	j.joined(from)
 	return j

@@ -15,7 +15,7 @@ type walker struct {
 	st      *statement.Statement
 	adds    statement.Class        // which classes count here: a definition is not executed
 	around  statement.Class        // which count around the definition
-	ctes    []string               // names that WITH gives, in scope
+	ctes    []namedQuery           // what WITH gives a name to, in scope
 	pinned  value                  // of the query's only table, pg_settings: its name
 	claimed map[proto.Message]bool // nodes whose object is already noted
 	noted   map[statement.Object]bool
@@ -165,7 +165,7 @@ func (w *walker) relation(r *pg.RangeVar) {
 
 func (w *walker) isCTE(name string) bool {
 	for _, c := range w.ctes {
-		if c == name {
+		if c.name == name {
 			return true
 		}
 	}
@@ -191,14 +191,14 @@ func (w *walker) query(m proto.Message, with *pg.WithClause, target *pg.RangeVar
 func (w *walker) with(with *pg.WithClause) {
 	if with.Recursive {
 		for _, n := range with.Ctes {
-			w.ctes = append(w.ctes, n.GetCommonTableExpr().GetCtename())
+			w.ctes = append(w.ctes, queryOf(n.GetCommonTableExpr()))
 		}
 	}
 	for _, n := range with.Ctes {
 		cte := n.GetCommonTableExpr()
 		w.children(cte)
 		if !with.Recursive {
-			w.ctes = append(w.ctes, cte.GetCtename())
+			w.ctes = append(w.ctes, queryOf(cte))
 		}
 	}
 }
