@@ -477,3 +477,23 @@ func TestAdriftIsTold(t *testing.T) {
 		})
 	}
 }
+
+// A header that is none goes to the backend, which ends the session: that it may be
+// noticed first changes nothing about who began.
+func TestBadHeaderIsTheBackendsToRefuse(t *testing.T) {
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			e := d.start(t)
+			bad := []byte{pgwire.Query, 0, 0, 0, 3}
+			send(t, e.client, append(bad[:5:5], query...))
+			if got := receive(t, e.backend, len(bad)); !bytes.Equal(got, bad) {
+				t.Errorf("the backend got %q", got)
+			}
+			_ = e.backend.Close()
+			if got := rest(t, e.client); len(got) > 0 {
+				t.Errorf("the client got %q", got)
+			}
+			e.ended(t, ClientFraming)
+		})
+	}
+}

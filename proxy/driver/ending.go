@@ -149,6 +149,8 @@ func (r *Relay) backendEnded(p part) (Cause, error) {
 	case p.cause != BackendClosed:
 	case r.opt.Machine.SaidGoodbye():
 		p = part{cause: ClientTerminated}
+	case r.opt.Machine.Derailed():
+		return ClientFraming, nil
 	case !r.opt.Machine.Parted():
 		p.cause = BackendLost
 	}

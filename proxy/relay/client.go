@@ -93,6 +93,7 @@ func (m *Machine) Client(now int64, in []byte, out *Output) (n int, next Next) {
 		}
 	}
 	if next == Broken {
+		m.derailed = true
 		pos += pgwire.HeaderSize // the backend is to see it, and says what it makes of it
 	}
 	out.forward(in[run:pos])

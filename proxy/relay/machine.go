@@ -137,18 +137,19 @@ type Machine struct {
 	tags        []byte  // command tags of a text that could not be read
 	unknownRows int64   // and the rows that they count
 
-	long    bool      // a statement was prepared whose text is kept in a file; owned by the client's direction
-	copyIn  bool      // the backend is reading COPY data
-	sent    copyMeter // COPY data of the client's, since the last message that was none
-	given   copyMeter // COPY data of the backend's
-	copied  copied    // of the COPY at the front, or the last one
-	tally   tally     // of the statement at the front
-	tx      transaction
-	goodbye bool  // the client sent a Terminate
-	fatal   bool  // the backend said why it closes
-	deaf    bool  // the backend took nothing more, before anybody had said goodbye
-	broken  error // of the recorder, about something that had happened already
-	totals  Totals
+	long     bool      // a statement was prepared whose text is kept in a file; owned by the client's direction
+	copyIn   bool      // the backend is reading COPY data
+	sent     copyMeter // COPY data of the client's, since the last message that was none
+	given    copyMeter // COPY data of the backend's
+	copied   copied    // of the COPY at the front, or the last one
+	tally    tally     // of the statement at the front
+	tx       transaction
+	goodbye  bool  // the client sent a Terminate
+	derailed bool  // or a header that is none
+	fatal    bool  // the backend said why it closes
+	deaf     bool  // the backend took nothing more, before anybody had said goodbye
+	broken   error // of the recorder, about something that had happened already
+	totals   Totals
 }
 
 // direction is where a stream of frames stands.
@@ -292,6 +293,14 @@ func (m *Machine) SaidGoodbye() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.goodbye
+}
+
+// Derailed reports whether the client sent what is no message, for which the backend
+// ends the session.
+func (m *Machine) Derailed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.derailed
 }
 
 // Boundary reports whether what was forwarded to the client ends with a whole
