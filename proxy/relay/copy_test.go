@@ -161,7 +161,8 @@ func TestNoAllocationPerCopyData(t *testing.T) {
 	for _, e := range copies() {
 		h := steady(t).copying()
 		h.once(t, e)
-		if n := testing.AllocsPerRun(10, func() { h.once(t, e) }); n != 0 {
+		// Enough for the average: the race detector has a sync.Pool forget one in four.
+		if n := testing.AllocsPerRun(100, func() { h.once(t, e) }); n != 0 {
 			t.Errorf("%s: %v allocations", e.name, n)
 		}
 	}
