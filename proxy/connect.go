@@ -107,8 +107,9 @@ func (c *session) settings() map[string]string {
 	return settings
 }
 
-// runtimeParameters are what the client sets, but for its name. What it sets more than
-// once the backend is to read as often: half of DateStyle stays from the time before.
+// runtimeParameters are what the client sets, but for its name. What stood in options stands
+// there again, in its order: the backend complains of the first that is wrong. What is set
+// more than once the backend is to read as often: half of DateStyle stays from the time before.
 func (c *session) runtimeParameters() map[string]string {
 	settings := make(map[string]string)
 	last := make(map[string]int)
@@ -119,7 +120,7 @@ func (c *session) runtimeParameters() map[string]string {
 	for i, s := range c.hello.Request.Settings {
 		switch lower := strings.ToLower(s.Name); {
 		case lower == "application_name":
-		case last[lower] == i:
+		case last[lower] == i && i >= c.hello.Request.InOptions:
 			settings[s.Name] = s.Value
 		case !strings.ContainsAny(s.Name, "=-"): // in options these would be another name
 			options = append(options, "-c "+startup.OptionsWord(s.Name+"="+s.Value))

@@ -26,6 +26,8 @@ type Request struct {
 	// Settings are the run-time parameters that the client asks for, those in
 	// options included, in the order in which the server would set them.
 	Settings []Setting
+	// InOptions is how many of Settings stood in options: the first ones.
+	InOptions int
 	// Replication is what kind of replication connection is asked for. A physical
 	// one has no database; rules know it by pg_hba.conf's word, "replication".
 	Replication Replication
@@ -141,6 +143,7 @@ func (r *Request) settings(options string, plain []Setting) *pgwire.Error {
 			return err
 		}
 	}
+	r.InOptions = len(r.Settings)
 	for _, s := range plain {
 		if err := r.setting(s.Name, s.Value); err != nil {
 			return err
