@@ -18,7 +18,7 @@ func BuildProxy(ctx context.Context, dir string) (string, error) {
 	}
 	out := filepath.Join(dir, "pgcustos")
 	args := []string{"build", "-o", out}
-	if raceDetector() {
+	if RaceDetector() {
 		args = append(args, "-race")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/pgcustos")...)
@@ -29,7 +29,9 @@ func BuildProxy(ctx context.Context, dir string) (string, error) {
 	return out, nil
 }
 
-func raceDetector() bool {
+// RaceDetector tells whether this program, and with it the proxy that it builds, has the
+// race detector in it.
+func RaceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return false
