@@ -18,6 +18,7 @@ type value struct {
 	number  float64
 	numeric bool
 	quoted  bool // a string, of whatever type it becomes
+	about   bool // a number that was computed, and may differ in its last digits
 	opaque  bool // written otherwise than it reads: the name of an object, bits
 }
 
@@ -27,7 +28,7 @@ func textValue(s string) value {
 }
 
 func numberValue(f float64) value {
-	return value{text: strconv.FormatFloat(f, 'g', -1, 64), number: f, numeric: true}
+	return value{text: strconv.FormatFloat(f, 'f', -1, 64), number: f, numeric: true}
 }
 
 // truth is what the value is as a boolean (boolin, bool.c).
@@ -77,21 +78,31 @@ func (v value) compare(op string, w value) truth {
 }
 
 // comparesExactly tells if two values can only compare as their texts, or numbers, do:
-// c is how. Numbers beyond 2^53 are not told apart here.
+// c is how. NaN is no number here, and to PostgreSQL the largest.
 func (v value) comparesExactly(op string, w value, c int) bool {
-	const most = 1 << 53
 	switch {
-	case v.opaque || w.opaque:
+	case v.opaque || w.opaque || math.IsNaN(v.number) || math.IsNaN(w.number):
 		return false
 	case v.numeric && w.numeric && !(v.quoted && w.quoted):
-		return c != 0 || v.whole() && w.whole() && math.Abs(v.number) < most
+		return v.integer() && w.integer() || c != 0 && !v.about && !w.about
 	case v.quoted && w.quoted:
 		return c == 0 || op == "=" || op == "<>"
 	}
 	return v.text == w.text
 }
 
-func (v value) whole() bool { return v.numeric && v.number == math.Trunc(v.number) }
+// integer tells if a number is one that is written, or computed, to the last digit.
+func (v value) integer() bool {
+	const most = 1 << 53
+	return v.numeric && !v.about && strings.Trim(v.text, "-0123456789") == "" && math.Abs(v.number) < most
+}
+
+// computed is a number that two others make.
+func computed(f float64, a, b value) value {
+	v := numberValue(f)
+	v.about = !a.integer() || !b.integer() || !v.integer()
+	return v
+}
 
 // constant folds an expression of constants. One that a cast may have changed is none:
 // 'searching'::varchar(6) is another word.
@@ -129,17 +140,19 @@ func (v value) cast(t *pg.TypeName) (value, bool) {
 	case v.opaque || schema != "" && schema != "pg_catalog" || len(t.GetTypmods()) > 0 || len(t.GetArrayBounds()) > 0 || t.GetSetof():
 		return value{}, false
 	}
+	written := v.quoted || !v.numeric // a number is written anew: 1e3::text is 1000
 	switch name {
 	case "text", "varchar":
 		v.quoted = true
-		return v, true
+		return v, written
 	case "name":
 		v.quoted = true
-		return v, len(v.text) <= maxName
+		return v, written && len(v.text) <= maxName
 	case "int2", "int4", "int8":
-		return numberValue(v.number), v.whole()
+		return numberValue(v.number), v.integer()
 	case "numeric", "float8":
-		return numberValue(v.number), v.numeric
+		v.quoted = false
+		return v, v.numeric
 	case "bool":
 		t := v.truth()
 		return value{text: strconv.FormatBool(t == always)}, t == always || t == never
@@ -233,7 +246,7 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 		return value{}, false
 	}
 	if m.Lexpr == nil {
-		return numberValue(-b.number), operator(m) == "-" && b.numeric
+		return computed(-b.number, b, b), operator(m) == "-" && b.numeric
 	}
 	a, ok := constant(m.Lexpr)
 	if !ok {
@@ -242,13 +255,13 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 	numbers := a.numeric && b.numeric
 	switch operator(m) {
 	case "+":
-		return numberValue(a.number + b.number), numbers
+		return computed(a.number+b.number, a, b), numbers
 	case "-":
-		return numberValue(a.number - b.number), numbers
+		return computed(a.number-b.number, a, b), numbers
 	case "*":
-		return numberValue(a.number * b.number), numbers
+		return computed(a.number*b.number, a, b), numbers
 	case "||":
-		return textValue(a.text + b.text), !a.null && !b.null && !a.opaque && !b.opaque && (a.quoted || b.quoted)
+		return textValue(a.text + b.text), a.quoted && b.quoted && !a.opaque && !b.opaque
 	}
 	return value{}, false
 }
