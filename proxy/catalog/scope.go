@@ -3,6 +3,8 @@ package catalog
 import (
 	"slices"
 	"strings"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // Scope is where a session finds names without a schema, in their order. The zero
@@ -100,17 +102,5 @@ func cutIdentifier(s string) (one, rest string, ok bool) {
 		}
 		return strings.ToLower(one), s[end:], one != ""
 	}
-	var b strings.Builder
-	for s = s[1:]; ; {
-		end := strings.IndexByte(s, '"')
-		if end < 0 {
-			return "", "", false
-		}
-		b.WriteString(s[:end])
-		if s = s[end+1:]; !strings.HasPrefix(s, `"`) {
-			return b.String(), s, true
-		}
-		b.WriteByte('"')
-		s = s[1:]
-	}
+	return statement.CutQuoted(s)
 }

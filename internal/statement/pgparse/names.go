@@ -3,6 +3,8 @@ package pgparse
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // nameSpace is what scanner_isspace (scansup.c) takes for white; from 16 on also \v.
@@ -37,18 +39,7 @@ func identifier(s string) (name, rest string, ok bool) {
 		}
 		return lower(s[:end]), s[end:], end > 0 && !strings.Contains(s[:end], "\v")
 	}
-	var b strings.Builder
-	for s = s[1:]; ; s = s[1:] {
-		end := strings.IndexByte(s, '"')
-		if end < 0 {
-			return "", "", false
-		}
-		b.WriteString(s[:end])
-		if s = s[end+1:]; !strings.HasPrefix(s, `"`) {
-			return b.String(), s, true
-		}
-		b.WriteByte('"')
-	}
+	return statement.CutQuoted(s)
 }
 
 // truncate cuts a name as PostgreSQL does, which splits no character.
