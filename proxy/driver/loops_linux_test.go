@@ -381,3 +381,54 @@ func TestAnswersTakeTurns(t *testing.T) {
 		t.Errorf("%d outcomes were recorded in one turn", most)
 	}
 }
+
+// afterFirst is a disk that takes its time from the second wait on.
+type afterFirst struct {
+	*stuck
+	waits atomic.Int32
+}
+
+func (a *afterFirst) Wait(ctx context.Context, r audit.Receipt) error {
+	if a.waits.Add(1) == 1 {
+		return nil
+	}
+	return a.stuck.Wait(ctx, r)
+}
+
+// The queue is full, and while a record is waited for, an error comes by which the backend
+// skips all of it: nothing of what is sent then is answered, and the client goes on.
+func TestFullQueueIsSkippedMeanwhile(t *testing.T) {
+	for _, d := range kinds(t) {
+		t.Run(d.name, func(t *testing.T) {
+			disk := &afterFirst{stuck: newStuck(t)}
+			e := d.startWith(t, func(m *relay.Options, o *Options) {
+				m.Recorder, o.Recorder = disk, disk
+				m.Grant = &auth.Grant{Classes: statement.Read, Mode: auth.Enforce, Durability: auth.DurableDisk}
+			})
+			execute := pgwire.AppendMessage(nil, pgwire.Bind, make([]byte, 8))
+			execute = pgwire.AppendMessage(execute, pgwire.Execute, make([]byte, 5))
+			first := pgwire.AppendMessage(nil, pgwire.Parse, []byte("\x00SELECT 1/0\x00\x00\x00"))
+			first = append(first, execute...)
+			send(t, e.client, first)
+			receive(t, e.backend, len(first))
+			const more = 600
+			send(t, e.client, bytes.Repeat(execute, more))
+			until(t, func() bool { return disk.reached.Load() > 0 })
+			failed := pgwire.AppendMessage(nil, pgwire.ParseComplete)
+			failed = pgwire.AppendMessage(failed, pgwire.BindComplete)
+			failed = (&pgwire.Error{Severity: pgwire.SeverityError, Code: "22012", Message: "division by zero"}).Append(failed)
+			send(t, e.backend, failed)
+			receive(t, e.client, len(failed))
+			disk.let()
+			sync := pgwire.AppendMessage(nil, pgwire.Sync)
+			send(t, e.client, sync)
+			got := receive(t, e.backend, more*len(execute)+len(sync))
+			if flush := pgwire.AppendMessage(nil, pgwire.Flush); bytes.Contains(got, flush) {
+				got = append(got, receive(t, e.backend, len(flush))...)
+			}
+			if !bytes.HasSuffix(got, sync) {
+				t.Errorf("the backend got %q at the end", got[len(got)-len(sync):])
+			}
+		})
+	}
+}

@@ -337,7 +337,9 @@ func (s *session) goOn(n int, next relay.Next) {
 	case relay.Again:
 		s.fresh, s.sated = true, true
 	case relay.Full:
-		s.full = true
+		// What there was to answer may have been, while a record was waited for.
+		s.full = !s.opt.Machine.Room()
+		s.fresh = !s.full
 	case relay.Cancelling:
 		s.send(&errand{kind: awaitCalm})
 	case relay.Terminated:
