@@ -257,6 +257,7 @@ func (m *Machine) onParameterStatus(body []byte) {
 	}
 	value, _, ok := pgwire.CString(rest)
 	if !ok {
+		m.unfollow(string(name))
 		return
 	}
 	m.follow(string(name), string(value))

@@ -377,3 +377,15 @@ func BenchmarkCatalog(b *testing.B) {
 		})
 	}
 }
+
+// A path that the backend reports is followed however long it is, and one that is too long
+// to be looked at is not taken for the one before it.
+func TestLongPathIsNotKnown(t *testing.T) {
+	c := withCatalog(t, anything(), Options{Parameters: map[string]string{"search_path": "public"}})
+	const resolved, unknown = "allowed resolved public.v/name private.t/view", "allowed syntactic doubt=resolution"
+	c.expects(t, "READ v", resolved)
+	c.says(t, "PATH", complete("SET"), reported("private, "+strings.Repeat("x", 2*peekSize)), ready('I'))
+	c.expects(t, "READ v", unknown)
+	c.says(t, "PATH", complete("SET"), reported("public"), ready('I'))
+	c.expects(t, "READ v", resolved)
+}

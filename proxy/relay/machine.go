@@ -326,6 +326,14 @@ func (m *Machine) follow(name, value string) {
 	}
 }
 
+// unfollow forgets a setting whose value is too long to be looked at.
+func (m *Machine) unfollow(name string) {
+	if s := &m.known.search; name == "search_path" {
+		s.reports, s.known = false, false
+		s.moves++
+	}
+}
+
 // settled reports whether the settings that the reading of a text rests on are
 // known, and cannot be changed by what is still outstanding, nor were by what
 // has run unreported.
