@@ -47,3 +47,15 @@ func (st *Statement) Astray() (all, late bool) {
 func (o *Object) Strays(all, late bool) bool {
 	return o.Late && late || all && o.InCatalog() == Relation
 }
+
+// Recodes tells whether the statement may set client_encoding. A function of the
+// database's own is not looked into.
+func (st *Statement) Recodes() bool {
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Kind == "setting" && o.Use == UseAlter && (o.Name == "client_encoding" || o.Name == Any) {
+			return true
+		}
+	}
+	return st.Class&Unknown != 0 || st.Tags&TagDynamicSQL != 0
+}

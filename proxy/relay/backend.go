@@ -244,6 +244,7 @@ func (m *Machine) onReady(now int64, status byte) {
 func (m *Machine) ready(now int64, status byte) {
 	m.skipping = false // the server answers no Sync while it skips
 	m.unreported = !m.resting()
+	m.recoding = m.recoding && m.unreported
 	m.readyForQuery(status)
 	m.arrive()
 	m.tally = tally{started: now}
@@ -261,6 +262,7 @@ func (m *Machine) onParameterStatus(body []byte) {
 		return
 	}
 	m.follow(string(name), string(value))
+	m.recoded = m.recoded || string(name) == "client_encoding"
 	if m.opt.OnParameter != nil {
 		if p := m.opt.OnParameter(string(name), string(value)); p != nil {
 			m.opt.Prepared = p

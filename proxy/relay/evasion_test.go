@@ -62,6 +62,48 @@ func TestTextIsUnknownWhenItsEncodingChangesMeanwhile(t *testing.T) {
 	h.wantLast("denied UNKNOWN", "encoding")
 }
 
+// A client that changes its encoding need not wait for that: in SJIS the operator behind
+// the letter is a letter's second half, and no literal begins there.
+func TestTextIsUnknownWhileItsEncodingMayChange(t *testing.T) {
+	h := newHarness(t)
+	j := phrase("SET client_encoding")
+	j.Statements[0].Objects = []statement.Object{{Name: "client_encoding", Kind: "setting", Use: statement.UseAlter}}
+	h.judge.known["SET client_encoding"] = j
+	const text = "SELECT ぉ|$a$ FROM q; DELETE FROM orders; --$a$"
+	encoding := func(value string) []byte { return msg('S', "client_encoding", value) }
+
+	h.client(query("SET client_encoding"), query("SELECT 1"))
+	h.wantLast("allowed READ")
+	h.client(query(text))
+	h.wantLast("denied UNKNOWN", "encoding")
+	refused := failed("42601", `syntax error at or near ""pgcustos incident 0123456789abcdef""`)
+	h.backend(complete("SET"), encoding("SJIS"), ready('I'), complete("SELECT 1"), ready('I'), refused, ready('I'))
+
+	h.client(parse("s", "SET client_encoding"), syncMsg)
+	h.backend(parseOK, ready('I'))
+	h.client(bind("", "s"), execute("", 0), msg('H'))
+	h.backend(bindOK, complete("SET"))
+	h.client(parse("", text))
+	h.wantLast("denied UNKNOWN", "encoding")
+	h.client(syncMsg)
+	h.backend(refused, encoding("UTF8"), ready('T'))
+
+	h.client(query("SELECT 'é'"))
+	h.wantLast("allowed READ")
+	h.backend(complete("SELECT 1"), ready('T'))
+	h.client(query("ROLLBACK"), query(text)) // gives SJIS back
+	h.wantLast("denied UNKNOWN", "encoding")
+	h.backend(complete("ROLLBACK"), encoding("SJIS"), ready('I'), refused, ready('I'))
+	h.settledAll()
+}
+
+// A session that never changed its encoding is not held to what it might do.
+func TestTextIsKnownInPipelinesOfOneEncoding(t *testing.T) {
+	h := newHarness(t)
+	h.client(query("BEGIN"), query("SELECT f()"), query("SELECT 'é'"), query("COMMIT"), query("SELECT 'é'"))
+	h.wantLast("allowed READ")
+}
+
 // EXECUTE of a SET that a Parse gave a name to.
 func TestSearchPathChangesThroughExecute(t *testing.T) {
 	private, err := auth.NewPattern("private.*")

@@ -153,6 +153,7 @@ func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
 		named.class |= v.class
 		named.tags |= v.tags
 		named.path = named.path || v.path
+		named.recodes = named.recodes || v.recodes
 		named.resolvedWith(v)
 		named.doubt = strings.TrimSpace(v.doubt + " " + named.doubt)
 		*v = named

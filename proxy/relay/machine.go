@@ -111,8 +111,12 @@ type Machine struct {
 	// backend has not told: it does so with ReadyForQuery only, not with the
 	// statement's end (ReportChangedGUCOptions, since PostgreSQL 14).
 	unreported bool
-	loose      bool // Syncs whose answer is uncertain may stand in the queue
-	uncertain  bool // no Sync was sent behind those
+	// recoding is set while something that may change client_encoding is outstanding or
+	// unreported, recoded once that has changed: what ends a transaction may change it
+	// then, too.
+	recoding, recoded bool
+	loose             bool // Syncs whose answer is uncertain may stand in the queue
+	uncertain         bool // no Sync was sent behind those
 
 	want        int                  // bytes that Client needs to go on
 	text        []byte               // what Client asks its driver to have judged
@@ -337,4 +341,13 @@ func (m *Machine) unfollow(name string) {
 // settled reports whether the settings that the reading of a text rests on are
 // known, and cannot be changed by what is still outstanding, nor were by what
 // has run unreported.
-func (m *Machine) settled() bool { return m.standardStrings && m.executing == 0 && !m.unreported }
+func (m *Machine) settled() bool { return m.standardStrings && m.reported() }
+
+// reported reports whether nothing has run, or is still to run, whose changes of settings
+// the backend has not told.
+func (m *Machine) reported() bool { return m.executing == 0 && !m.unreported }
+
+// encoded reports whether it is known what encoding the client's next message is read in.
+// Where that is not UTF-8, a character may have a byte of ASCII for its second half, so
+// that words and literals end elsewhere, and two names or literals may be the same.
+func (m *Machine) encoded() bool { return !m.recoding && (!m.recoded || m.reported()) }

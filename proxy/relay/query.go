@@ -59,8 +59,8 @@ func (m *Machine) judgement(text []byte) (*statement.Judgement, bool) {
 func (m *Machine) trusted(j *statement.Judgement, text []byte) *statement.Judgement {
 	m.trace = statement.ReadTrace(text)
 	switch {
-	case m.asked != m.encoding && !isASCII(text):
-		// client_encoding changed while the parser was at it.
+	case (m.asked != m.encoding || !m.encoded()) && !isASCII(text):
+		// client_encoding changed while the parser was at it, or may by what was sent.
 		return statement.UnknownText(text, statement.CauseEncoding)
 	case j.Sensitive && !m.settled():
 		return statement.UnknownText(text, statement.CauseStrings)
@@ -75,7 +75,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	if len(statements) == 0 {
 		statements = emptyStatements
 	}
-	path, search, veiled := m.path, m.known.search, m.known.veiled
+	path, search, veiled, recoding := m.path, m.known.search, m.known.veiled, m.recoding
 	verdicts, denied := m.weighAll(statements, j)
 	cancelled := denied < 0 && m.cancels.meant
 	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
@@ -107,7 +107,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		}
 	}
 	if e.refusal != nil {
-		m.path, m.known.search, m.known.veiled = path, search, veiled // nothing of it runs
+		m.path, m.known.search, m.known.veiled, m.recoding = path, search, veiled, recoding // nothing of it runs
 		m.retract(&e, runs)
 		m.undefineAll(statements, verdicts)
 		m.replacement = e.refusal.query(m.replacement[:0])

@@ -27,8 +27,9 @@ type verdict struct {
 	batch bool
 	// astray is set where something before it may have changed search_path.
 	astray bool
-	// path is set where the statement may change search_path.
-	path bool
+	// path is set where the statement may change search_path, recodes where it may change
+	// client_encoding.
+	path, recodes bool
 	// What its names are by the catalog: the objects of the machine's list, and how many
 	// are not on it.
 	resolution  statement.Resolution
@@ -43,7 +44,7 @@ type verdict struct {
 // weigh judges a statement, and with it what the names in it may stand for.
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.ruling
-	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: m.setsPath(st), astray: m.path != auth.PathDefault}
+	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: m.setsPath(st), recodes: st.Recodes(), astray: m.path != auth.PathDefault}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
 		v.doubt = c.doubt()
@@ -51,12 +52,14 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 			v.class |= def.Class
 			v.tags |= def.Tags
 			v.path = v.path || m.setsPath(def)
+			v.recodes = v.recodes || def.Recodes()
 			if d.Allowed {
 				d = g.DecideStatement(def, m.pathWithin(st, def))
 			}
 		}
 		if c.unknown {
 			v.class |= statement.Unknown
+			v.recodes = true
 			v.cause = string(statement.CauseName)
 			if d.Allowed {
 				d = g.DecideStatement(&unknownName, m.path)
@@ -227,8 +230,10 @@ func inner(st *statement.Statement) *statement.Statement {
 }
 
 // followPath notes what a statement that is about to run may do to search_path:
-// names without a schema can be anywhere from then on.
+// names without a schema can be anywhere from then on. Likewise to client_encoding, until
+// the backend has told.
 func (m *Machine) followPath(v *verdict) {
+	m.recoding = m.recoding || v.recodes
 	if v.path || v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0 {
 		m.path = auth.PathUnknown
 	}
