@@ -131,6 +131,13 @@ func stuffedError(request string) error {
 
 func (h *Hello) readStartup(code uint32, body []byte) error {
 	request, err := readRequest(code, body)
+	h.Request = request
+	if request != nil && (err != nil || h.TLS == nil) {
+		// Which version is spoken, PostgreSQL has said before it looks at who asks.
+		if err := h.Negotiate(); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -142,7 +149,6 @@ func (h *Hello) readStartup(code uint32, body []byte) error {
 			Hint:     "Connect with sslmode=require or stronger; sslmode=verify-full proves who the server is.",
 		}
 	}
-	h.Request = request
 	return nil
 }
 
