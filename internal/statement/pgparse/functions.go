@@ -29,8 +29,8 @@ var builtins = sync.OnceValue(func() map[string]bool {
 	return names
 })
 
-// call notes a function that is called. A call that is not written as one (an
-// operator, a cast, `row.function`) is not seen.
+// call notes a function that is called. A call by an operator or a cast is not seen, and
+// one by `row.function` as far as columnOrCall and fieldsOrCalls tell.
 func (w *walker) call(f *pg.FuncCall) {
 	schema, name := split(words(f.Funcname))
 	w.secretArguments(name, f)

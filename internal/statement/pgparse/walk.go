@@ -130,6 +130,10 @@ func (w *walker) leaf(m proto.Message) {
 		w.relation(m)
 	case *pg.FuncCall:
 		w.call(m)
+	case *pg.ColumnRef:
+		w.columnOrCall(m)
+	case *pg.A_Indirection:
+		w.fieldsOrCalls(m)
 	case *pg.RangeFunction:
 		w.systemUser(m)
 	case *pg.VariableSetStmt:

@@ -1,0 +1,67 @@
+package pgparse
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+// columnOrCall notes the function that x.f calls where x has no column f: f(x)
+// (transformColumnRef, parse_expr.c). Of a name alone, only PostgreSQL's own functions
+// that act are taken for one.
+func (w *walker) columnOrCall(c *pg.ColumnRef) {
+	if n := len(c.Fields); n > 1 {
+		w.field(c.Fields[n-1].GetString_().GetSval(), nil)
+	}
+}
+
+// fieldsOrCalls is columnOrCall for (x).f, which calls whatever f is where x is no row
+// (transformIndirection).
+func (w *walker) fieldsOrCalls(m *pg.A_Indirection) {
+	of := m.Arg
+	for _, n := range m.Indirection {
+		w.field(n.GetString_().GetSval(), of)
+		of = nil
+	}
+}
+
+// field notes what is called by a name behind a dot; of is what stands before it, nil
+// where the text does not tell.
+func (w *walker) field(name string, of *pg.Node) {
+	a := functionAction("", name)
+	if a == nil || a == ownFunction && !scalar(of) || columnNames[name] {
+		return
+	}
+	if of == nil {
+		of = &pg.Node{Node: &pg.Node_ParamRef{ParamRef: &pg.ParamRef{}}}
+	}
+	w.call(&pg.FuncCall{Funcname: []*pg.Node{pg.MakeStrNode(name)}, Args: []*pg.Node{of}})
+}
+
+// columnNames are functions of extensions whose names columns have.
+var columnNames = map[string]bool{"http": true}
+
+// scalar tells if an expression is no row for sure, so that a name behind it is no
+// column.
+func scalar(n *pg.Node) bool {
+	switch m := message(n).(type) {
+	case *pg.A_Const, *pg.SQLValueFunction, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest, *pg.A_ArrayExpr:
+		return true
+	case *pg.CollateClause:
+		return true
+	case *pg.TypeCast:
+		schema, name := split(words(m.TypeName.GetNames()))
+		return ofSystem(schema) && (scalarTypes[name] || len(m.TypeName.GetArrayBounds()) > 0)
+	case *pg.A_Expr:
+		return m.Kind != pg.A_Expr_Kind_AEXPR_OP && m.Kind != pg.A_Expr_Kind_AEXPR_NULLIF ||
+			(m.Lexpr == nil || scalar(m.Lexpr)) && scalar(m.Rexpr)
+	}
+	return false
+}
+
+// scalarTypes are PostgreSQL's own that people cast to.
+var scalarTypes = map[string]bool{
+	"bool": true, "int2": true, "int4": true, "int8": true, "float4": true, "float8": true, "numeric": true, "money": true,
+	"text": true, "varchar": true, "bpchar": true, "char": true, "name": true, "bytea": true, "bit": true, "varbit": true,
+	"date": true, "time": true, "timetz": true, "timestamp": true, "timestamptz": true, "interval": true,
+	"oid": true, "regclass": true, "regproc": true, "regprocedure": true, "regtype": true, "regrole": true, "regnamespace": true,
+	"uuid": true, "inet": true, "cidr": true, "macaddr": true, "json": true, "jsonb": true, "xml": true, "tsvector": true, "tsquery": true,
+}
