@@ -102,6 +102,7 @@ func (st *Statement) command(words []string) bool {
 				st.Tags |= TagExternalIO
 			}
 		}
+		st.takesAll()
 		return true
 	case commandStartReplication:
 		return st.start(words)
@@ -131,7 +132,13 @@ func (st *Statement) start(words []string) bool {
 			st.publications(rest)
 		}
 	}
+	st.takesAll()
 	return len(rest) > 0
+}
+
+// takesAll notes that what is taken may be of any table.
+func (st *Statement) takesAll() {
+	st.Objects = append(st.Objects, Object{Schema: Any, Name: Any, Kind: "relation", Use: UseRead})
 }
 
 func (st *Statement) ofSlot(name string, use Use) bool {

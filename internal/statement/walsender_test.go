@@ -2,6 +2,7 @@ package statement
 
 import (
 	"context"
+	"slices"
 	"testing"
 )
 
@@ -26,15 +27,15 @@ func TestWalsender(t *testing.T) {
 		{" \n IDENTIFY_SYSTEM ; ", "IDENTIFY_SYSTEM", Misc, repl, ""},
 		{"SHOW data_directory_mode", "SHOW", Misc, 0, "data_directory_mode"},
 		{"TIMELINE_HISTORY 2", "TIMELINE_HISTORY", Read, repl, ""},
-		{`BASE_BACKUP ( LABEL 'pg_basebackup ; base''s',  PROGRESS,  MANIFEST 'yes',  TARGET 'client')`, "BASE_BACKUP", Read, take, ""},
-		{`BASE_BACKUP (TARGET 'server', TARGET_DETAIL '/tmp')`, "BASE_BACKUP", Read, take | TagExternalIO, ""},
-		{`BASE_BACKUP LABEL 'x' FAST`, "BASE_BACKUP", Read, take, ""},
+		{`BASE_BACKUP ( LABEL 'pg_basebackup ; base''s',  PROGRESS,  MANIFEST 'yes',  TARGET 'client')`, "BASE_BACKUP", Read, take, "*"},
+		{`BASE_BACKUP (TARGET 'server', TARGET_DETAIL '/tmp')`, "BASE_BACKUP", Read, take | TagExternalIO, "*"},
+		{`BASE_BACKUP LABEL 'x' FAST`, "BASE_BACKUP", Read, take, "*"},
 		{`CREATE_REPLICATION_SLOT "Sub" LOGICAL pgoutput (SNAPSHOT 'nothing')`, "CREATE_REPLICATION_SLOT", Misc, repl, "Sub"},
 		{`CREATE_REPLICATION_SLOT "s" TEMPORARY PHYSICAL RESERVE_WAL`, "CREATE_REPLICATION_SLOT", Misc, repl, "s"},
 		{`ALTER_REPLICATION_SLOT s (FAILOVER true)`, "ALTER_REPLICATION_SLOT", Misc, repl, "s"},
 		{`READ_REPLICATION_SLOT s`, "READ_REPLICATION_SLOT", Misc, repl, "s"},
 		{`DROP_REPLICATION_SLOT s WAIT`, "DROP_REPLICATION_SLOT", Misc, repl | TagDestructive, "s"},
-		{`START_REPLICATION 0/3000000 TIMELINE 1`, CommandStartPhysical, Read, take, ""},
+		{`START_REPLICATION 0/3000000 TIMELINE 1`, CommandStartPhysical, Read, take, "*"},
 		{`START_REPLICATION SLOT s PHYSICAL 0/3000000`, CommandStartPhysical, Read, take, "s"},
 		{`START_REPLICATION SLOT "s" LOGICAL 0/0 (proto_version '3', publication_names '"pub"')`, CommandStartLogical, Read, take, "s"},
 		{`START_REPLICATION SLOT "LOGICAL" 0/0`, CommandStartPhysical, Read, take, "LOGICAL"},
@@ -50,6 +51,9 @@ func TestWalsender(t *testing.T) {
 		object := ""
 		if len(st.Objects) > 0 {
 			object = st.Objects[0].Name
+		}
+		if takes := c.tags&TagBulkExport != 0; takes != slices.ContainsFunc(st.Objects, func(o Object) bool { return o.Schema == Any && o.Name == Any }) {
+			t.Errorf("%s: objects %+v", c.text, st.Objects)
 		}
 		if st.Command != c.command || st.Class != c.class || st.Tags != c.tags || object != c.object || c.class == Unknown && j.Cause != CauseSyntax {
 			t.Errorf("%s: %q %s %s %q, cause %q", c.text, st.Command, st.Class, st.Tags, object, j.Cause)

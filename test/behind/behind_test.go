@@ -355,6 +355,12 @@ func astray(t *testing.T, s *testkit.Site) {
 		{"SELECT public.lead(), table_to_xml('salaries'::text::regclass, true, true, '')"},
 		{"PREPARE p (text) AS SELECT employee FROM salaries WHERE $1 <> ''", "EXECUTE p (set_config('search_path', 'private', false))"},
 		{"SET ROLE private", "SELECT employee FROM salaries"},
+		// What the text does not tell.
+		{"DO $$BEGIN EXECUTE 'SELECT * FROM pri' || 'vate.salaries'; END$$"},
+		{"SELECT ('SELECT to_tsvector(employee) FROM private.salaries'::text).ts_stat"},
+		{"SELECT s.ts_stat FROM unnest(ARRAY['SELECT to_tsvector(employee) FROM private.salaries']) s"},
+		{"SELECT database_to_xml(true, true, '')"},
+		{"SELECT most_common_vals FROM pg_stats WHERE tablename = 'salaries'"},
 		// By another name nobody knows yet what is behind it.
 		{"BEGIN", "ALTER VIEW public.pay RENAME TO q"},
 		{"ALTER TABLE pay_sum SET SCHEMA other"},

@@ -78,6 +78,7 @@ func (w *walker) body(language, source string, at int) {
 		w.tag(tExternal)
 	default:
 		w.tag(tDynamic)
+		w.anything(statement.UseRead)
 		secret = statement.Telling([]byte(source))
 	}
 	if secret {
@@ -230,22 +231,20 @@ func assigned(query string) (left, right string) {
 	}
 }
 
-// plDynamic reads the SQL that EXECUTE runs, where it is written out whole.
+// plDynamic reads the SQL that EXECUTE runs, where it is written out whole; any other
+// could name anything.
 func (w *walker) plDynamic(v any) bool {
 	node, _ := v.(map[string]any)
 	expr, _ := node["PLpgSQL_expr"].(map[string]any)
 	query, _ := expr["query"].(string)
 	tree, err := pg.Parse("SELECT " + query)
-	if err != nil || len(tree.Stmts) != 1 {
-		return false
+	if err == nil && len(tree.Stmts) == 1 {
+		if list := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList(); len(list) == 1 {
+			if c := list[0].GetResTarget().GetVal().GetAConst().GetSval(); c != nil {
+				return w.embedded(c.Sval, false)
+			}
+		}
 	}
-	list := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
-	if len(list) != 1 {
-		return false
-	}
-	c := list[0].GetResTarget().GetVal().GetAConst().GetSval()
-	if c == nil {
-		return false
-	}
-	return w.embedded(c.Sval, false)
+	w.anything(statement.UseRead)
+	return false
 }

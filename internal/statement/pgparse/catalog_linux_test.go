@@ -94,6 +94,7 @@ func tableNamesFunctions(t *testing.T, p *testkit.Postgres) {
 		"pg_sync_replication_slots": true,                                   // 17
 		"pg_clear_relation_stats":   true, "pg_clear_attribute_stats": true, // 18
 		"pg_restore_relation_stats": true, "pg_restore_attribute_stats": true, // 18
+		"pg_get_sequence_data": true, // 18
 	}
 	for _, section := range []int{ofCatalog, harmlessOfCatalog} {
 		for name := range functionTable()[section].exact {

@@ -134,9 +134,11 @@ func (w *walker) roles(m proto.Message) {
 		w.nodes(m.Roles, "role", useDrop)
 	case *pg.DropOwnedStmt:
 		w.nodes(m.Roles, "role", useAlter)
+		w.anything(useDrop)
 	case *pg.ReassignOwnedStmt:
 		w.nodes(m.Roles, "role", useAlter)
 		w.object("", roleName(m.Newrole), "role", useAlter)
+		w.anything(useAlter)
 	case *pg.CreatedbStmt:
 		w.object("", m.Dbname, "database", useCreate)
 	case *pg.AlterDatabaseStmt:
@@ -196,6 +198,7 @@ func (w *walker) outside(m proto.Message) {
 		}
 	case *pg.CreatePublicationStmt:
 		w.object("", m.Pubname, "publication", useCreate)
+		w.everything(m.ForAllTables, useRead)
 	case *pg.AlterPublicationStmt:
 		w.object("", m.Pubname, "publication", useAlter)
 	case *pg.CreateSubscriptionStmt:

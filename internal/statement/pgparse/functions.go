@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -87,6 +89,12 @@ func (w *walker) arguments(k argumentKind, f *pg.FuncCall) {
 		w.eachArgument(k, f, w.runs)
 	case "SQL elsewhere":
 		w.eachArgument(k, f, w.runsElsewhere)
+	case anyKind:
+		w.anything(k.use)
+	case "names":
+		w.queryOfNames(k, f)
+	case "statistics":
+		w.statisticsOf(k, f)
 	case "schema":
 		w.eachArgument(k, f, func(n *pg.Node) {
 			v, ok := constant(n)
@@ -138,6 +146,51 @@ func lookedUpFirst(n *pg.Node) bool {
 	return n.GetAConst() != nil
 }
 
+// statisticsOf notes the relation whose statistics a function sets. Its schema and name are
+// the first two arguments, or stand behind what they are.
+func (w *walker) statisticsOf(k argumentKind, f *pg.FuncCall) {
+	schema, name := argument(f, 0, "schemaname"), argument(f, 1, "relname")
+	if _, called := split(words(f.Funcname)); strings.HasPrefix(called, "pg_restore_") {
+		schema, name = valueOf(f, "schemaname"), valueOf(f, "relname")
+	}
+	s, ok := constant(schema)
+	n, ok2 := constant(name)
+	if !ok || !ok2 {
+		w.anything(k.use)
+		return
+	}
+	w.object(s.text, n.text, "relation", k.use)
+}
+
+// valueOf returns what stands behind a name among arguments that come in pairs.
+func valueOf(f *pg.FuncCall, name string) (of *pg.Node) {
+	for i := 1; i < len(f.Args); i += 2 {
+		if v, ok := constant(f.Args[i-1]); !ok {
+			return nil // it could be the name
+		} else if lower(v.text) == name {
+			of = f.Args[i]
+		}
+	}
+	return of
+}
+
+// queryOfNames notes the relation of a query that a function puts together of its first
+// arguments as they are written: any, where one of them is more than a name.
+func (w *walker) queryOfNames(k argumentKind, f *pg.FuncCall) {
+	for _, n := range f.Args[:min(4, len(f.Args))] {
+		if v, ok := constant(n); !ok || strings.IndexFunc(v.text, notOfNames) >= 0 {
+			w.anything(k.use)
+			return
+		}
+	}
+	w.eachArgument(k, f, func(n *pg.Node) { w.relationArgument(argumentKind{kind: "relation", use: k.use}, n) })
+}
+
+// notOfNames tells of a character that no name without quotes has.
+func notOfNames(r rune) bool {
+	return r < utf8.RuneSelf && r != '_' && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+}
+
 // eachArgument calls visit for each argument that the table is about.
 func (w *walker) eachArgument(k argumentKind, f *pg.FuncCall, visit func(*pg.Node)) {
 	if k.of > 0 && k.of != len(f.Args) {
@@ -155,10 +208,19 @@ func (w *walker) eachArgument(k argumentKind, f *pg.FuncCall, visit func(*pg.Nod
 // gives by their places.
 var tellingArguments = map[string]bool{"query": true, "tbl": true, "schema": true}
 
+// anything notes that a statement touches what it does not name.
+func (w *walker) anything(use statement.Use) {
+	w.object(statement.Any, statement.Any, "relation", use)
+}
+
 // runs follows the query that a function is given to run, where it is written
-// out whole. Where it cannot be read, the statement is Unknown.
+// out whole; any other could name anything. Where it cannot be read, the statement is
+// Unknown.
 func (w *walker) runs(n *pg.Node) {
-	if v, ok := constant(n); ok && !v.null && isText(n) && w.embedded(v.text, false) {
+	switch v, ok := constant(n); {
+	case !ok:
+		w.anything(statement.UseRead)
+	case !v.null && isText(n) && w.embedded(v.text, false):
 		w.secretNode(n)
 	}
 }

@@ -38,7 +38,7 @@ type action struct {
 type argumentKind struct {
 	place int    // from 0; -1 for any
 	of    int    // only where there are so many arguments; 0 for any number
-	kind  string // an object's kind, or setting, SQL, SQL elsewhere; empty where it is of no interest
+	kind  string // an object's kind, or setting, SQL, SQL elsewhere, names, statistics, any; empty where it is of no interest
 	use   statement.Use
 }
 
@@ -146,11 +146,17 @@ func (a *action) read(columns []string) error {
 	return a.arg.read(columns[3])
 }
 
-// read takes in the column on arguments: "1 sequence written", "* SQL".
+// anyKind stands for whatever there is: no argument tells which.
+const anyKind = "any"
+
+// read takes in the column on arguments: "1 sequence written", "* SQL", "any read".
 func (k *argumentKind) read(column string) error {
 	place, what, _ := strings.Cut(column, " ")
-	if column == "" {
+	switch {
+	case column == "":
 		return nil
+	case place == anyKind:
+		place, what = "*", column
 	}
 	k.place = -1
 	if place != "*" {

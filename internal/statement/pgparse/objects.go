@@ -207,11 +207,14 @@ func (w *walker) objects(m proto.Message) {
 		w.nodes(m.Relations, "relation", useRead)
 	case *pg.VacuumStmt:
 		w.nodes(m.Rels, "table", useRead)
+		w.everything(len(m.Rels) == 0, useRead)
 	case *pg.ClusterStmt:
 		w.target(m.Relation, "table", useAlter)
+		w.everything(m.Relation == nil, useAlter)
 	case *pg.ReindexStmt:
 		w.target(m.Relation, either(m.Kind == pg.ReindexObjectType_REINDEX_OBJECT_INDEX, "index", "table"), useAlter)
 		w.object("", m.Name, reindexKind(m.Kind), useAlter)
+		w.everything(m.Relation == nil && m.Kind != pg.ReindexObjectType_REINDEX_OBJECT_SCHEMA, useAlter)
 	default:
 		w.moreObjects(m)
 	}
@@ -219,6 +222,13 @@ func (w *walker) objects(m proto.Message) {
 
 func reindexKind(k pg.ReindexObjectType) string {
 	return either(k == pg.ReindexObjectType_REINDEX_OBJECT_SCHEMA, "schema", "database")
+}
+
+// everything notes that a statement without a name is about whatever there is.
+func (w *walker) everything(is bool, use statement.Use) {
+	if is {
+		w.anything(use)
+	}
 }
 
 func (w *walker) into(into *pg.IntoClause, kind string) {
@@ -258,6 +268,7 @@ func (w *walker) moreObjects(m proto.Message) {
 		w.ofKind(m.Objtype, nil, m.Object, useAlter)
 	case *pg.AlterTableMoveAllStmt:
 		w.object("", m.OrigTablespacename, "tablespace", useAlter)
+		w.anything(useAlter)
 	case *pg.GrantStmt:
 		w.granted(m)
 	case *pg.AlterDefaultPrivilegesStmt:

@@ -143,7 +143,7 @@ func (w *walker) leaf(m proto.Message) {
 	case *pg.CopyStmt:
 		w.copy(m)
 	case *pg.PublicationObjSpec:
-		w.object("", m.Name, "schema", statement.UseRead)
+		w.object("", either(m.Pubobjtype == pg.PublicationObjSpecType_PUBLICATIONOBJ_TABLES_IN_CUR_SCHEMA, statement.Any, m.Name), "schema", statement.UseRead)
 	case *pg.CreateSubscriptionStmt:
 		w.secretAt(int(m.ConninfoLocation))
 	case *pg.AlterSubscriptionStmt:
@@ -165,6 +165,17 @@ func (w *walker) relation(r *pg.RangeVar) {
 		return
 	}
 	w.object(r.Schemaname, r.Relname, "relation", statement.UseRead)
+	w.everything(ofAllTables(r), statement.UseRead)
+}
+
+// ofAllTables tells if a relation has values of other tables' rows: what the planner
+// knows of them, or what is too long for them.
+func ofAllTables(r *pg.RangeVar) bool {
+	switch r.Relname {
+	case "pg_stats", "pg_statistic", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic_ext_data":
+		return ofSystem(r.Schemaname)
+	}
+	return r.Schemaname == "pg_toast"
 }
 
 func (w *walker) isCTE(name string) bool {
