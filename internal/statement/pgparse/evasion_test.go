@@ -123,6 +123,12 @@ var evasions = []struct {
 	{"SELECT set_config('ROLE', 'x', false)", read | miscSet, roleChange},
 	{"SELECT set_config('rolex'::varchar(4)::text, 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('role     '::char(20), 'x', false)", miscSet, roleChange},
+	// Definitions of what acts.
+	{"CREATE AGGREGATE a(text, bool) (SFUNC = set_config, STYPE = text, INITCOND = 'role')", ddl, roleChange | tPrivilege},
+	{"CREATE OPERATOR ### (FUNCTION = ts_stat, RIGHTARG = text)", ddl, dynamic},
+	{"CREATE OPERATOR ### (FUNCTION = pg_catalog.pg_read_file, RIGHTARG = text)", ddl, external},
+	{"CREATE AGGREGATE a(oid) (SFUNC = lo_unlink, STYPE = int)", ddl, destructive},
+	{"CREATE CAST (text AS y) WITH FUNCTION public.dblink(text)", ddl, dynamic | external},
 	{"SELECT set_config(CAST('role!' AS varchar(4)), 'x', false)", miscSet, roleChange},
 	{"SELECT set_config((SELECT 'rolex'::varchar(4))::text, 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('public.role'::regclass::text, 'x', false)", miscSet, roleChange},

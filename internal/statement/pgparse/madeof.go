@@ -83,13 +83,36 @@ func (w *walker) parameters(list []*pg.Node) {
 }
 
 // uses notes what a definition names. PostgreSQL's own functions that only compute are
-// left out, as where they are called, and so are its operators.
+// left out, as where they are called, and so are its operators. One that acts has its
+// tags, with any arguments: who uses the definition calls it without saying so.
 func (w *walker) uses(kind string, parts []string) {
 	schema, name := split(parts)
-	if name == "" || kind == "function" && functionAction(schema, name) == nil || kind != "function" && ofSystem(schema) {
+	if name == "" || kind != "function" && ofSystem(schema) {
 		return
 	}
+	if kind == "function" {
+		a := functionAction(schema, name)
+		if a == nil {
+			return
+		}
+		w.acts(name, a)
+	}
 	w.object(schema, name, kind, statement.UseRead)
+}
+
+// acts notes what a function does, whatever it is given.
+func (w *walker) acts(name string, a *action) {
+	w.tag(a.tags)
+	if a.tags&tDestructive != 0 {
+		w.destructive(name)
+	}
+	switch a.arg.kind {
+	case "", "SQL elsewhere":
+	case settingKind:
+		w.anySettingIsSet()
+	default:
+		w.anything(statement.UseRead)
+	}
 }
 
 // ofSystem tells if what is named may be PostgreSQL's own: no schema is given, or its.
