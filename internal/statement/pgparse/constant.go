@@ -238,7 +238,8 @@ func bare(m *pg.SubLink) *pg.Node {
 }
 
 func arithmetic(m *pg.A_Expr) (value, bool) {
-	if m.Kind != pg.A_Expr_Kind_AEXPR_OP {
+	schema, op := split(words(m.Name))
+	if m.Kind != pg.A_Expr_Kind_AEXPR_OP || !ofSystem(schema) {
 		return value{}, false
 	}
 	b, ok := constant(m.Rexpr)
@@ -246,14 +247,14 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 		return value{}, false
 	}
 	if m.Lexpr == nil {
-		return computed(-b.number, b, b), operator(m) == "-" && b.numeric
+		return computed(-b.number, b, b), op == "-" && b.numeric
 	}
 	a, ok := constant(m.Lexpr)
 	if !ok {
 		return value{}, false
 	}
 	numbers := a.numeric && b.numeric
-	switch operator(m) {
+	switch op {
 	case "+":
 		return computed(a.number+b.number, a, b), numbers
 	case "-":

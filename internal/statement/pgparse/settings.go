@@ -165,7 +165,8 @@ func pinnedSetting(s *pg.SelectStmt) value {
 	if where.GetKind() != pg.A_Expr_Kind_AEXPR_OP || len(where.Name) != 1 || operator(where) != "=" || !isColumn(where.Lexpr, "name") {
 		return value{}
 	}
-	if c := where.Rexpr.GetAConst(); c != nil && c.GetSval() != nil {
+	// Who has a table of that name may have a type there to which blanks are nothing.
+	if c := where.Rexpr.GetAConst(); c != nil && c.GetSval() != nil && !strings.ContainsAny(c.GetSval().Sval, nameSpace) {
 		return literal(c)
 	}
 	return value{}
