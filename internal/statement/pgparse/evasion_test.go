@@ -123,6 +123,10 @@ var evasions = []struct {
 	{"SELECT set_config('ROLE', 'x', false)", read | miscSet, roleChange},
 	{"SELECT set_config('rolex'::varchar(4)::text, 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('role     '::char(20), 'x', false)", miscSet, roleChange},
+	{"SET event_triggers = off", miscSet, destructive},
+	{"SET event_triggers = 0", miscSet, destructive},
+	{"SELECT set_config('event_triggers', $1, false)", miscSet, destructive},
+	{"SET lo_compat_privileges TO true", miscSet, tPrivilege},
 	// Definitions of what acts.
 	{"CREATE AGGREGATE a(text, bool) (SFUNC = set_config, STYPE = text, INITCOND = 'role')", ddl, roleChange | tPrivilege},
 	{"CREATE OPERATOR ### (FUNCTION = ts_stat, RIGHTARG = text)", ddl, dynamic},

@@ -26,7 +26,9 @@ var settings = map[string]settingEffect{
 	"session_authorization":     {tags: tRoleChange, raises: true},
 	"session_replication_role":  {value: "replica", takes: "session_replication_role = replica"}, // no trigger, rule or foreign key
 	"zero_damaged_pages":        {value: "on", takes: "zero_damaged_pages = on"},
+	"event_triggers":            {value: "off", takes: "event_triggers = off"},
 	"allow_system_table_mods":   {tags: tPrivilege, value: "on"},
+	"lo_compat_privileges":      {tags: tPrivilege, value: "on"}, // nobody's rights on large objects are looked at
 	"session_preload_libraries": {tags: tExternal},
 	"local_preload_libraries":   {tags: tExternal},
 	"dynamic_library_path":      {tags: tExternal},
@@ -93,6 +95,8 @@ func differs(n *pg.Node, value string) bool {
 	switch value {
 	case "on":
 		return v.truth() == never
+	case "off":
+		return v.truth() == always
 	case noRole:
 		return v.text != noRole
 	}
