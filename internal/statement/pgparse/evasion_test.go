@@ -133,6 +133,10 @@ var evasions = []struct {
 	{"CREATE OPERATOR ### (FUNCTION = pg_catalog.pg_read_file, RIGHTARG = text)", ddl, external},
 	{"CREATE AGGREGATE a(oid) (SFUNC = lo_unlink, STYPE = int)", ddl, destructive},
 	{"CREATE CAST (text AS y) WITH FUNCTION public.dblink(text)", ddl, dynamic | external},
+	// Views that read the server's files.
+	{"SELECT * FROM pg_hba_file_rules", read, external},
+	{"TABLE pg_catalog.pg_file_settings", read, external},
+	{"SELECT cron.schedule(job_name => 'x', schedule => '* * * * *', command => 'DROP TABLE t')", ddl, dynamic | destructive},
 	{"SELECT set_config(CAST('role!' AS varchar(4)), 'x', false)", miscSet, roleChange},
 	{"SELECT set_config((SELECT 'rolex'::varchar(4))::text, 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('public.role'::regclass::text, 'x', false)", miscSet, roleChange},

@@ -198,7 +198,7 @@ func (w *walker) eachArgument(k argumentKind, f *pg.FuncCall, visit func(*pg.Nod
 	}
 	for i, n := range f.Args {
 		named := n.GetNamedArgExpr()
-		if named == nil && (k.place == i || k.place < 0) || tellingArguments[named.GetName()] {
+		if k.place < 0 || named == nil && k.place == i || tellingArguments[named.GetName()] {
 			visit(n)
 		}
 	}

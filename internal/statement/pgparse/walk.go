@@ -166,7 +166,13 @@ func (w *walker) relation(r *pg.RangeVar) {
 	}
 	w.object(r.Schemaname, r.Relname, "relation", statement.UseRead)
 	w.everything(ofAllTables(r), statement.UseRead)
+	if ofFiles[r.Relname] && ofSystem(r.Schemaname) {
+		w.tag(tExternal)
+	}
 }
+
+// ofFiles are the views that read the server's configuration files.
+var ofFiles = map[string]bool{"pg_hba_file_rules": true, "pg_ident_file_mappings": true, "pg_file_settings": true}
 
 // ofAllTables tells if a relation has values of other tables' rows: what the planner
 // knows of them, or what is too long for them.
