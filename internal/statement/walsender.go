@@ -98,7 +98,7 @@ func (st *Statement) command(words []string) bool {
 		return len(words) > 1
 	case CommandBaseBackup:
 		for i, w := range words[1:] {
-			if strings.EqualFold(w, "target") && !strings.EqualFold(words[min(i+2, len(words)-1)], "'client") {
+			if strings.EqualFold(strings.TrimPrefix(w, `"`), "target") && !strings.EqualFold(words[min(i+2, len(words)-1)], "'client") {
 				st.Tags |= TagExternalIO
 			}
 		}

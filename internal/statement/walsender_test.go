@@ -29,6 +29,7 @@ func TestWalsender(t *testing.T) {
 		{"TIMELINE_HISTORY 2", "TIMELINE_HISTORY", Read, repl, ""},
 		{`BASE_BACKUP ( LABEL 'pg_basebackup ; base''s',  PROGRESS,  MANIFEST 'yes',  TARGET 'client')`, "BASE_BACKUP", Read, take, "*"},
 		{`BASE_BACKUP (TARGET 'server', TARGET_DETAIL '/tmp')`, "BASE_BACKUP", Read, take | TagExternalIO, "*"},
+		{`BASE_BACKUP ("target" 'server', "target_detail" '/tmp')`, "BASE_BACKUP", Read, take | TagExternalIO, "*"},
 		{`BASE_BACKUP LABEL 'x' FAST`, "BASE_BACKUP", Read, take, "*"},
 		{`CREATE_REPLICATION_SLOT "Sub" LOGICAL pgoutput (SNAPSHOT 'nothing')`, "CREATE_REPLICATION_SLOT", Misc, repl, "Sub"},
 		{`CREATE_REPLICATION_SLOT "s" TEMPORARY PHYSICAL RESERVE_WAL`, "CREATE_REPLICATION_SLOT", Misc, repl, "s"},
