@@ -90,6 +90,11 @@ func (w *walker) body(language, source string, at int) {
 // it. What cannot be read makes the whole statement Unknown. An expression is a
 // SELECT only for the parser: it reads nothing by itself.
 func (w *walker) embedded(sql string, expression bool) bool {
+	return w.embeddedWith(nil, sql, expression)
+}
+
+// embeddedWith is embedded where names may be variables of a body's.
+func (w *walker) embeddedWith(variables map[string]bool, sql string, expression bool) bool {
 	if w.depth >= maxDepth || splits([]byte(sql)) {
 		w.unreadable()
 		return true
@@ -99,7 +104,7 @@ func (w *walker) embedded(sql string, expression bool) bool {
 		w.unreadable()
 		return true
 	}
-	r := &reader{text: sql, raw: []byte(sql), depth: w.depth + 1}
+	r := &reader{text: sql, raw: []byte(sql), depth: w.depth + 1, variables: variables}
 	for _, raw := range tree.Stmts {
 		in := newWalker(r, bounds(sql, raw))
 		in.st, in.adds, in.noted = w.st, w.adds, w.noted
@@ -129,7 +134,26 @@ func (w *walker) plpgsql(source string) bool {
 		w.unreadable()
 		return true
 	}
+	w.declared = map[string]bool{}
+	namesOf(tree, w.declared)
 	return w.plNode(tree)
+}
+
+// namesOf adds the names of the variables in pg_query's tree.
+func namesOf(v any, names map[string]bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			namesOf(item, names)
+		}
+	case map[string]any:
+		if name, ok := v["refname"].(string); ok {
+			names[name] = true
+		}
+		for _, part := range v {
+			namesOf(part, names)
+		}
+	}
 }
 
 // hasBlock tells if there is a function with a block in pg_query's tree: where
@@ -198,16 +222,16 @@ const (
 func (w *walker) plExpression(query string, mode int) bool {
 	switch mode {
 	case parseStatement:
-		return w.embedded(query, false)
+		return w.embeddedWith(w.declared, query, false)
 	case parseTypeName:
 		return false
 	case parseExpression:
-		return w.embedded("SELECT "+query, true)
+		return w.embeddedWith(w.declared, "SELECT "+query, true)
 	}
 	left, right := assigned(query)
-	secret := w.embedded("SELECT "+right, true)
+	secret := w.embeddedWith(w.declared, "SELECT "+right, true)
 	if strings.ContainsRune(left, '[') {
-		secret = w.embedded("SELECT "+left, true) || secret
+		secret = w.embeddedWith(w.declared, "SELECT "+left, true) || secret
 	}
 	return secret
 }

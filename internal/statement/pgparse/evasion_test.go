@@ -137,6 +137,11 @@ var evasions = []struct {
 	{"SELECT * FROM pg_hba_file_rules", read, external},
 	{"TABLE pg_catalog.pg_file_settings", read, external},
 	{"SELECT cron.schedule(job_name => 'x', schedule => '* * * * *', command => 'DROP TABLE t')", ddl, dynamic | destructive},
+	// Conditions on variables alone.
+	{"DO $$DECLARE a int := 1; b int := 1; BEGIN DELETE FROM t WHERE a = b; END$$", write, destructive},
+	{"DO $$DECLARE yes bool := true; BEGIN UPDATE t SET a = 1 WHERE yes; END$$", write, destructive},
+	{"DO $$BEGIN FOR i IN 1..2 LOOP DELETE FROM t WHERE i > 1; END LOOP; END$$", write, destructive},
+	{"CREATE FUNCTION f(a int) RETURNS void LANGUAGE plpgsql AS $$BEGIN DELETE FROM t WHERE a = 1; END$$", ddl, destructive},
 	{"SELECT set_config(CAST('role!' AS varchar(4)), 'x', false)", miscSet, roleChange},
 	{"SELECT set_config((SELECT 'rolex'::varchar(4))::text, 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('public.role'::regclass::text, 'x', false)", miscSet, roleChange},

@@ -171,6 +171,8 @@ func TestEveryRowByJoin(t *testing.T) {
 		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = excluded.a":                                                   false,
 		"WITH x AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO archive SELECT * FROM x":                                   false,
 		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE id = n; UPDATE t SET a = 1 WHERE x = n; END$$":                              false,
+		"DO $$DECLARE n int; k bool; BEGIN DELETE FROM t WHERE k OR id = n; DELETE FROM t WHERE t.id = 5 AND k; END$$":             false,
+		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = t.id AND a = n); END$$":                false,
 	} {
 		j := Read(text)
 		if j.Cause != "" || j.Class&statement.Unknown != 0 || (j.Tags&destructive != 0) != want {

@@ -9,7 +9,7 @@ import (
 // column with no table before it, which may be the row's own, or with the
 // target's name before it, or at a cursor's row. What looks at other tables
 // alone takes all rows or none.
-func (j *judge) looks(n *pg.Node) bool { return j.looksFrom(n, j.offers, nil) }
+func (j *judge) looks(n *pg.Node) bool { return j.looksFrom(n, j.offers, j.variables) }
 
 // looksFrom is looks where CTEs are in scope, and columns of subqueries and CTEs,
 // which a name without a table means before it means the row's own.
@@ -45,9 +45,12 @@ func (j *judge) names(parts []string) bool {
 	return len(parts) > 0 && j.itself[parts[0]]
 }
 
-// holdsParameter tells if an expression has a $1 in it.
-func holdsParameter(n *pg.Node) bool {
+// holdsParameter tells if an expression has a $1, or a variable, in it.
+func (j *judge) holdsParameter(n *pg.Node) bool {
 	return anyNode(n, func(m proto.Message) bool {
+		if c, ok := m.(*pg.ColumnRef); ok && len(c.Fields) == 1 {
+			return j.variables[c.Fields[0].GetString_().GetSval()]
+		}
 		_, ok := m.(*pg.ParamRef)
 		return ok
 	})

@@ -89,6 +89,8 @@ type reader struct {
 	secrets []span // literals to redact
 	literal bool   // the judgement rests on what a literal says
 	lost    bool   // a secret that could not be located: mask everything
+
+	variables map[string]bool // of the PL/pgSQL that the text stands in
 }
 
 // maxDepth bounds bodies within bodies; what is deeper is dynamic SQL.

@@ -46,7 +46,7 @@ func (j *judge) within(s *pg.SelectStmt) *judge { return j.inside(s, j.queries.w
 
 // inside is within where these CTEs are known.
 func (j *judge) inside(s *pg.SelectStmt, known queries) *judge {
-	in := &judge{target: j.target, itself: map[string]bool{}, offers: j.offers, queries: known, read: j.read, literal: j.literal}
+	in := &judge{target: j.target, itself: map[string]bool{}, offers: j.offers, queries: known, read: j.read, literal: j.literal, variables: j.variables}
 	for name := range j.itself {
 		in.itself[name] = true
 	}

@@ -56,6 +56,8 @@ type judge struct {
 	queries queries         // that CTEs stand for
 	read    *reads          // how far they were looked into
 	literal *bool           // set where the judgement rests on what a literal says
+
+	variables map[string]bool // names that are none of columns: PL/pgSQL refuses what could be both
 }
 
 // judges returns a judge of a statement's conditions; from are the tables that
@@ -65,7 +67,7 @@ func (w *walker) judges(target *pg.RangeVar, from []*pg.Node, with *pg.WithClaus
 	for _, c := range w.ctes {
 		known[c.name] = c.query
 	}
-	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), queries: known.with(with), read: &reads{open: map[*pg.SelectStmt]bool{}}, literal: &w.literal}
+	j := &judge{target: target, itself: map[string]bool{}, offers: offers{}.with(with), queries: known.with(with), read: &reads{open: map[*pg.SelectStmt]bool{}}, literal: &w.literal, variables: w.variables}
 	j.itself[rangeName(target)] = true
 	j.joined(from)
 	return j
@@ -126,7 +128,7 @@ func (j *judge) unseen(n *pg.Node) truth {
 	if j.looks(n) {
 		return depends
 	}
-	return either2(holdsParameter(n), given, blind)
+	return either2(j.holdsParameter(n), given, blind)
 }
 
 func (j *judge) boolean(m *pg.BoolExpr) truth {

@@ -19,6 +19,8 @@ type walker struct {
 	pinned  value                  // of the query's only table, pg_settings: its name
 	claimed map[proto.Message]bool // nodes whose object is already noted
 	noted   map[statement.Object]bool
+
+	declared map[string]bool // variables of the PL/pgSQL body that is followed
 }
 
 const allClasses = ^statement.Class(0)
