@@ -12,8 +12,7 @@ import (
 // number) replaced by a question mark; names, comments and $1 stay. It reads
 // any bytes. Where the end of a literal depends on standard_conforming_strings,
 // and where it is missing, everything up to the end of the text is replaced, so
-// that no part of a literal gets through under either setting. A word directly
-// behind the word PASSWORD is replaced as well: it is a forgotten quote.
+// that no part of a literal gets through under either setting. So is what a hider finds.
 func Mask(text []byte) string {
 	return strings.ToValidUTF8(string(appendMasked(nil, text, false)), "\uFFFD")
 }
@@ -28,7 +27,7 @@ func AppendMasked(dst []byte, text string) []byte {
 const maskedComment = "/*?*/"
 
 func appendMasked(dst, text []byte, comments bool) []byte {
-	l, kept, secret := sqllex.New(text), 0, false
+	l, kept, h := sqllex.New(text), 0, hider{}
 	for {
 		t := l.Next()
 		if t.Kind == sqllex.End {
@@ -41,10 +40,12 @@ func appendMasked(dst, text []byte, comments bool) []byte {
 			}
 			mark = maskedComment
 		} else {
-			hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
-			secret = t.Kind == sqllex.Word && t.End-t.Start == len("password") && bytes.EqualFold(text[t.Start:t.End], []byte("password"))
+			hide, joined := h.next(t.Kind, t.Open, int64(t.Start), int64(t.End), text[t.Start:min(t.End, t.Start+longestSymbol)])
 			if !hide {
 				continue
+			}
+			if joined {
+				mark = ""
 			}
 		}
 		dst = append(append(dst, text[kept:t.Start]...), mark...)

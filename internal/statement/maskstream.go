@@ -45,12 +45,14 @@ type streamMasker struct {
 	buf [32 << 10]byte
 	err error
 
+	token [longestSymbol]byte
+
 	comments bool // are masked, too
 }
 
 func (m *streamMasker) run() {
 	var kept int64
-	secret := false
+	var h hider
 	for n := 0; m.err == nil; n++ {
 		if n%1024 == 0 && m.ctx.Err() != nil {
 			m.err = m.ctx.Err()
@@ -67,10 +69,16 @@ func (m *streamMasker) run() {
 			}
 			mark = maskedComment
 		} else {
-			hide := t.Kind.Literal() || t.Open || secret && t.Kind != sqllex.Symbol
-			secret = t.Kind == sqllex.Word && m.lex.IsWord(t, "password")
+			var text []byte
+			if !t.Kind.Literal() && !t.Open {
+				text = m.lex.Begin(t, m.token[:])
+			}
+			hide, joined := h.next(t.Kind, t.Open, t.Start, t.End, text)
 			if !hide {
 				continue
+			}
+			if joined {
+				mark = ""
 			}
 		}
 		m.copy(kept, t.Start)

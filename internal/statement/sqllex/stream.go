@@ -78,21 +78,13 @@ func (s *Stream) load(i int64) byte {
 
 func (s *Stream) peek(n int64) byte { return s.at(s.pos + n) }
 
-// IsWord says whether a token is the word, in any case. The word is of ASCII letters.
-func (s *Stream) IsWord(t StreamToken, word string) bool {
-	if t.End-t.Start != int64(len(word)) {
-		return false
+// Begin returns the beginning of a token in b, as far as there is room.
+func (s *Stream) Begin(t StreamToken, b []byte) []byte {
+	b = b[:min(int64(len(b)), t.End-t.Start)]
+	for i := range b {
+		b[i] = s.at(t.Start + int64(i))
 	}
-	for i := range len(word) {
-		c := s.at(t.Start + int64(i))
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != word[i] {
-			return false
-		}
-	}
-	return true
+	return b
 }
 
 // Next returns the next token; at the end of the text one of kind End.
