@@ -24,13 +24,20 @@ func SecretName(name string) bool {
 var harmless = map[string]bool{"password_encryption": true, "password_required": true}
 
 // SecretFunction tells if a function of that name is given secrets: connection
-// strings, and the passwords and keys of pgcrypto.
+// strings, the passwords and keys of pgcrypto, and what a name says.
 func SecretFunction(name string) bool {
 	switch name {
 	case "crypt", "encrypt", "decrypt", "encrypt_iv", "decrypt_iv", "hmac":
 		return true
 	}
-	return strings.HasPrefix(name, "dblink") || strings.HasPrefix(name, "pgp_sym_") || strings.HasPrefix(name, "pgp_pub_decrypt")
+	return strings.HasPrefix(name, "dblink") || strings.HasPrefix(name, "pgp_sym_") || strings.HasPrefix(name, "pgp_pub_decrypt") ||
+		SecretFunctionName(name)
+}
+
+// SecretFunctionName tells if a function's name says that it is given a secret:
+// set_password, create_secret, create_aws_credentials.
+func SecretFunctionName(name string) bool {
+	return strings.Contains(name, "passw") || strings.Contains(name, "secret") || strings.Contains(name, "credential")
 }
 
 // TakesSecrets tells if what is bound to the statement's parameters may be a
@@ -59,6 +66,12 @@ func Telling(literal []byte) bool { return mayTell(literal) && tellingLiteral.Ma
 // TellingBody is Telling for a body of several statements: only a password that is
 // written out gives it away.
 func TellingBody(body []byte) bool { return mayTell(body) && tellingBody.Match(body) }
+
+// LacksPassword tells if a literal is to be put together with a password that stands in
+// another one: 'ALTER ROLE a PASSWORD ' || …, format('… PASSWORD %L', …).
+func LacksPassword(literal []byte) bool { return mayTell(literal) && unfinished.Match(literal) }
+
+var unfinished = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?(\s*(=|:=|=>)\s*|\s+|['"])(e|u&)?['"]*(%[-0-9$*]*[sIL]|$)`)
 
 var (
 	tellingLiteral = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?\s*=\s*[^\s=]|://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)

@@ -26,6 +26,9 @@ func (w *walker) update(m *pg.UpdateStmt) {
 		w.class(read | miscSet)
 		w.tag(tSession)
 		w.anySettingIsSet()
+		for _, n := range m.TargetList {
+			w.secretNode(n)
+		}
 	}
 	w.everyRow("UPDATE", m.WhereClause, w.judges(m.Relation, m.FromClause, m.WithClause))
 	w.query(m, m.WithClause, m.Relation)

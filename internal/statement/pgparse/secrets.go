@@ -23,7 +23,7 @@ func (w *walker) secretArguments(name string, f *pg.FuncCall) {
 		if len(f.Args) > 0 && connection(f.Args[0]) {
 			w.secretNode(f.Args[0])
 		}
-	case name == "crypt":
+	case name == "crypt", statement.SecretFunctionName(name):
 		w.secretFrom(f, 0)
 	default:
 		w.secretFrom(f, 1)
@@ -45,7 +45,7 @@ func connection(n *pg.Node) bool {
 	return !ok || connectionString.MatchString(v.text)
 }
 
-// secretNode redacts every string in an expression.
+// secretNode redacts every constant in an expression.
 func (w *walker) secretNode(n *pg.Node) {
 	if n != nil {
 		w.strings(n)
@@ -60,8 +60,8 @@ func (w *walker) strings(m proto.Message) {
 		return
 	}
 	if c, ok := m.(*pg.A_Const); ok {
-		if c.GetSval() != nil {
-			w.secretAt(int(c.Location))
+		if !c.Isnull && c.GetBoolval() == nil {
+			w.secretConstant(int(c.Location))
 		}
 		return
 	}
@@ -82,6 +82,24 @@ func (w *walker) strings(m proto.Message) {
 			w.strings(r.Get(f).Message().Interface())
 		}
 	}
+}
+
+// secretConstant redacts the constant at a place: what SET is given may be a word, or a
+// number.
+func (r *reader) secretConstant(at int) {
+	if at >= 0 && at < len(r.raw) {
+		l := sqllex.At(r.raw, at)
+		t := l.Next()
+		if t.Kind == sqllex.Symbol { // a sign
+			t = l.Next()
+		}
+		quoted := t.End < len(r.raw) && r.raw[t.End] == '\''
+		if t.Kind == sqllex.Number || (t.Kind == sqllex.Word || t.Kind == sqllex.Identifier) && !quoted {
+			r.secrets = append(r.secrets, span{t.Start, t.End})
+			return
+		}
+	}
+	r.secretAt(at)
 }
 
 // secretAt redacts the literal at a place in the text, or the one that follows
@@ -130,16 +148,28 @@ func (w *walker) program(command string) {
 // tellingProgram matches assignments, options and URLs that carry secrets.
 var tellingProgram = regexp.MustCompile(`(?i)=|pass|pwd|secret|token|key|credential|auth|bearer|cookie|://\S*@|(^|\s)-[pu]`)
 
-// suspicious redacts the literals that give a secret away, wherever they stand.
+// suspicious redacts the literals that give a secret away, wherever they stand, and all
+// of them where one is still to be put together with a password.
 func (r *reader) suspicious() {
+	var all []span
+	unfinished := false
 	for l := sqllex.New(r.raw); ; {
 		t := l.Next()
 		if t.Kind == sqllex.End {
-			return
+			break
 		}
-		if t.Kind.Text() && tells(t.Kind, t.Content(r.raw)) {
+		if !t.Kind.Text() {
+			continue
+		}
+		content := t.Content(r.raw)
+		if tells(t.Kind, content) {
 			r.secrets = append(r.secrets, span{t.Start, t.End})
 		}
+		unfinished = unfinished || statement.LacksPassword(content)
+		all = append(all, span{t.Start, t.End})
+	}
+	if unfinished {
+		r.secrets = append(r.secrets, all...)
 	}
 }
 

@@ -45,6 +45,22 @@ func TestNoSecretIsStored(t *testing.T) {
 		"SELECT set_config('app.password', 's3cr3t', false)",
 		"SELECT set_config($1, 's3cr3t', false)",
 		"SET app.jwt_secret = 's3cr3t'",
+		"SET app.jwt_secret = s3cr3t",
+		"SET app.password TO \"s3cr3t\"",
+		"SET app.keys = a, s3cr3t, 'b'",
+		"ALTER ROLE bob SET app.token TO s3cr3t",
+		"ALTER SYSTEM SET archive_command = 'AWS_SECRET_ACCESS_KEY=s3cr3t wal-push %p'",
+		"UPDATE pg_settings SET setting = 's3cr3t' WHERE name = 'app.password'",
+		"SELECT vault.create_secret('s3cr3t', 'name')",
+		"SELECT aws_commons.create_aws_credentials('x', 's3cr3t', '')",
+		"SELECT app.set_password('bob', new => 's3cr3t')",
+		// What a password is put together with.
+		"SELECT format('ALTER ROLE %I PASSWORD %L', 'bob', 's3cr3t')",
+		"SELECT format('ALTER ROLE bob PASSWORD ''%1$s''', 's3cr3t')",
+		"SELECT 'ALTER ROLE bob PASSWORD ' || quote_literal('s3cr3t')",
+		"SELECT 'ALTER ROLE bob PASSWORD ''' || 's3cr3t' || ''''",
+		"SELECT concat('host=h password=', 's3cr3t')",
+		"SELECT $$ALTER ROLE bob PASSWORD %L$$ AS a, 's3cr3t' AS b",
 		"ALTER SYSTEM SET primary_conninfo = 'host=h password=s3cr3t'",
 		"ALTER ROLE bob SET app.token = 's3cr3t'",
 		"ALTER DATABASE d SET app.api_key TO 's3cr3t'",
@@ -78,6 +94,10 @@ func TestNoSecretIsStored(t *testing.T) {
 		// Not SQL, or not quite.
 		"ALTER ROLE bob PASWORD 's3cr3t'",
 		"ALTER ROLE bob PASSWORD \"s3cr3t\"",
+		"ALTER ROLE bob PASSWORD = s3cr3t",
+		"ALTER ROLE bob PASSWORD: s3cr3t LOGIN",
+		"ALTER ROLE bob PASSWORD !s3cr3t#s3cr3t",
+		"ALTER ROLE bob PASSWORD 'a's3cr3t-s3cr3t' LOGIN",
 		"ALTER ROLE bob PASSWORD s3cr3t",
 		"ALTER ROLE bob PASSWORD 's3cr3t",
 		"ALTER ROLE bob PASSWORD $$s3cr3t",
@@ -135,6 +155,7 @@ func TestRedaction(t *testing.T) {
 		"COPY t TO PROGRAM 'gzip > /tmp/x.gz'", "SELECT * FROM t WHERE password = 'x'", "CREATE TABLE t (password text)",
 		"DO $$BEGIN UPDATE users SET password = crypt(password, gen_salt('bf')); END$$",
 		"DO $$BEGIN IF new.password = old.password THEN NULL; END IF; END$$", "SELECT 'https://example.com/a@b'",
+		"SELECT * FROM t WHERE name = 'password' AND a = 'x'", "ALTER SYSTEM SET archive_command = 'cp %p /wal/%f'", "SET work_mem = 5",
 	} {
 		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
 			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)

@@ -56,8 +56,8 @@ func (w *walker) setting(s *pg.VariableSetStmt) {
 	if w.depth > 0 {
 		w.bodySetting(name)
 	}
-	if statement.SecretName(name) {
-		for _, a := range s.Args {
+	for _, a := range s.Args {
+		if v, _ := constant(a); statement.SecretName(name) || strings.HasSuffix(name, "_command") && tellingProgram.MatchString(v.text) {
 			w.secretNode(a)
 		}
 	}
