@@ -3,6 +3,8 @@ package auth
 import (
 	"path"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
@@ -29,7 +31,39 @@ func NewPattern(s string) (Pattern, error) {
 // to search_path is taken to be in the schema public while path is PathDefault,
 // and protected in doubt otherwise; so it is where the pattern gives a name. What the
 // text does not tell is protected by each pattern that it could fall under.
+//
+// A database of one byte to the character folds letters outside ASCII as well
+// (downcase_identifier, scansup.c), and the text does not tell which it is: a name with
+// such letters is protected as either.
 func (p Pattern) Matches(o statement.Object, path Path) bool {
+	if p.matches(o, path) {
+		return true
+	}
+	if ascii(o.Schema) && ascii(o.Name) {
+		return false
+	}
+	o.Schema, o.Name = strings.Map(fold, o.Schema), strings.Map(fold, o.Name)
+	return p.matches(o, path)
+}
+
+// fold makes a letter outside ASCII small. Those inside are, where PostgreSQL folds.
+func fold(r rune) rune {
+	if r < utf8.RuneSelf {
+		return r
+	}
+	return unicode.ToLower(r)
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func (p Pattern) matches(o statement.Object, path Path) bool {
 	switch {
 	case o.Kind == "setting":
 		return false // no object of the database

@@ -33,6 +33,10 @@ func TestPattern(t *testing.T) {
 		{"sal?ries", object("any", "salaries", "view"), true},
 		{"salaries", object("", "other", "schema"), false},
 		{"p[rs]*.secret_*", object("ps", "secret_1", "table"), true},
+		{"geschäft.*", object("geschÄft", "x", "table"), true}, // GESCHÄFT, in a database of one byte to the character
+		{"public.грузы", object("public", "ГРУЗЫ", "table"), true},
+		{"public.GRÖSSE", object("public", "GRÖSSE", "table"), true},
+		{"public.größe", object("public", "Größe", "table"), false},
 	}
 	for _, tt := range tests {
 		if got := pattern(t, tt.pattern).Matches(tt.object, PathDefault); got != tt.want {
