@@ -71,6 +71,8 @@ func (w *walker) option(d *pg.DefElem) {
 	switch d.Defname {
 	case "owned_by":
 		w.owner(d)
+	case "sequence_name": // of an identity column
+		w.named(d.Arg.GetList().GetItems(), "sequence", useCreate)
 	case "security":
 		if d.Arg.GetBoolean().GetBoolval() {
 			w.tag(tPrivilege) // SECURITY DEFINER

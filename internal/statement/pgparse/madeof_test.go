@@ -31,6 +31,7 @@ func TestMadeOf(t *testing.T) {
 		"CREATE FUNCTION f(a p.t.id%TYPE) RETURNS SETOF p.y LANGUAGE sql SUPPORT p.g AS 'SELECT 1'":                           "function f created, function p.g read, relation p.t read, type p.y read",
 		"CREATE TRIGGER g BEFORE INSERT ON t EXECUTE FUNCTION p.f()":                                                          "table t altered, trigger g created, function p.f read",
 		"ALTER SEQUENCE q OWNED BY p.t.id":                                                                                    "sequence q altered, table p.t read",
+		"CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME p.q))":                                             "table t created, sequence p.q created",
 		"CREATE SEQUENCE q OWNED BY NONE":                                                                                     "sequence q created",
 		"CREATE TABLE t (a p.y, EXCLUDE USING gist (a WITH OPERATOR(p.&&)))":                                                  "table t created, type p.y read, operator p.&& executed",
 		"CREATE INDEX i ON t (a p.c)":                                                                                         "table t altered, index i created, operator class p.c read",
