@@ -9,7 +9,7 @@ import (
 )
 
 // Mask returns the text with each literal (string, dollar-quoted, bit string,
-// number) replaced by a question mark; names, comments and $1 stay. It reads
+// number) replaced by a question mark; names, $1 and comments that give no secret away stay. It reads
 // any bytes. Where the end of a literal depends on standard_conforming_strings,
 // and where it is missing, everything up to the end of the text is replaced, so
 // that no part of a literal gets through under either setting. So is what a hider finds.
@@ -35,7 +35,7 @@ func appendMasked(dst, text []byte, comments bool) []byte {
 		}
 		mark := "?"
 		if t.Kind == sqllex.Comment && !t.Open {
-			if !comments {
+			if !comments && !TellingComment(text[t.Start:t.End]) {
 				continue
 			}
 			mark = maskedComment

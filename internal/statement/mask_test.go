@@ -37,6 +37,7 @@ func TestMask(t *testing.T) {
 		"ALTER ROLE a PASSWORD !b#c LOGIN":      "ALTER ROLE a PASSWORD ? LOGIN",
 		"ALTER ROLE a PASSWORD 1b;":             "ALTER ROLE a PASSWORD ?;",
 		"SELECT 'a'::text||b, 'c'||d, ('e')f":   "SELECT ?::text||b, ?||d, (?)f",
+		"SELECT 1 /* password=b */ -- c":        "SELECT ? /*?*/ -- c",
 		"SELECT password, b FROM c":             "SELECT password, b FROM c",
 		"\xff'a'\xff":                           "\uFFFD?",
 	} {

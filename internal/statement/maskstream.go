@@ -64,7 +64,7 @@ func (m *streamMasker) run() {
 		}
 		mark := "?"
 		if t.Kind == sqllex.Comment && !t.Open {
-			if !m.comments {
+			if !m.comments && !m.tells(t) {
 				continue
 			}
 			mark = maskedComment
@@ -88,6 +88,16 @@ func (m *streamMasker) run() {
 		}
 	}
 	m.copy(kept, m.lex.Size())
+}
+
+// tells is TellingComment of a token.
+func (m *streamMasker) tells(t sqllex.StreamToken) bool {
+	if t.End-t.Start > maxTold {
+		return true
+	}
+	comment := m.buf[:t.End-t.Start]
+	m.err = m.lex.ReadAt(comment, t.Start)
+	return m.err != nil || TellingComment(comment)
 }
 
 // copy writes a part of the text.

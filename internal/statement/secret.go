@@ -63,6 +63,11 @@ func TakesSecrets(s *Statement) bool {
 // password, or SQL that sets one and is yet to be run.
 func Telling(literal []byte) bool { return mayTell(literal) && tellingLiteral.Match(literal) }
 
+// TellingComment is Telling for a comment, and true of one that is too long to be looked at.
+func TellingComment(comment []byte) bool { return len(comment) > maxTold || Telling(comment) }
+
+const maxTold = 8 << 10
+
 // TellingBody is Telling for a body of several statements: only a password that is
 // written out gives it away.
 func TellingBody(body []byte) bool { return mayTell(body) && tellingBody.Match(body) }
@@ -74,7 +79,7 @@ func LacksPassword(literal []byte) bool { return mayTell(literal) && unfinished.
 var unfinished = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?(\s*(=|:=|=>)\s*|\s+|['"])(e|u&)?['"]*(%[-0-9$*]*[sIL]|$)`)
 
 var (
-	tellingLiteral = regexp.MustCompile(`(?i)\bpass(word|wd|phrase)?\s*=\s*[^\s=]|://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
+	tellingLiteral = regexp.MustCompile(`(?i)\b(pg|ssl)?pass(word|wd|phrase)?\s*=\s*[^\s=]|://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
 	tellingBody    = regexp.MustCompile(`(?i)://[^/\s:@']*:[^/\s@']+@|` + quotedPassword)
 )
 

@@ -39,7 +39,7 @@ const maxHoles = 4096
 // Holes returns what the shape of a text leaves out; false for a text that is
 // not masked, because it has nothing to mask, or something whose meaning or whose
 // end a literal or a setting could change: E”, U&”, B”, $$, a backslash, a
-// literal in segments, a literal that may tell a secret.
+// literal in segments, a literal or a comment that may tell a secret.
 func Holes(text []byte) ([]Hole, bool) {
 	var s shape
 	ok := s.read(text)
@@ -80,7 +80,7 @@ func markOf(t *sqllex.Token, text []byte) (mark byte, ok bool) {
 	case sqllex.String:
 		return stringMark, !t.Open && !t.Backslash && !t.Commented && plain(text[t.Start+1:t.End-1])
 	case sqllex.Comment:
-		return commentMark, !t.Open && bytes.IndexByte(text[t.Start:t.End], '\\') < 0
+		return commentMark, !t.Open && bytes.IndexByte(text[t.Start:t.End], '\\') < 0 && !mayTell(text[t.Start:t.End])
 	case sqllex.Escape, sqllex.Unicode, sqllex.Bits, sqllex.Dollar:
 		return 0, false
 	default:

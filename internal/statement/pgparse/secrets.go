@@ -148,7 +148,7 @@ func (w *walker) program(command string) {
 // tellingProgram matches assignments, options and URLs that carry secrets.
 var tellingProgram = regexp.MustCompile(`(?i)=|pass|pwd|secret|token|key|credential|auth|bearer|cookie|://\S*@|(^|\s)-[pu]`)
 
-// suspicious redacts the literals that give a secret away, wherever they stand, and all
+// suspicious redacts the literals and comments that give a secret away, wherever they stand, and all
 // of them where one is still to be put together with a password.
 func (r *reader) suspicious() {
 	var all []span
@@ -157,6 +157,9 @@ func (r *reader) suspicious() {
 		t := l.Next()
 		if t.Kind == sqllex.End {
 			break
+		}
+		if t.Kind == sqllex.Comment && statement.Telling(r.raw[t.Start:t.End]) {
+			r.secrets = append(r.secrets, span{t.Start, t.End})
 		}
 		if !t.Kind.Text() {
 			continue
@@ -182,8 +185,11 @@ func tells(kind sqllex.Kind, literal []byte) bool {
 	return statement.Telling(literal)
 }
 
-// redacted stands for a literal that is a secret.
-const redacted = "'<redacted>'"
+// redacted stands for a literal that is a secret, and redactedComment for a comment.
+const (
+	redacted        = "'<redacted>'"
+	redactedComment = "/*<redacted>*/"
+)
 
 // redact returns a part of the text with its secrets replaced.
 func (r *reader) redact(at span) string {
@@ -197,7 +203,7 @@ func (r *reader) redact(at span) string {
 			continue
 		}
 		out.WriteString(r.text[kept:s.start])
-		out.WriteString(redacted)
+		out.WriteString(either(r.raw[s.start] == '-' || r.raw[s.start] == '/', redactedComment, redacted))
 		kept = s.end
 	}
 	out.WriteString(r.text[kept:at.end])

@@ -54,6 +54,11 @@ func TestNoSecretIsStored(t *testing.T) {
 		"SELECT vault.create_secret('s3cr3t', 'name')",
 		"SELECT aws_commons.create_aws_credentials('x', 's3cr3t', '')",
 		"SELECT app.set_password('bob', new => 's3cr3t')",
+		// In comments.
+		"SELECT 1 -- postgres://bob:s3cr3t@h/db",
+		"/* PGPASSWORD=s3cr3t psql */ SELECT 1",
+		"SELECT 1; -- ALTER ROLE bob PASSWORD 's3cr3t'\nSELECT 2",
+		"SELEC 1 /* host=h password=s3cr3t */",
 		// What a password is put together with.
 		"SELECT format('ALTER ROLE %I PASSWORD %L', 'bob', 's3cr3t')",
 		"SELECT format('ALTER ROLE bob PASSWORD ''%1$s''', 's3cr3t')",
@@ -142,6 +147,7 @@ func TestRedaction(t *testing.T) {
 		"CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (host 'h', password 'x')": "CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (host 'h', password '<redacted>')",
 		"SELECT dblink('host=h', 'SELECT a FROM t')":                              "SELECT dblink('<redacted>', 'SELECT a FROM t')",
 		"SELECT crypt('x', 'y') FROM t WHERE a = 'b' -- c":                        "SELECT crypt('<redacted>', '<redacted>') FROM t WHERE a = 'b' -- c",
+		"SELECT a -- password=x\nFROM t":                                          "SELECT a /*<redacted>*/\nFROM t",
 		"PREPARE p AS SELECT dblink_connect('x'), 'y'":                            "PREPARE p AS SELECT dblink_connect('<redacted>'), 'y'",
 	} {
 		if j := Read(text); j.Form != statement.Redacted || j.Statements[0].Text != want {
@@ -155,6 +161,7 @@ func TestRedaction(t *testing.T) {
 		"COPY t TO PROGRAM 'gzip > /tmp/x.gz'", "SELECT * FROM t WHERE password = 'x'", "CREATE TABLE t (password text)",
 		"DO $$BEGIN UPDATE users SET password = crypt(password, gen_salt('bf')); END$$",
 		"DO $$BEGIN IF new.password = old.password THEN NULL; END IF; END$$", "SELECT 'https://example.com/a@b'",
+		"SELECT 1 -- the password is crypted", "/* https://example.com/a@b */ SELECT 1",
 		"SELECT * FROM t WHERE name = 'password' AND a = 'x'", "ALTER SYSTEM SET archive_command = 'cp %p /wal/%f'", "SET work_mem = 5",
 	} {
 		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
