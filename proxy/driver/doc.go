@@ -22,6 +22,8 @@
 //     to a small one; an idle session holds none, and no goroutine.
 //   - Edges are told once, and of what crypto/tls holds epoll tells nothing: an end
 //     remembers that it may have more, and such a session stands in loop.ready.
+//   - An end that streams in small pieces is not heard of for a moment behind each read,
+//     so that more is there to be read at once (linger_linux.go).
 //   - What may take long is an errand on a goroutine of its own (errand.go): a parse, a
 //     record that has to reach the disk, a step of the machine that may need a file.
 //     The client's direction waits for it; the loop does not.

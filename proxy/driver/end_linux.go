@@ -21,6 +21,12 @@ type end struct {
 	more     bool // there may be something that no descriptor tells of
 	cipher   *[]byte
 	watched  bool // room to send is waited for
+
+	run     int  // bytes that it sent since the other end did
+	reads   int  // that they took
+	came    int  // of them, since it was last told whether to linger
+	lingers bool // in loop.lingerers
+	deaf    bool // epoll tells nothing of what it sends
 }
 
 func newEnd(conn *handover.Conn, stream net.Conn) end {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,15 +27,17 @@ type loop struct {
 	over   bool     // guarded by mu: wake is no more
 
 	// Owned by run.
-	table   table
-	ready   []*session // have more to do, though no descriptor will tell
-	others  []*session // the memory of the last ready
-	waiting int        // sessions that have something to do, about
-	blocks  blocks
-	unsent  handover.Memory
-	outputs []*relay.Output
-	mail    []func() // the memory of the last inbox
-	closed  bool
+	table     table
+	ready     []*session // have more to do, though no descriptor will tell
+	others    []*session // the memory of the last ready
+	waiting   int        // sessions that have something to do, about
+	lingerers []lingerer
+	lingering time.Duration // how long an end does; 0: none does
+	blocks    blocks
+	unsent    handover.Memory
+	outputs   []*relay.Output
+	mail      []func() // the memory of the last inbox
+	closed    bool
 }
 
 func openLoop() (l *loop, err error) {
@@ -51,6 +54,9 @@ func openLoop() (l *loop, err error) {
 		_ = unix.Close(l.wake)
 		_ = unix.Close(l.epoll)
 		return nil, err
+	}
+	if l.canPollFor() {
+		l.lingering = lingering
 	}
 	return l, nil
 }
@@ -90,11 +96,12 @@ func (l *loop) run() {
 	events := make([]unix.EpollEvent, eventsAtOnce)
 	for !l.closed {
 		n := l.wait(events)
-		l.waiting = n + len(l.ready)
+		l.waiting = n + len(l.ready) + len(l.lingerers)
 		for i := range n {
 			l.happened(&events[i])
 		}
 		l.read()
+		l.heed()
 		l.goOn()
 	}
 	l.dissolve()

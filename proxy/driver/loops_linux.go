@@ -100,7 +100,7 @@ func (r *Relay) CatchUp(ctx context.Context) {
 	}
 	seen := make(chan struct{})
 	// A descriptor that was ready before the post is seen to before the post is.
-	if !s.loop.post(func() { close(seen) }) {
+	if !s.loop.post(func() { s.hear(); close(seen) }) {
 		return
 	}
 	select {

@@ -95,6 +95,9 @@ func (s *session) after() {
 		s.depart()
 	default:
 		s.rest()
+		if s.leaving {
+			s.depart()
+		}
 	}
 }
 
@@ -152,7 +155,15 @@ func (s *session) watch(e *end) {
 		return
 	}
 	e.watched = !e.watched
+	s.listen(e)
+}
+
+// listen has epoll tell what is to be known of an end.
+func (s *session) listen(e *end) {
 	events := uint32(alwaysWanted)
+	if e.deaf {
+		events = unix.EPOLLET
+	}
 	if e.watched {
 		events |= unix.EPOLLOUT
 	}
@@ -199,6 +210,8 @@ func (s *session) rest() {
 		s.loop.ready = append(s.loop.ready, s)
 	}
 	s.backend.buf.rest(&s.loop.blocks)
+	s.linger(clientSide)
+	s.linger(backendSide)
 }
 
 // backendMay reports whether the backend's direction can go on: not while the client
@@ -220,7 +233,8 @@ func (s *session) turnBackend() (did bool) {
 	}
 	readErr := s.ends[backendSide].fill(buf, &s.loop.blocks, most)
 	s.sent(backendSide, s.ends[backendSide].conn.Flush()) // what crypto/tls answers by itself
-	if buf.len() > before {
+	if n := buf.len() - before; n > 0 {
+		s.came(backendSide, n)
 		s.answer(buf)
 	}
 	switch {
@@ -279,6 +293,7 @@ func (s *session) turnClient() (did bool) {
 		readErr := s.ends[clientSide].fill(buf, &s.loop.blocks, largeBuffer)
 		s.sent(clientSide, s.ends[clientSide].conn.Flush())
 		s.fresh = buf.len() > before
+		s.came(clientSide, buf.len()-before)
 		if errors.Is(readErr, errNoMemory) {
 			s.endBy(&s.client, part{cause: OutOfMemory, err: readErr})
 		}

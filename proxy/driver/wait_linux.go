@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,11 @@ const attention = 2
 
 // wait waits for events, unless there is something to do.
 func (l *loop) wait(events []unix.EpollEvent) int {
-	if len(l.ready) > 0 {
+	switch {
+	case len(l.ready) > 0:
 		return l.poll(events, 0)
+	case len(l.lingerers) > 0:
+		return l.pollFor(events, time.Until(l.lingerers[0].until))
 	}
 	if n := l.poll(events, attention); n > 0 {
 		return n
@@ -31,6 +35,10 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 func (l *loop) poll(events []unix.EpollEvent, milliseconds int) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
 		uintptr(len(events)), uintptr(milliseconds), 0, 0)
+	return polled(n, errno)
+}
+
+func polled(n uintptr, errno unix.Errno) int {
 	switch errno {
 	case 0:
 		return int(n)
