@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Identity is one account of the directory, as it was read at one moment. It is
 // keyed by GUID and SID; the names are for people (invariant 3).
@@ -57,6 +54,12 @@ func (id *Identity) Name() string {
 	return id.Account + "@" + id.Domain
 }
 
+// Matches reports whether spec names the account: by SID, UPN or name, without regard to
+// case.
+func (id *Identity) Matches(spec string) bool {
+	return spec != "" && (SameName(id.Handle(), spec) || SameName(id.UPN, spec) || SameName(id.SID, spec))
+}
+
 // Group is a group that an identity is in, directly or through others.
 type Group struct {
 	SID string
@@ -70,7 +73,7 @@ type Group struct {
 // Matches reports whether spec names the group: by SID, DN or name, without
 // regard to case.
 func (g Group) Matches(spec string) bool {
-	return spec != "" && (strings.EqualFold(g.SID, spec) || strings.EqualFold(g.Name, spec) || strings.EqualFold(g.DN, spec))
+	return spec != "" && (SameName(g.SID, spec) || SameName(g.Name, spec) || SameName(g.DN, spec))
 }
 
 // Kind tells people from services.

@@ -73,7 +73,7 @@ func (s *Selector) names(id *Identity) bool {
 		names = append(names, id.NetBIOS+`\`+id.Account)
 	}
 	for _, name := range names {
-		if name != "" && strings.EqualFold(name, s.User) {
+		if name != "" && SameName(name, s.User) {
 			return true
 		}
 	}

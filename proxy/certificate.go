@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -57,7 +56,7 @@ func (c *session) bearer(ctx context.Context, shown *auth.Shown) (auth.Identity,
 	if err != nil {
 		return auth.Identity{}, explainCertificate(err, shown)
 	}
-	if !strings.EqualFold(shown.Name, c.hello.Request.User) {
+	if !auth.SameName(shown.Name, c.hello.Request.User) {
 		named, err := c.policy.Resolver.Lookup(ctx, shown.Name)
 		if err != nil {
 			return auth.Identity{}, explainCertificate(err, shown)
@@ -66,7 +65,7 @@ func (c *session) bearer(ctx context.Context, shown *auth.Shown) (auth.Identity,
 			return auth.Identity{}, mismatch("")
 		}
 	}
-	if shown.SID != "" && !strings.EqualFold(shown.SID, id.SID) {
+	if shown.SID != "" && !auth.SameName(shown.SID, id.SID) {
 		return auth.Identity{}, mismatch(", whose SID was " + shown.SID)
 	}
 	if cause := id.State.Barred(); cause != auth.CauseNone {

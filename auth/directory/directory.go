@@ -178,7 +178,7 @@ func (d *Directory) prove(ctx context.Context, n name, source netip.Addr, passwo
 	if err != nil {
 		return refuse(err, found)
 	}
-	if !strings.EqualFold(id.DN, found.DN) {
+	if !auth.SameName(id.DN, found.DN) {
 		// It was moved or renamed in between: another one may have got its name.
 		return refuse(&auth.Failure{Cause: auth.CauseIdentityMismatch, Detail: "the account was renamed during the log-in"}, id)
 	}

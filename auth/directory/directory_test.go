@@ -277,3 +277,42 @@ func TestOpenRefusesOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestLookalikes: names that Unicode folds to another's are those of their own accounts and
+// groups, in the directory and so here.
+func TestLookalikes(t *testing.T) {
+	c := testkit.SharedController(t)
+	o := testOptions(c.CA.Pool(), c.URL)
+	o.Services = map[string]auth.Terms{"billing": {Owner: "alice@" + testkit.Domain, Purpose: "bills"}}
+	d := openDirectory(t, o)
+	const password = "L00ks-l1ke-Another"
+	for account, lookalike := range map[string]string{"alice": "al\u0130ce", "billing": "b\u0130lling", "mike": "mi\u212ae", "boss": "bo\u017fs"} {
+		if account != "alice" {
+			must(t, c.CreateUser(t.Context(), account, password))
+		}
+		must(t, c.CreateUser(t.Context(), lookalike, password))
+		id, err := authenticate(t, d, lookalike, password)
+		must(t, err)
+		if id.Kind != auth.Person || id.Account != lookalike || id.Name() == account+"@"+testkit.Domain {
+			t.Errorf("%q is %s %q, with the UPN %q", lookalike, id.Kind, id.Account, id.UPN)
+		}
+		for _, spec := range []string{account, account + "@" + testkit.Domain} {
+			if id.Matches(spec) {
+				t.Errorf("%q passes for %s", lookalike, spec)
+			}
+			if other, err := d.Lookup(t.Context(), strings.ToUpper(spec)); err != nil || !other.Matches(spec) || other.SID == id.SID {
+				t.Errorf("%s is %q, %v", spec, other.Account, err)
+			}
+		}
+	}
+	must(t, c.CreateGroup(t.Context(), "Kiosk"))
+	must(t, c.CreateGroup(t.Context(), "\u212aiosk"))
+	must(t, c.AddToGroup(t.Context(), "mike", "\u212aiosk"))
+	id, err := d.Lookup(t.Context(), "mike")
+	must(t, err)
+	for i := range id.Groups {
+		if id.Groups[i].Matches("Kiosk") {
+			t.Errorf("%+v passes for Kiosk", id.Groups[i])
+		}
+	}
+}

@@ -30,7 +30,7 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 	f := fields{entry: e}
 	id := auth.Identity{
 		Account: f.text("sAMAccountName"),
-		UPN:     strings.ToLower(e.GetEqualFoldAttributeValue("userPrincipalName")),
+		UPN:     auth.FoldName(e.GetEqualFoldAttributeValue("userPrincipalName")),
 		Domain:  d.options.Domain,
 		DN:      e.DN,
 		SID:     f.binary("objectSid", sidText),
@@ -41,7 +41,7 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 	id.Expires = ntTime(f.number("accountExpires"))
 	id.PasswordSet = ntTime(f.number("pwdLastSet"))
 	id.State = f.state(id.Expires, d.now())
-	if service, declared := d.options.Services[strings.ToLower(id.Account)]; declared {
+	if service, declared := d.options.Services[auth.FoldName(id.Account)]; declared {
 		id.Kind, id.Owner, id.Terms = auth.Service, service.Owner, &service
 		id.State |= service.State(id.PasswordSet, d.now())
 	}

@@ -49,6 +49,6 @@ type Options struct {
 	// domain is taken to have where that is stricter than what it says of itself:
 	// for fine-grained password policies. 0 for nothing.
 	Guesses throttle.Policy
-	// Services are the accounts declared as services: by sAMAccountName, lower case.
+	// Services are the accounts declared as services: by sAMAccountName, as auth.FoldName has it.
 	Services map[string]auth.Terms
 }

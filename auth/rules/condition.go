@@ -34,7 +34,7 @@ func (r *Rule) names(id *auth.Identity) (string, bool) {
 		}
 	}
 	for _, spec := range r.Accounts {
-		if spec != "" && (strings.EqualFold(spec, id.Handle()) || strings.EqualFold(spec, id.UPN) || strings.EqualFold(spec, id.SID)) {
+		if id.Matches(spec) {
 			return spec, true
 		}
 	}

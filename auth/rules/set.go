@@ -46,7 +46,7 @@ func New(list []Rule) *Set {
 
 func index(m map[string][]int, specs []string, rule int) {
 	for _, spec := range specs {
-		key := fold(spec)
+		key := auth.FoldName(spec)
 		if list := m[key]; len(list) == 0 || list[len(list)-1] != rule {
 			m[key] = append(list, rule)
 		}
@@ -122,7 +122,7 @@ func lookup(m map[string][]int, name string) []int {
 	if name == "" {
 		return nil
 	}
-	return m[fold(name)]
+	return m[auth.FoldName(name)]
 }
 
 // nearest describes what the rules that do name the identity ask for beyond

@@ -233,21 +233,6 @@ func TestGrantsAreShared(t *testing.T) {
 	}
 }
 
-// FuzzFold: fold finds exactly what strings.EqualFold finds.
-func FuzzFold(f *testing.F) {
-	for _, s := range []string{"alice", "Straße", "ſ", "K", "ΣΑΣ", "İ", "\xff", "ǅ"} {
-		f.Add(s, strings.ToUpper(s))
-		f.Add(s, strings.ToLower(s))
-		f.Add(s, "S")
-		f.Add(s, "k")
-	}
-	f.Fuzz(func(t *testing.T, a, b string) {
-		if equal := strings.EqualFold(a, b); equal && fold(a) != fold(b) {
-			t.Errorf("%q and %q are equal, and fold to %q and %q", a, b, fold(a), fold(b))
-		}
-	})
-}
-
 func BenchmarkChoose(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {

@@ -105,7 +105,7 @@ func (o *object) subject(name string) subject {
 		Kind: auth.Kind(o.oneOf("kind", "", string(auth.Person), string(auth.Service))),
 	}}
 	if s.identity.UPN == "" && account != name {
-		s.identity.UPN = strings.ToLower(name)
+		s.identity.UPN = auth.FoldName(name)
 	}
 	if v, ok := o.get("groups"); ok {
 		for _, item := range v.words() {

@@ -202,7 +202,7 @@ func (c *Config) handle(s string) (string, error) {
 // accountOf is the handle, as Services has them, of the account that a name in any form
 // means by its form alone.
 func (c *Config) accountOf(name string) (string, error) {
-	name = strings.ToLower(name)
+	name = auth.FoldName(name)
 	if !c.Directory.several() {
 		return bareAccount(name), nil
 	}
@@ -219,7 +219,7 @@ func (c *Config) accountOf(name string) (string, error) {
 
 // Service returns what the account is declared with as a service, by its name.
 func (d *Directory) Service(id *auth.Identity) (auth.Terms, bool) {
-	key := strings.ToLower(id.Account)
+	key := auth.FoldName(id.Account)
 	if id.Qualified {
 		key = id.NetBIOS + `\` + key
 	}

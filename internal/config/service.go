@@ -21,7 +21,7 @@ func (c *Config) readServices(root *object) {
 		if !ok {
 			continue
 		}
-		account := strings.ToLower(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
+		account := auth.FoldName(o.needWord("account", "the sAMAccountName of the account that is not a person's"))
 		at := o.fields["account"]
 		name, err := c.handle(account)
 		switch {
@@ -64,7 +64,7 @@ func (c *Config) readServices(root *object) {
 
 // bareAccount is the account's name in any form that clients use.
 func bareAccount(name string) string {
-	name = strings.ToLower(name)
+	name = auth.FoldName(name)
 	if i := strings.LastIndexByte(name, '\\'); i >= 0 {
 		name = name[i+1:]
 	}

@@ -118,6 +118,7 @@ func TestCertificateFails(t *testing.T) {
 	}{
 		"another's":     {issue(t, people.ca, named(alice)), "bob", auth.CauseIdentityMismatch},
 		"of one before": {issue(t, people.ca, with(func(l *testkit.Leaf) { l.SID = "S-1-5-21-1-2-3-1104" })), "alice", auth.CauseIdentityMismatch},
+		"a lookalike's": {issue(t, people.ca, named("judy.\u017fmith@corp.example.com")), "judy.smith@corp.example.com", auth.CauseNoSuchAccount},
 		"of nobody":     {issue(t, people.ca, named("nobody@corp.example.com")), "alice", auth.CauseNoSuchAccount},
 		"elsewhere":     {issue(t, people.ca, named("alice@example.org")), "alice", auth.CauseNoSuchAccount},
 		"a filter":      {issue(t, people.ca, named("*")), "alice", auth.CauseNoSuchAccount},
