@@ -54,10 +54,16 @@ func (id *Identity) Name() string {
 	return id.Account + "@" + id.Domain
 }
 
-// Matches reports whether spec names the account: by SID, UPN or name, without regard to
-// case.
+// Matches reports whether spec, by its form a SID, UPN or name, is that of the account.
 func (id *Identity) Matches(spec string) bool {
-	return spec != "" && (SameName(id.Handle(), spec) || SameName(id.UPN, spec) || SameName(id.SID, spec))
+	switch {
+	case isSID(spec):
+		return SameName(id.SID, spec)
+	case isUPN(spec):
+		return SameName(id.UPN, spec)
+	default:
+		return spec != "" && SameName(id.Handle(), spec)
+	}
 }
 
 // Group is a group that an identity is in, directly or through others.
@@ -70,10 +76,16 @@ type Group struct {
 	Domain string // DNS name of the domain that told of it; empty where the SID did not resolve
 }
 
-// Matches reports whether spec names the group: by SID, DN or name, without
-// regard to case.
+// Matches reports whether spec, by its form a SID, DN or name, is that of the group.
 func (g Group) Matches(spec string) bool {
-	return spec != "" && (SameName(g.SID, spec) || SameName(g.Name, spec) || SameName(g.DN, spec))
+	switch {
+	case isSID(spec):
+		return SameName(g.SID, spec)
+	case isDN(spec):
+		return SameName(g.DN, spec)
+	default:
+		return spec != "" && SameName(g.Name, spec)
+	}
 }
 
 // Kind tells people from services.

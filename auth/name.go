@@ -52,3 +52,9 @@ func letter(s string) (r rune, size int) {
 	}
 	return r, size
 }
+
+// What a rule means an account or a group by shows in its form: no account is called like
+// a SID, a UPN or a DN, whatever somebody has named it.
+func isSID(spec string) bool { return len(spec) > 4 && SameName(spec[:4], "S-1-") }
+func isUPN(spec string) bool { return strings.Contains(spec, "@") }
+func isDN(spec string) bool  { return strings.Contains(spec, "=") }

@@ -316,3 +316,28 @@ func TestLookalikes(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesLikeOtherForms: whoever may name accounts and groups in a part of the directory
+// gets none by it that rules know by SID or UPN.
+func TestNamesLikeOtherForms(t *testing.T) {
+	d, c := openShared(t)
+	const password, upn = "Named-l1ke-Another", "carol@" + testkit.Domain
+	sid, err := c.SID(t.Context(), testkit.GroupMigrations)
+	must(t, err)
+	must(t, c.CreateGroup(t.Context(), sid))
+	must(t, c.CreateUser(t.Context(), "forms", password, sid))
+	must(t, c.SetAttribute(t.Context(), "forms", "sAMAccountName", upn))
+	id, err := authenticate(t, d, "forms@"+testkit.Domain, password)
+	must(t, err)
+	if id.Account != upn || !groupNames(id)[sid] {
+		t.Fatalf("it is %q, in %v", id.Account, id.Groups)
+	}
+	if id.Matches(upn) {
+		t.Errorf("an account named %s passes for whose UPN that is", upn)
+	}
+	for i := range id.Groups {
+		if id.Groups[i].Matches(sid) {
+			t.Errorf("a group named %s passes for whose SID that is", sid)
+		}
+	}
+}

@@ -233,6 +233,25 @@ func TestGrantsAreShared(t *testing.T) {
 	}
 }
 
+// TestForms: what a rule names by SID, DN or UPN is nobody's who is only called so.
+func TestForms(t *testing.T) {
+	set := New([]Rule{with(func(r *Rule) {
+		r.Groups = []string{readers.SID, staff.DN}
+		r.Accounts = []string{alice().SID, alice().UPN}
+	})})
+	somebody := auth.Identity{Account: alice().UPN, SID: "S-1-5-21-1-2-3-1200", Groups: []auth.Group{
+		{SID: "S-1-5-21-1-2-3-1201", Name: readers.SID}, {SID: "S-1-5-21-1-2-3-1202", Name: staff.DN}, {SID: "S-1-5-21-1-2-3-1203", Name: alice().SID},
+	}}
+	if g, err := set.Choose(somebody, request()); cause(err) != auth.CauseNoMatchingRule {
+		t.Errorf("given %+v, %v", g, err)
+	}
+	for _, id := range []auth.Identity{{SID: alice().SID}, {UPN: alice().UPN}, {Groups: []auth.Group{{SID: readers.SID}}}, {Groups: []auth.Group{{DN: staff.DN}}}} {
+		if _, err := set.Choose(id, request()); err != nil {
+			t.Errorf("%+v: %v", id, err)
+		}
+	}
+}
+
 func BenchmarkChoose(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
