@@ -17,6 +17,9 @@ var (
 	// and the otherName in it (MS-WCCE section 2.2.2.7.7.4, szOID_NTDS_CA_SECURITY_EXT).
 	oidSecurity    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 25, 2}
 	oidSecuritySID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 25, 2, 1}
+	// Of a subject (X.520).
+	oidCommonName   = asn1.ObjectIdentifier{2, 5, 4, 3}
+	oidSerialNumber = asn1.ObjectIdentifier{2, 5, 4, 5}
 )
 
 // mostName bounds a name, in bytes, as the directory does.

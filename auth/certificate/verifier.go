@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,7 +71,7 @@ func (v *Verifier) Verify(chain []*x509.Certificate) (auth.Shown, error) {
 	}
 	shown.SID = names.sid
 	switch account, mapped := v.options.Subjects[leaf.Subject.String()]; {
-	case mapped:
+	case mapped && told(&leaf.Subject):
 		shown.Name = account
 	case names.upn != "":
 		shown.Name = names.upn
@@ -78,6 +79,21 @@ func (v *Verifier) Verify(chain []*x509.Certificate) (auth.Shown, error) {
 		return shown, refusal(auth.CauseCertificateNameless, "%s has no UPN, and is not among the subjects", shown.Subject)
 	}
 	return shown, nil
+}
+
+// told reports whether a subject is all that x509.Name prints: of several common names, or
+// serial numbers, that has the last alone.
+func told(subject *pkix.Name) bool {
+	var names, numbers int
+	for _, a := range subject.Names {
+		switch {
+		case a.Type.Equal(oidCommonName):
+			names++
+		case a.Type.Equal(oidSerialNumber):
+			numbers++
+		}
+	}
+	return names <= 1 && numbers <= 1
 }
 
 // trusted judges the chain, and when the first of it ends.

@@ -90,6 +90,8 @@ func TestVerify(t *testing.T) {
 		"subject first":   {p.root, testkit.Leaf{CommonName: "batch-7", Organization: "Corp", UPN: "alice@corp.example.com"}, auth.CauseNone, "svc-orders"},
 		"nobody":          {p.root, testkit.Leaf{CommonName: "alice@corp.example.com"}, auth.CauseCertificateNameless, ""},
 		"another subject": {p.root, testkit.Leaf{CommonName: "batch-7", Organization: "Corp,O=Corp"}, auth.CauseCertificateNameless, ""},
+		"two names":       {p.root, testkit.Leaf{FirstCommonName: "mallory", CommonName: "batch-7", Organization: "Corp"}, auth.CauseCertificateNameless, ""},
+		"two, and a UPN":  {p.root, testkit.Leaf{FirstCommonName: "mallory", CommonName: "batch-7", Organization: "Corp", UPN: "alice@corp.example.com"}, auth.CauseNone, "alice@corp.example.com"},
 		"a stranger":      {p.stranger, alice, auth.CauseCertificateUntrusted, ""},
 		"expired":         {p.root, with(func(l *testkit.Leaf) { l.NotAfter = now.Add(-time.Minute) }), auth.CauseCertificateExpired, ""},
 		"to come":         {p.root, with(func(l *testkit.Leaf) { l.NotBefore = now.Add(time.Hour) }), auth.CauseCertificateEarly, ""},

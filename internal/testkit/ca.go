@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -74,8 +75,8 @@ type Leaf struct {
 	// UPN is a userPrincipalName in the subjectAltName, SID the account's in the
 	// extension of a domain's authority; empty for none.
 	UPN, SID string
-	// Organization goes into the subject.
-	Organization string
+	// Organization goes into the subject, and so does a CommonName before the other one.
+	Organization, FirstCommonName string
 	// Usages are for a server and a client where there are none.
 	Usages []x509.ExtKeyUsage
 	// Authority makes it an authority's certificate.
@@ -136,6 +137,12 @@ func (leaf Leaf) template() *x509.Certificate {
 	}
 	if leaf.Organization != "" {
 		template.Subject.Organization = []string{leaf.Organization}
+	}
+	if leaf.FirstCommonName != "" {
+		oidCommonName := asn1.ObjectIdentifier{2, 5, 4, 3}
+		for _, name := range []string{leaf.FirstCommonName, leaf.CommonName} {
+			template.Subject.ExtraNames = append(template.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: oidCommonName, Value: name})
+		}
 	}
 	if leaf.Usages == nil {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
