@@ -270,8 +270,9 @@ func (ds *Domains) Watch(ctx context.Context, roll auth.Roll) {
 	work.Wait()
 }
 
-// Adopt gives an account that was read under another configuration the names that it
-// has by this one. The failure says that none of these domains knows it.
+// Adopt gives an account that was read under another configuration the names, and the
+// terms of a service, that it has by this one: a controller may not be there to read it
+// again. The failure says that none of these domains knows it.
 func (ds *Domains) Adopt(id auth.Identity) (auth.Identity, error) {
 	d := ds.of(&id)
 	if d == nil || id.Domain != d.options.Domain {
@@ -283,6 +284,7 @@ func (ds *Domains) Adopt(id auth.Identity) (auth.Identity, error) {
 			return id, &auth.Failure{Cause: auth.CauseUnknownDomain, Detail: clip(err.Error()), Err: err}
 		}
 	}
+	d.declare(&id)
 	groups := make([]auth.Group, 0, len(id.Groups))
 	for _, g := range id.Groups {
 		if ds.adoptGroup(d, &g) {

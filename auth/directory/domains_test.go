@@ -540,3 +540,30 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("%q, want %q", names(alone), want)
 	}
 }
+
+// TestAdoptTerms: what a service is declared with holds from the reload on that says so,
+// whether or not a controller is there.
+func TestAdoptTerms(t *testing.T) {
+	o := testOptions(nil, "ldaps://127.0.0.1:1")
+	service := auth.Identity{Account: "SVC-Orders", Domain: testkit.Domain, SID: "S-1-5-21-1-2-3-1104", GUID: "g", Kind: auth.Person, PasswordSet: time.Now().Add(-48 * time.Hour)}
+	adopt := func(terms auth.Terms) auth.Identity {
+		o.Services = map[string]auth.Terms{"svc-orders": terms}
+		id, err := openDomains(t, testkit.Domain, o).Adopt(service)
+		must(t, err)
+		return id
+	}
+	service = adopt(auth.Terms{Owner: "alice", Ends: time.Now().Add(-time.Minute), PasswordAge: 24 * time.Hour})
+	if service.Kind != auth.Service || service.Owner != "alice" || service.Terms == nil || service.State != auth.ServiceExpired|auth.PasswordTooOld {
+		t.Errorf("declared, it is %+v", service)
+	}
+	service = adopt(auth.Terms{Owner: "bob", Rules: []string{"desk"}})
+	if service.Owner != "bob" || !service.Terms.Allows("desk") || service.Terms.Allows("another") || service.State != 0 {
+		t.Errorf("declared otherwise, it is %+v", service)
+	}
+	o.Services = nil
+	id, err := openDomains(t, testkit.Domain, o).Adopt(service)
+	must(t, err)
+	if id.Kind != auth.Person || id.Owner != "" || id.Terms != nil {
+		t.Errorf("declared no more, it is %+v", id)
+	}
+}

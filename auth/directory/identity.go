@@ -35,16 +35,12 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 		DN:      e.DN,
 		SID:     f.binary("objectSid", sidText),
 		GUID:    f.binary("objectGUID", guidText),
-		Kind:    auth.Person,
 		USN:     uint64(f.number("uSNChanged")),
 	}
 	id.Expires = ntTime(f.number("accountExpires"))
 	id.PasswordSet = ntTime(f.number("pwdLastSet"))
 	id.State = f.state(id.Expires, d.now())
-	if service, declared := d.options.Services[auth.FoldName(id.Account)]; declared {
-		id.Kind, id.Owner, id.Terms = auth.Service, service.Owner, &service
-		id.State |= service.State(id.PasswordSet, d.now())
-	}
+	d.declare(&id)
 	if f.err == nil && d.options.SID != "" {
 		f.err = d.confine(&id)
 	}
@@ -58,6 +54,16 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 		return id, failure
 	}
 	return id, nil
+}
+
+// declare enters what an account is declared as.
+func (d *Directory) declare(id *auth.Identity) {
+	id.Kind, id.Owner, id.Terms = auth.Person, "", nil
+	id.State &^= auth.ServiceExpired | auth.PasswordTooOld
+	if service, declared := d.options.Services[auth.FoldName(id.Account)]; declared {
+		id.Kind, id.Owner, id.Terms = auth.Service, service.Owner, &service
+		id.State |= service.State(id.PasswordSet, d.now())
+	}
 }
 
 // confine takes from an account what its domain has no say in, for other domains

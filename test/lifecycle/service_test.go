@@ -184,12 +184,15 @@ func TestServices(t *testing.T) {
 	}
 	mustOperate(t, s, "no such account", "identities")
 
+	// What a reload says of a service waits for no controller.
 	late := enter(t, s, "svc-late", forServices)
+	must(t, s.Controller.Freeze())
 	must(t, s.WriteConfig(func(c *testkit.SiteConfig) {
 		withServices(c, map[string]string{"svc-late": "owner: bob, expires: " + day(-1), "svc-orphan": "owner: bob"})
 	}))
 	must(t, reload(t, s))
 	late.gone("service_expired")
+	must(t, s.Controller.Thaw())
 	s.Await(t, "the release", ofService("service_released", "svc-orphan"))
 	eventually(t, func() error {
 		conn, err := pgconn.Connect(t.Context(), s.DSN("svc-orphan", password, forServices))
