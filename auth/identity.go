@@ -119,6 +119,7 @@ const (
 	MustChange                        // pwdLastSet is 0
 	ServiceExpired                    // its declaration has
 	PasswordTooOld                    // for its declaration
+	OutsideHours                      // logonHours have not this hour
 )
 
 // Barred returns the cause that keeps an account in this state out, or
@@ -139,6 +140,8 @@ func (s State) Barred() Cause {
 		return CauseServiceExpired
 	case s&PasswordTooOld != 0:
 		return CauseServicePassword
+	case s&OutsideHours != 0:
+		return CauseLogonHours
 	default:
 		return CauseNone
 	}

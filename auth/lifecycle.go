@@ -70,8 +70,10 @@ type Changes struct {
 	SilentPerson, SilentService time.Duration
 }
 
-// Overlook takes from a state what does not end a live session.
+// Overlook takes from a state what does not end a live session: hours are those of
+// log-ins.
 func (c *Changes) Overlook(s State) State {
+	s &^= OutsideHours
 	if c.LockedOut == Keep {
 		s &^= LockedOut
 	}

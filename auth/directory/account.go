@@ -15,7 +15,7 @@ import (
 // The attributes of an account that are read: what it is and how it fares.
 var accountAttributes = []string{
 	"objectGUID", "objectSid", "sAMAccountName", "sAMAccountType", "userPrincipalName", "uSNChanged",
-	"userAccountControl", "msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet",
+	"userAccountControl", "msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet", "logonHours",
 }
 
 // SAM_NORMAL_USER_ACCOUNT of sAMAccountType (MS-SAMR section 2.2.1.9): people and

@@ -190,6 +190,45 @@ func TestDisabledWhileBindSucceeds(t *testing.T) {
 	}
 }
 
+// TestLogonHours are those of every log-in: a controller knows of passwords alone.
+func TestLogonHours(t *testing.T) {
+	d, c := openShared(t)
+	const password = "W0rks-in-the-Morning"
+	must(t, c.CreateUser(t.Context(), "hourly", password))
+	hours := func(allowed ...int) string {
+		b := make([]byte, 21)
+		for _, h := range allowed {
+			b[h/8] |= 1 << (h % 8)
+		}
+		return string(b)
+	}
+	now := time.Now().UTC()
+	hour := int(now.Weekday())*24 + now.Hour()
+	must(t, c.SetAttribute(t.Context(), "hourly", "logonHours", hours(hour, (hour+1)%168)))
+	id, err := authenticate(t, d, "hourly", password)
+	must(t, err)
+	if id.State != 0 {
+		t.Errorf("state %b in its hours", id.State)
+	}
+	must(t, c.SetAttribute(t.Context(), "hourly", "logonHours", hours((hour+100)%168)))
+	if id, err = d.Lookup(t.Context(), "hourly"); err != nil || id.State != auth.OutsideHours {
+		t.Errorf("state %b outside of its hours, %v", id.State, err)
+	}
+	_, err = authenticate(t, d, "hourly", password)
+	wantCause(t, err, auth.CauseLogonHours)
+
+	sunday := time.Date(2026, 11, 29, 0, 30, 0, 0, time.UTC)
+	for h := range 168 {
+		at := sunday.Add(time.Duration(h) * time.Hour).In(time.FixedZone("", 3600*5))
+		if outside([]byte(hours(h)), at) || !outside([]byte(hours((h+1)%168)), at) {
+			t.Errorf("hour %d is mistaken", h)
+		}
+	}
+	if outside(nil, now) || outside(make([]byte, 20), now) {
+		t.Error("without hours, or with what are none, an account is kept out")
+	}
+}
+
 func TestServicesAreDeclared(t *testing.T) {
 	d, _ := openShared(t)
 	id, err := authenticate(t, d, "SVC-Orders", testkit.OrdersPassword)

@@ -143,12 +143,26 @@ func (f *fields) state(expires, now time.Time) auth.State {
 		{computed&uacPasswordExpired != 0, auth.PasswordExpired},
 		{!expires.IsZero() && !expires.After(now), auth.AccountExpired},
 		{lastSet == 0 && control&(uacNeverExpires|uacSmartcard) == 0, auth.MustChange},
+		{outside(f.entry.GetEqualFoldRawAttributeValue("logonHours"), now), auth.OutsideHours},
 	} {
 		if bit.set {
 			s |= bit.state
 		}
 	}
 	return s
+}
+
+// outside reports whether logonHours leave a time out: a bit for each hour of the week, in
+// UTC, from Sunday on (MS-ADA1 section 2.381). A controller holds passwords to them, and
+// nobody else does tickets and certificates. Most accounts have none.
+func outside(hours []byte, now time.Time) bool {
+	const week = 7 * 24 / 8
+	if len(hours) != week {
+		return false
+	}
+	now = now.UTC()
+	hour := int(now.Weekday())*24 + now.Hour()
+	return hours[hour/8]&(1<<(hour%8)) == 0
 }
 
 // ntTime reads a number of 100 ns since 1601; 0 and the largest number, both of
