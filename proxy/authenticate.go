@@ -91,9 +91,8 @@ func (c *session) unanswered(cause auth.Cause, err error) {
 		c.unheard(string(cause), "")
 		return
 	}
-	told.Incident = newIncident()
-	c.record(&audit.Event{
-		Type: audit.Authentication, Decision: audit.Denied, Incident: told.Incident,
+	told.Incident = c.recordStranger(&audit.Event{
+		Type: audit.Authentication, Decision: audit.Denied, Incident: newIncident(),
 		Cause: string(cause), Detail: told.Message, Claimed: c.hello.Request.User,
 	})
 	c.refuse(told)
@@ -125,11 +124,9 @@ var hints = map[auth.Method]string{
 
 // refuseMethod ends a client that asks for a way in that it cannot have.
 func (c *session) refuseMethod(why error) {
-	e := &pgwire.Error{
-		Severity: pgwire.SeverityFatal, Code: pgwire.InvalidAuthorization, Message: why.Error(), Incident: newIncident(),
-	}
-	c.record(&audit.Event{
-		Type: audit.Authentication, Decision: audit.Denied, Incident: e.Incident,
+	e := &pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.InvalidAuthorization, Message: why.Error()}
+	e.Incident = c.recordStranger(&audit.Event{
+		Type: audit.Authentication, Decision: audit.Denied, Incident: newIncident(),
 		Cause: string(auth.CauseMethod), Detail: e.Message, Claimed: c.hello.Request.User,
 	})
 	c.server.metrics.Authentications.WithLabelValues("failure", string(auth.CauseMethod)).Inc()
@@ -146,15 +143,17 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 	if f.Identity.GUID != "" {
 		c.identify(f.Identity)
 	}
-	incident, counted := newIncident(), false
-	if f.Cause == auth.CauseThrottled {
-		incident, counted = c.server.strangers.refusedAgain(c.hello.Client, string(f.Cause), f.Detail, incident)
+	e := &audit.Event{
+		Type: typ, Decision: audit.Denied, Incident: newIncident(),
+		Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
 	}
-	if !counted {
-		c.record(&audit.Event{
-			Type: typ, Decision: audit.Denied, Incident: incident,
-			Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
-		})
+	incident := e.Incident
+	// Whoever shows another's ticket or certificate has proved one.
+	stranger := typ == audit.Authentication && f.Identity.GUID == "" && f.Cause != auth.CauseIdentityMismatch
+	if stranger || f.Cause == auth.CauseThrottled {
+		incident = c.recordStranger(e)
+	} else {
+		c.record(e)
 	}
 	if typ == audit.Authentication {
 		c.server.metrics.Authentications.WithLabelValues("failure", string(f.Cause)).Inc()
@@ -181,6 +180,17 @@ func (c *session) refusalFor(cause auth.Cause, incident string) *pgwire.Error {
 		e.Hint = "Try again later. If it stays so, tell your help desk, and give the incident's id."
 	}
 	return e
+}
+
+// recordStranger records the refusal of a log-in that is nobody's, or whose password nobody
+// looked at: of one source and cause some, the others with their count. It returns the
+// incident that the client is told.
+func (c *session) recordStranger(e *audit.Event) (incident string) {
+	incident, counted := c.server.strangers.refusedAgain(c.hello.Client, e.Cause, e.Detail, e.Incident)
+	if !counted {
+		c.record(e)
+	}
+	return incident
 }
 
 // record writes down an event of this session that refuses something anyway, so

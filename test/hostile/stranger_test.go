@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -436,6 +437,64 @@ func TestLimitPerSource(t *testing.T) {
 		return nil
 	})
 	dialFrom(t, s, source).startTLS().enter(startup(reader...), testkit.AlicePassword).alive()
+}
+
+// TestRefusalsAreFolded is log-ins that are refused before anybody is asked about them: of
+// one address some are recorded each by itself, and the others with their count.
+func TestRefusalsAreFolded(t *testing.T) {
+	t.Parallel()
+	s := site(t)
+	bystand(t, s)
+	const times, most, period = 40, 10, 10 * time.Second
+	for cause, refused := range map[string]func(c *client){
+		"malformed_name": func(c *client) {
+			c.answer(startup("user", "ali\nce", "database", testkit.OrdersDatabase), passwordMessage("x")...).told("28P01", "")
+		},
+		"no_such_account": func(c *client) {
+			c.answer(startup("user", `ELSEWHERE\alice`, "database", testkit.OrdersDatabase), passwordMessage("x")...).told("28P01", "")
+		},
+		"empty_password": func(c *client) { c.answer(startup(reader...), passwordMessage("")...).told("28P01", "") },
+		"method_not_allowed": func(c *client) {
+			c.write(startup(append(reader, "options", "-c pgcustos.auth="+strings.Repeat("x", 9000))...)...)
+			c.told("28000", "there is no authentication method")
+		},
+		"no_password_given": func(c *client) { c.answer(startup(reader...), query("SELECT 1")...).told("08P01", "") },
+	} {
+		t.Run(cause, func(t *testing.T) {
+			t.Parallel()
+			source, began := nextSource(), time.Now()
+			for range times {
+				c := dialFrom(t, s, source)
+				c.t = t
+				refused(c.startTLS())
+			}
+			limit := most * (2 + int(time.Since(began)/period))
+			eventually(t, func() error {
+				found, err := records(s, func(r *journal.Record) bool { return strings.HasPrefix(r.Source.Address, source.String()+":") })
+				if err != nil {
+					return err
+				}
+				var sum uint64
+				alone := 0
+				for i := range found {
+					sum += max(1, found[i].Count)
+					if found[i].Type == audit.Authentication {
+						alone++
+					}
+					if found[i].Cause != cause || found[i].Decision != audit.Denied {
+						t.Errorf("recorded as %s %s", found[i].Decision, found[i].Cause)
+					}
+				}
+				if sum != times {
+					return fmt.Errorf("%d records tell of %d refusals", len(found), sum)
+				}
+				if alone > limit {
+					t.Errorf("%d of %d are on record each by itself", alone, times)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // TestFolding is a stranger that comes again and again: the first is recorded at
