@@ -117,6 +117,9 @@ func (r *Reader) Settle() error {
 	return r.err
 }
 
+// Empty reports whether there is no stream at all.
+func (r *Reader) Empty() bool { return len(r.names) == 0 }
+
 // TornTails lists the unfinished ends that were met so far.
 func (r *Reader) TornTails() []TornTail { return r.torn }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,15 +67,19 @@ type Verification struct {
 	Notes []string
 }
 
+// ErrNothing says that there is nothing to verify: what holds no record is no journal, or
+// one of which all was taken away.
+var ErrNothing = errors.New("there is no record, nor word of one that was removed: nothing was proven")
+
 // Verify reads a whole journal and proves its checksums, its chains and its
-// signatures, also while it is written. The error is of reading; tampering is in
-// Findings.
+// signatures, also while it is written. The error is of reading, or ErrNothing; tampering is
+// in Findings.
 func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 	if err := o.CheckKept(); err != nil {
 		return nil, err
 	}
-	r := Reader{path: o.Path, names: map[string]bool{}}
-	if err := r.look(); err != nil {
+	reader := Reader{path: o.Path, names: map[string]bool{}}
+	if err := reader.look(); err != nil {
 		return nil, err
 	}
 	v := &verifier{options: &o, byID: map[[16]byte]*streamCheck{}}
@@ -82,7 +87,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 		return nil, err
 	}
 	blobs := &blobCheck{journal: o.Path, seen: map[blobID]error{}}
-	for _, s := range r.streams {
+	for _, s := range reader.streams {
 		check := newStreamCheck(s.dir, s.name, o.Keys)
 		check.blobs = blobs
 		check.reader.keys, check.reader.passing = o.Identities, true
@@ -93,7 +98,11 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verification, error) {
 		return nil, err
 	}
 	v.prove()
-	return v.result(), nil
+	r := v.result()
+	if len(r.Findings) == 0 && len(v.removed.byID) == 0 && !slices.ContainsFunc(r.Streams, func(s VerifiedStream) bool { return s.Records > 0 }) {
+		return nil, fmt.Errorf("%s: %w", o.Path, ErrNothing)
+	}
+	return r, nil
 }
 
 // CheckKept proves the signature of the kept checkpoint, where there are keys: it

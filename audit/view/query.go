@@ -51,7 +51,7 @@ type Options struct {
 
 	Width int  // of the terminal, for the table; 0: no terminal
 	Color bool // the table may colour what was denied or failed
-	// Warnings hears of torn tails; may be nil.
+	// Warnings hears of torn tails, and where there is no journal; may be nil.
 	Warnings io.Writer
 	// Progress is a terminal that hears how far a long scan is; nil where there is
 	// none.
@@ -235,8 +235,14 @@ func (s *show) finish(err error) error {
 	return errors.Join(err, ended, s.warn())
 }
 
-// warn tells of torn tails that it has not told of.
+// warn tells of torn tails that it has not told of, and of a directory that is no journal's:
+// nothing there is no sign that nothing happened.
 func (s *show) warn() error {
+	if s.reader.Empty() && s.o.Warnings != nil {
+		if _, err := fmt.Fprintf(s.o.Warnings, "%s holds no journal: nothing was read\n", s.o.Path); err != nil {
+			return err
+		}
+	}
 	torn := s.reader.TornTails()
 	for _, t := range torn[s.warned:] {
 		if s.o.Warnings == nil {

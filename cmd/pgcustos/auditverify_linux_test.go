@@ -103,6 +103,14 @@ func TestAuditVerify(t *testing.T) {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
+	for _, empty := range []string{t.TempDir(), filepath.Dir(path)} {
+		if r := pgcustos(t, "audit", "query", "--journal", empty); r.code != exitOK || !strings.Contains(r.stderr, "holds no journal: nothing was read") {
+			t.Errorf("%s: %+v", empty, r)
+		}
+		if r := pgcustos(t, "audit", "verify", "--journal", empty, "--public-key", key+".pub"); r.code != exitFailure || r.stdout != "" || !strings.Contains(r.stderr, "nothing was proven") {
+			t.Errorf("%s: %+v", empty, r)
+		}
+	}
 	tamper(t, path)
 	r := verify("--public-key", key+".pub")
 	if r.code != exitFailure || !strings.Contains(r.stdout, "TAMPERED  stream n-") || !strings.Contains(r.stdout, ", segment 1, offset ") || r.stderr != "" {
