@@ -172,6 +172,12 @@ func (d *Directory) prove(ctx context.Context, n name, source netip.Addr, passwo
 		return refuse(err, found)
 	}
 	if err := d.try(ctx, found.DN, password, attempt); err != nil {
+		if failure(err).Cause == auth.CauseThrottled && d.throttle.Source(source, attempt.Policy) == nil {
+			// An address that may ask for names that are nobody's has them tried.
+			if down := d.bindNobody(ctx); down != nil {
+				err = down
+			}
+		}
 		return refuse(err, found)
 	}
 	id, err := d.reload(ctx, found)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/throttle"
 	"github.com/pgcustos/pgcustos/internal/testkit"
@@ -142,6 +144,42 @@ func TestStricterThanTheDomain(t *testing.T) {
 	if p, err := lockoutPolicy(t, openDirectory(t, o)); err != nil || p.Threshold != testkit.LockoutThreshold || p.Window != 30*time.Minute {
 		t.Errorf("the policy is %+v, %v", p, err)
 	}
+}
+
+// TestThrottledTakesAsLong: that the password of an account is not tried any more costs
+// the controller, and so time, what a name costs that is nobody's.
+func TestThrottledTakesAsLong(t *testing.T) {
+	f := &fake{bind: func(string, string) (uint16, string) { return ldap.LDAPResultInvalidCredentials, "data 52e" }}
+	f.search = func(base string, scope int, filter string, attributes []string) ([]*ldap.Entry, uint16) {
+		if strings.Contains(filter, "nobody") {
+			return nil, 0
+		}
+		return finds(account())(base, scope, filter, attributes)
+	}
+	o := f.start(t)
+	o.Guesses = throttle.Policy{Threshold: 3, PerSource: 6, SourceWindow: time.Hour}
+	d := openDirectory(t, o)
+	binds := 0
+	expect := func(name string, cause auth.Cause, more int) {
+		t.Helper()
+		wantCause(t, guess(t, d, name, "wrong", 1), cause)
+		names := f.boundBy()
+		if binds += more; len(names) != binds {
+			t.Errorf("%s, %s: %d binds, want %d", name, cause, len(names), binds)
+		}
+		if cause != auth.CauseWrongPassword && more > 0 && names[len(names)-1] == fakeDN {
+			t.Errorf("%s, %s: the account was tried", name, cause)
+		}
+	}
+	expect("alice", auth.CauseWrongPassword, 1)
+	for range 3 {
+		expect("alice", auth.CauseThrottled, 1)
+		expect("nobody", auth.CauseNoSuchAccount, 1)
+	}
+	expect("nobody", auth.CauseNoSuchAccount, 1)
+	expect("nobody", auth.CauseNoSuchAccount, 1)
+	expect("nobody", auth.CauseThrottled, 0) // the address has asked for too many
+	expect("alice", auth.CauseThrottled, 0)
 }
 
 // TestGuessingNames: names that are nobody's count for the address.
