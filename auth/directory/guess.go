@@ -52,7 +52,7 @@ func (d *Directory) meet(ctx context.Context, n name, source netip.Addr) (found 
 		a.Account, a.Counted = found.Key(), d.counted(e, policy.Window)
 		return nil
 	})
-	if err == nil || failure(err).Cause != auth.CauseNoSuchAccount {
+	if err == nil || !nobodys[failure(err).Cause] {
 		return found, a, err
 	}
 	if limit := d.throttle.Source(source, a.Policy); limit != nil {
@@ -61,6 +61,10 @@ func (d *Directory) meet(ctx context.Context, n name, source netip.Addr) (found 
 	d.throttle.Unknown(source, a.Policy)
 	return found, a, err
 }
+
+// nobodys are the causes for which a name is no person's: who asks for such names is slowed,
+// whether or not a computer or group is called so.
+var nobodys = map[auth.Cause]bool{auth.CauseNoSuchAccount: true, auth.CauseNotAPerson: true}
 
 // try makes an attempt at a password, when the throttle lets it.
 func (d *Directory) try(ctx context.Context, dn string, password *auth.Secret, a throttle.Attempt) error {

@@ -188,12 +188,17 @@ func TestGuessingNames(t *testing.T) {
 	o := testOptions(c.CA.Pool(), c.URL)
 	o.Guesses = throttle.Policy{PerSource: 5, SourceWindow: time.Hour}
 	d := openDirectory(t, o)
-	for n := range 8 {
+	for from, name := range map[int]string{1: "nobody", 3: "DC1$", 4: testkit.GroupReaders} {
 		want := auth.CauseNoSuchAccount
-		if n >= 5 {
-			want = auth.CauseThrottled
+		if name != "nobody" {
+			want = auth.CauseNotAPerson
 		}
-		wantCause(t, guess(t, d, fmt.Sprint("nobody", n), "wrong", 1), want)
+		for n := range 8 {
+			if n >= 5 {
+				want = auth.CauseThrottled
+			}
+			wantCause(t, guess(t, d, name, "wrong", from), want)
+		}
 	}
 	wantCause(t, guess(t, d, "alice", testkit.AlicePassword, 1), auth.CauseThrottled)
 	must(t, guess(t, d, "alice", testkit.AlicePassword, 2))
