@@ -44,12 +44,19 @@ func (s *Selector) Check() error {
 	return nil
 }
 
+// network reads the source. One of IPv4 in IPv6 clothes is that of IPv4, in which form the
+// addresses of clients are compared.
 func (s *Selector) network() (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s.Source); err == nil {
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
-	return netip.ParsePrefix(s.Source)
+	const mapped = 96 // bits in front of the IPv4 address
+	p, err := netip.ParsePrefix(s.Source)
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
+	return p, err
 }
 
 // Matches reports whether the selector chooses the subject.
@@ -68,7 +75,7 @@ func (s *Selector) Matches(x *Subject) bool {
 func is(want, got string) bool { return want == "" || want == got }
 
 func (s *Selector) names(id *Identity) bool {
-	names := []string{id.Handle(), id.Name(), id.SID, id.GUID}
+	names := []string{id.Handle(), id.Name(), id.Account + "@" + id.Domain, id.SID, id.GUID}
 	if id.NetBIOS != "" {
 		names = append(names, id.NetBIOS+`\`+id.Account)
 	}

@@ -7,7 +7,7 @@ import (
 
 func TestSelector(t *testing.T) {
 	x := &Subject{
-		Identity: &Identity{Account: "alice", UPN: "alice@corp.example.com", SID: "S-1-5-21-1", GUID: "0102"},
+		Identity: &Identity{Account: "alice", UPN: "alice@corp.example.com", Domain: "corp.internal", SID: "S-1-5-21-1", GUID: "0102"},
 		Role:     "app_ro", Database: "orders", Session: "abc", Source: netip.MustParseAddr("::ffff:10.1.2.3"),
 	}
 	for _, c := range []struct {
@@ -19,6 +19,8 @@ func TestSelector(t *testing.T) {
 		{Selector{All: true, User: "alice"}, false}, // which of them?
 		{Selector{User: "ALICE"}, true},
 		{Selector{User: "alice@CORP.example.com"}, true},
+		{Selector{User: "alice@corp.internal"}, true}, // as each account may call itself, beside its UPN
+		{Selector{User: "alice@corp"}, false},
 		{Selector{User: "S-1-5-21-1"}, true},
 		{Selector{User: "renamed", SID: "S-1-5-21-1"}, true},
 		{Selector{User: "bob", SID: "S-1-5-21-2"}, false},
@@ -27,6 +29,9 @@ func TestSelector(t *testing.T) {
 		{Selector{Source: "10.1.2.3"}, true},
 		{Selector{Source: "10.1.0.0/16"}, true},
 		{Selector{Source: "10.2.0.0/16"}, false},
+		{Selector{Source: "::ffff:10.1.0.0/112"}, true},
+		{Selector{Source: "::ffff:10.2.0.0/112"}, false},
+		{Selector{Source: "::/0"}, false},
 		{Selector{Source: "10.1.2"}, false},
 		{Selector{Session: "abc"}, true},
 		{Selector{Session: "ab"}, false},

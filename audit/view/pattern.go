@@ -18,6 +18,10 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	if err != nil {
 		return p, fmt.Errorf("%q is neither an IP address nor a network such as 10.20.0.0/16", s)
 	}
+	const mapped = 96 // bits in front of an IPv4 address in IPv6 clothes; records have it without
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
 	return p.Masked(), nil
 }
 
