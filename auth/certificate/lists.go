@@ -6,15 +6,16 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
 )
 
-// Lists are certificate revocation lists, one of each issuer.
+// Lists are certificate revocation lists, one of each issuer's key.
 type Lists struct {
-	byIssuer map[string]*list // by the issuer's name, DER
+	byIssuer map[string][]*list // by the issuer's name, DER
 }
 
 type list struct {
@@ -23,10 +24,10 @@ type list struct {
 	proved  sync.Map // the issuers' certificates, DER, that have signed it
 }
 
-// ReadLists reads lists in PEM, or one in DER. Of several of an issuer's the
-// youngest counts.
+// ReadLists reads lists in PEM, or one in DER. Of several of an issuer's key the youngest
+// counts: an authority that has got another key publishes one for each.
 func ReadLists(data []byte) (*Lists, error) {
-	l := &Lists{byIssuer: make(map[string]*list)}
+	l := &Lists{byIssuer: make(map[string][]*list)}
 	if !bytes.Contains(data, []byte("-----BEGIN")) {
 		return l, l.add(data)
 	}
@@ -58,16 +59,34 @@ func (l *Lists) add(der []byte) error {
 			return fmt.Errorf("the list of %s has a critical extension, %s: lists of a part, or of changes alone, are not taken", crl.Issuer, e.Id)
 		}
 	}
-	if old := l.byIssuer[string(crl.RawIssuer)]; old != nil && old.ThisUpdate.After(crl.ThisUpdate) {
-		return nil
-	}
 	fresh := &list{RevocationList: crl, serials: make(map[string]bool, len(crl.RevokedCertificateEntries))}
 	for i := range crl.RevokedCertificateEntries {
 		fresh.serials[string(crl.RevokedCertificateEntries[i].SerialNumber.Bytes())] = true
 	}
 	fresh.RevokedCertificateEntries = nil
-	l.byIssuer[string(crl.RawIssuer)] = fresh
+	all := l.byIssuer[string(crl.RawIssuer)]
+	at := slices.IndexFunc(all, func(old *list) bool { return bytes.Equal(old.AuthorityKeyId, crl.AuthorityKeyId) })
+	switch {
+	case at < 0:
+		l.byIssuer[string(crl.RawIssuer)] = append(all, fresh)
+	case !all[at].ThisUpdate.After(crl.ThisUpdate):
+		all[at] = fresh
+	}
 	return nil
+}
+
+// of returns the list that an issuer has signed, the youngest if there are several; the
+// error says why there is none.
+func (l *Lists) of(issuer *x509.Certificate) (found *list, err error) {
+	err = errors.New("there is none")
+	for _, one := range l.byIssuer[string(issuer.RawSubject)] {
+		if signErr := one.signedBy(issuer); signErr != nil {
+			err = signErr
+		} else if found == nil || one.ThisUpdate.After(found.ThisUpdate) {
+			found = one
+		}
+	}
+	return found, err
 }
 
 // Span is what a list is in force for.
@@ -82,8 +101,10 @@ func (l *Lists) Spans() []Span {
 		return nil
 	}
 	var out []Span
-	for _, one := range l.byIssuer {
-		out = append(out, Span{one.Issuer.String(), one.ThisUpdate, one.NextUpdate})
+	for _, all := range l.byIssuer {
+		for _, one := range all {
+			out = append(out, Span{one.Issuer.String(), one.ThisUpdate, one.NextUpdate})
+		}
 	}
 	return out
 }
@@ -95,16 +116,13 @@ func (l *Lists) check(chain []*x509.Certificate, now time.Time) error {
 		return nil
 	}
 	for i, c := range chain[:len(chain)-1] {
-		one := l.byIssuer[string(c.RawIssuer)]
+		one, err := l.of(chain[i+1])
 		switch {
 		case one == nil:
-			return refusal(auth.CauseRevocationUnknown, "there is no revocation list of %s", clip(c.Issuer.String()))
+			return refusal(auth.CauseRevocationUnknown, "the revocation list of %s: %w", clip(c.Issuer.String()), err)
 		case now.Before(one.ThisUpdate), one.NextUpdate.IsZero(), now.After(one.NextUpdate):
 			return refusal(auth.CauseRevocationUnknown, "the revocation list of %s is of %s, and the next was due at %s",
 				clip(c.Issuer.String()), one.ThisUpdate.UTC().Format(time.RFC3339), one.NextUpdate.UTC().Format(time.RFC3339))
-		}
-		if err := one.signedBy(chain[i+1]); err != nil {
-			return refusal(auth.CauseRevocationUnknown, "the revocation list of %s: %w", clip(c.Issuer.String()), err)
 		}
 		if one.serials[string(c.SerialNumber.Bytes())] {
 			return refusal(auth.CauseCertificateRevoked, "%s, serial number %s", clip(c.Subject.String()), c.SerialNumber)

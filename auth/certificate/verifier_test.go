@@ -149,6 +149,8 @@ func TestRevocation(t *testing.T) {
 		"the youngest first": {lists(t, revoke(t, p.root, soon, bad), revoke(t, p.root, time.Now().Add(-time.Hour), good)), good, auth.CauseNone},
 		"ended":              {lists(t, revoke(t, p.root, time.Now().Add(-time.Hour))), good, auth.CauseRevocationUnknown},
 		"a stranger's":       {lists(t, revoke(t, p.stranger, soon)), good, auth.CauseRevocationUnknown},
+		"of its old key too": {lists(t, revoke(t, p.root, soon, bad), revoke(t, p.stranger, soon.Add(time.Hour))), bad, auth.CauseCertificateRevoked},
+		"of its new key too": {lists(t, revoke(t, p.stranger, soon.Add(time.Hour), good), revoke(t, p.root, soon, bad)), good, auth.CauseNone},
 		"of another issuer":  {lists(t, revoke(t, p.below, soon)), good, auth.CauseRevocationUnknown},
 		"only of one":        {lists(t, revoke(t, p.root, soon)), deep, auth.CauseRevocationUnknown},
 		"of both":            {lists(t, revoke(t, p.root, soon), revoke(t, p.below, soon)), deep, auth.CauseNone},

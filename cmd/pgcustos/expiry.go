@@ -44,7 +44,9 @@ func certificateEnds(c *config.Config) map[string]expiry {
 	}
 	for _, l := range c.ClientCertificates.Lists.Spans() {
 		// The next one is published only shortly before.
-		ends[listOf+l.Issuer] = expiry{l.Next, min(l.Next.Sub(l.This)/revocationWarning, expiryWarning)}
+		if e, another := ends[listOf+l.Issuer]; !another || l.Next.Before(e.at) {
+			ends[listOf+l.Issuer] = expiry{l.Next, min(l.Next.Sub(l.This)/revocationWarning, expiryWarning)}
+		}
 	}
 	return ends
 }
