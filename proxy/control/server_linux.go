@@ -166,6 +166,7 @@ func (s *Server) serve(c *net.UnixConn) {
 	if err == nil {
 		err = json.Unmarshal(line, &r)
 	}
+	r.SID = "" // the record has what an operator named, and no more
 	if err == nil {
 		err = r.check()
 	}
