@@ -89,6 +89,14 @@ func visible(c rune) rune {
 	return c
 }
 
+// visibleLines is visible of a text of several lines.
+func visibleLines(c rune) rune {
+	if c == '\n' || c == '\t' {
+		return c
+	}
+	return visible(c)
+}
+
 func (r *report) ok(format string, args ...any)   { r.line("ok", format, args...) }
 func (r *report) warn(format string, args ...any) { r.line("warn", format, args...) }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +48,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	say := func(format string, args ...any) {
+		_, _ = io.WriteString(stderr, strings.Map(visibleLines, fmt.Sprintf(format, args...)))
+	}
 	var failed *failure
 	var complaints config.Errors
 	switch {
@@ -56,13 +60,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	case errors.As(err, &complaints):
 		// Without a prefix: editors jump to file:line:column.
-		_, _ = fmt.Fprintf(stderr, "%v\npgcustos: %s\n", err, counted(len(complaints), "error"))
+		say("%v\npgcustos: %s\n", err, counted(len(complaints), "error"))
 		return exitFailure
 	case errors.As(err, &failed):
-		_, _ = fmt.Fprintf(stderr, "pgcustos: %v\n", err)
+		say("pgcustos: %v\n", err)
 		return exitFailure
 	default:
-		_, _ = fmt.Fprintf(stderr, "pgcustos: %v\nRun %q for help.\n", err, cmd.CommandPath()+" --help")
+		say("pgcustos: %v\nRun %q for help.\n", err, cmd.CommandPath()+" --help")
 		return exitUsage
 	}
 }

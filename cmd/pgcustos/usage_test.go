@@ -42,6 +42,21 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestErrorsDoNotAct: what a file or a server had a say in acts in no terminal.
+func TestErrorsDoNotAct(t *testing.T) {
+	journal := t.TempDir()
+	if err := os.Mkdir(filepath.Join(journal, "holds"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(journal, "holds", "\x1b[2J\u202e.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := pgcustos(t, "audit", "holds", "--journal", journal)
+	if r.code != exitFailure || !strings.HasSuffix(r.stderr, "it is damaged\n") || strings.ContainsAny(r.stderr, "\x1b\u202e") {
+		t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
+	}
+}
+
 // TestParserWorkerIsHidden: the command is nobody's to call.
 func TestParserWorkerIsHidden(t *testing.T) {
 	if r := pgcustos(t, "--help"); strings.Contains(r.stdout, parserWorker) {
