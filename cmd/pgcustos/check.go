@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -107,6 +109,7 @@ func (r *report) fail(format string, args ...any) {
 
 func (r *report) all(ctx context.Context, c *config.Config) {
 	r.ok("configuration %s: %s, %s, sha256 %s", c.File, counted(len(c.Rules), "rule"), counted(len(c.Backends), "backend"), c.Digest)
+	r.writable(c.File)
 	for _, w := range c.Warnings {
 		r.warn("%s", w)
 	}
@@ -122,6 +125,14 @@ func (r *report) all(ctx context.Context, c *config.Config) {
 	}
 	r.signer(c.Journal.Signer)
 	r.journal(&c.Journal)
+}
+
+// writable warns of a configuration that everybody may write.
+func (r *report) writable(file string) {
+	const others = 0o002
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&others != 0 {
+		r.warn("configuration %s: everybody on this machine may write it (mode %04o), and give themselves what they like at the next reload", file, info.Mode().Perm())
+	}
 }
 
 func (r *report) certificate(t *tls.Config) {

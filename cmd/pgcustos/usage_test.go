@@ -57,6 +57,24 @@ func TestErrorsDoNotAct(t *testing.T) {
 	}
 }
 
+// TestWritableConfiguration: check warns of a configuration that is everybody's to write.
+func TestWritableConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pgcustos.yaml")
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o664: false, 0o666: true, 0o602: true} {
+		if err := os.WriteFile(file, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		r := &report{w: &out}
+		if r.writable(file); strings.Contains(out.String(), "everybody") != warns || r.failed {
+			t.Errorf("mode %o: %s", mode, out.String())
+		}
+	}
+}
+
 // TestParserWorkerIsHidden: the command is nobody's to call.
 func TestParserWorkerIsHidden(t *testing.T) {
 	if r := pgcustos(t, "--help"); strings.Contains(r.stdout, parserWorker) {
