@@ -88,15 +88,19 @@ func explainCertificate(err error, shown *auth.Shown) error {
 	return &told
 }
 
-// withdrawn tells why the certificate that a session rests on would not let it in
-// any more, under another configuration: its authority was left out, a list has
-// it; nil where it would, or the session rests on none.
+// withdrawn tells why what has proved a session's account would not let it in any more,
+// under another configuration: tickets or certificates are not taken at all, an authority was
+// left out, a list has the certificate; nil where it would.
 func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
-	if len(c.certificates) == 0 {
+	r := &revocation{cause: auth.CauseMethod, change: byConfiguration, since: since}
+	switch {
+	case c.request.Method == auth.Kerberos && p.Methods.Tickets == nil:
+		r.detail = "tickets are not taken any more"
+		return r
+	case len(c.certificates) == 0:
 		return nil
-	}
-	r := &revocation{cause: auth.CauseMethod, detail: "certificates are not taken any more", change: byConfiguration, since: since}
-	if p.Methods.Certificates == nil {
+	case p.Methods.Certificates == nil:
+		r.detail = "certificates are not taken any more"
 		return r
 	}
 	_, err := p.Methods.Certificates.Verify(c.certificates)

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -132,6 +134,32 @@ func TestTwoDomains(t *testing.T) {
 		return nil
 	})
 	must(t, other.Thaw())
+	noTickets(t, s)
+}
+
+// noTickets reads a configuration without Kerberos, which ends the sessions that tickets
+// opened, and no others.
+func noTickets(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	tickets, err := s.Controller.Kinit(t.Context(), filepath.Join(t.TempDir(), "tickets"), "anna", password)
+	must(t, err)
+	byPassword, began := enter(t, s, "anna", testkit.OrdersDatabase), time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "psql", s.TicketDSN("anna", testkit.OrdersDatabase), "-XAtw", "-c", "SELECT pg_sleep(600)", "-c", "SELECT 1")
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, tickets.Environment...)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	must(t, cmd.Start())
+	s.Await(t, "the ticket's session", func(r *journal.Record) bool {
+		return r.Type == audit.Statement && r.Method == "kerberos" && r.Time.After(began)
+	})
+	must(t, s.WriteConfig(func(c *testkit.SiteConfig) { c.Kerberos = "" }))
+	must(t, reload(t, s))
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "method not allowed") {
+		t.Errorf("%v: %s", err, said.String())
+	}
+	byPassword.do("SELECT 1")
 }
 
 // psql says as whom it is in.
