@@ -189,6 +189,7 @@ var evasions = []struct {
 	{"SELECT set_config('role', 'NONE', false)", miscSet, roleChange | tPrivilege},
 	{`SET U&"r\006fle" = x`, miscSet, roleChange},
 	{"SET LOCAL SESSION AUTHORIZATION x", miscSet, roleChange},
+	{"SET SESSION AUTHORIZATION 'default'", miscSet, roleChange},
 	{"SELECT query_to_xml('DELETE FROM t', true, true, '')", function, dynamic},
 	{"SELECT * FROM ts_stat('SELECT 1')", function, dynamic},
 	{"SELECT pg_read_file('/etc/passwd')", function, external},
@@ -247,6 +248,7 @@ func TestInnocent(t *testing.T) {
 		"DO $$BEGIN DELETE FROM t WHERE id = 1; END$$", "COMMENT ON TABLE t IS 'DROP'", "SHOW role",
 		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = 2", "ALTER TABLE t ADD COLUMN dropped int",
 		"SELECT coalesce(a, 1), extract(year from b), position('a' in c), trim(d), now() AT TIME ZONE 'UTC' FROM t",
+		"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;SELECT pg_advisory_unlock_all();DISCARD SEQUENCES;DISCARD TEMP",
 		"SELECT sum(a) FILTER (WHERE b), rank() OVER (ORDER BY c), array_agg(d) FROM t",
 	} {
 		j := Read(text)

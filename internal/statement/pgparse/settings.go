@@ -17,13 +17,16 @@ type settingEffect struct {
 	// raises is set where the session gets other rights by it: privilege, unless it
 	// goes back to its own.
 	raises bool
+	// pooled is set where its reset means no more than DISCARD ALL does, which pools send
+	// between their users, in one or in parts.
+	pooled bool
 }
 
 // settings are the parameters that mean more. The others are the session's own
 // affair.
 var settings = map[string]settingEffect{
 	"role":                      {tags: tRoleChange, raises: true},
-	"session_authorization":     {tags: tRoleChange, raises: true},
+	"session_authorization":     {tags: tRoleChange, raises: true, pooled: true},
 	"session_replication_role":  {value: "replica", takes: "session_replication_role = replica"}, // no trigger, rule or foreign key
 	"zero_damaged_pages":        {value: "on", takes: "zero_damaged_pages = on"},
 	"event_triggers":            {value: "off", takes: "event_triggers = off"},
@@ -71,6 +74,9 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 		if reset || len(values) == 1 && differs(values[0], e.value) {
 			return
 		}
+	}
+	if e.pooled && reset {
+		return
 	}
 	w.tag(e.tags)
 	if e.raises && !reset && (len(values) != 1 || differs(values[0], noRole)) {
