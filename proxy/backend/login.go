@@ -242,10 +242,11 @@ func failure(err error) *Failure {
 }
 
 // toldToClients lists the errors of a log-in that are about what the client
-// asked for, or about the server's own state.
+// asked for, or about the server's own state, or that a trigger on log-in raises for
+// it to read (P0001, since PostgreSQL 17).
 func toldToClients(code string) bool {
 	switch code[:min(2, len(code))] {
-	case "0A", "22", "25", "3D", "42", "53", "55", "57":
+	case "0A", "22", "25", "3D", "42", "53", "55", "57", "P0":
 		return true
 	default:
 		return code == "58P01" // undefined_file: of local_preload_libraries

@@ -211,3 +211,43 @@ func TestAuthorityHasNoOffspring(t *testing.T) {
 		t.Errorf("%+v", a.Certificate)
 	}
 }
+
+// What a trigger on log-in says is for the client: why it refuses, and what it notes.
+func TestLoginTrigger(t *testing.T) {
+	bin, err := testkit.EmbeddedPostgres(t.Context(), 18)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := testkit.NewPostgres(t, testkit.PostgresOptions{Bin: bin})
+	if err := p.Exec(t.Context(), "postgres", `CREATE ROLE reads LOGIN; CREATE ROLE late LOGIN;
+		CREATE FUNCTION hours() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+			IF session_user = 'late' THEN RAISE 'come back in the morning' USING HINT = 'at eight'; END IF;
+			RAISE NOTICE 'good morning';
+		END$$;
+		CREATE EVENT TRIGGER hours ON login EXECUTE FUNCTION hours()`); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := newAuthority(t, "reads", "late")
+	admit(t, p, a)
+	b := open(t, p, a)
+	login := Login{Role: "reads", Database: "postgres", Principal: "alice@corp.example.com", Signing: unheard}
+	conn, err := b.Connect(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(conn.Greeting, []byte("good morning")) {
+		t.Errorf("the greeting is %q", conn.Greeting)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	login.Role = "late"
+	_, err = b.Connect(t.Context(), login)
+	var failure *Failure
+	if !errors.As(err, &failure) {
+		t.Fatal(err)
+	}
+	if e := failure.Told; e.Code != "P0001" || e.Message != "come back in the morning" || e.Hint != "at eight" {
+		t.Errorf("the client is told %+v", e)
+	}
+}
