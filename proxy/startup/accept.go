@@ -28,6 +28,7 @@ type Hello struct {
 	Cancel  *CancelKey
 	Request *Request
 
+	direct  bool // TLS began without a request for it
 	release func()
 }
 
@@ -67,12 +68,12 @@ func Accept(ctx context.Context, conn net.Conn, opt *Options, limit *Limiter) (*
 	}
 	h.release = release
 	p := &packets{conn: h.Conn}
-	direct, err := p.startsWith(recordTypeHandshake)
-	if err != nil {
+	var err error
+	if h.direct, err = p.startsWith(recordTypeHandshake); err != nil {
 		return h, err
 	}
-	if direct {
-		if err := h.startTLS(ctx, p.rest(), opt, true); err != nil {
+	if h.direct {
+		if err := h.startTLS(ctx, p.rest(), opt); err != nil {
 			return h, err
 		}
 		p = &packets{conn: h.Conn, exact: true}
@@ -83,6 +84,7 @@ func Accept(ctx context.Context, conn net.Conn, opt *Options, limit *Limiter) (*
 // negotiate answers requests for encryption until the StartupMessage or the
 // CancelRequest comes. Each kind of request is answered once.
 func (h *Hello) negotiate(ctx context.Context, p *packets, opt *Options) error {
+	declined := false // an SSLRequest inside of TLS
 	for {
 		code, body, err := p.next()
 		if err != nil {
@@ -94,20 +96,25 @@ func (h *Hello) negotiate(ctx context.Context, p *packets, opt *Options) error {
 			if _, err := h.Conn.Write([]byte{'S'}); err != nil {
 				return fmt.Errorf("%w: %w", ErrSilent, err)
 			}
-			if err := h.startTLS(ctx, h.Conn, opt, false); err != nil {
+			if err := h.startTLS(ctx, h.Conn, opt); err != nil {
 				return err
 			}
 			if stuffed {
 				return stuffedError("SSL")
 			}
 			p = &packets{conn: h.Conn, exact: true}
-		case code == codeGSS && !h.GSSRequested && h.TLS == nil:
+		case code == codeSSL && h.direct && !declined:
+			declined = true
+			if err := h.decline(); err != nil {
+				return err
+			}
+		case code == codeGSS && !h.GSSRequested && (h.TLS == nil || h.direct):
 			h.GSSRequested = true
 			if p.buffered() {
 				return stuffedError("GSSAPI encryption")
 			}
-			if _, err := h.Conn.Write([]byte{'N'}); err != nil {
-				return fmt.Errorf("%w: %w", ErrSilent, err)
+			if err := h.decline(); err != nil {
+				return err
 			}
 		case code == codeCancel:
 			h.Cancel, err = readCancel(body)
@@ -116,6 +123,14 @@ func (h *Hello) negotiate(ctx context.Context, p *packets, opt *Options) error {
 			return h.readStartup(code, body)
 		}
 	}
+}
+
+// decline answers a request for encryption with no.
+func (h *Hello) decline() error {
+	if _, err := h.Conn.Write([]byte{'N'}); err != nil {
+		return fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	return nil
 }
 
 // stuffedError refuses what stands unencrypted behind a request for encryption
@@ -152,14 +167,14 @@ func (h *Hello) readStartup(code uint32, body []byte) error {
 	return nil
 }
 
-func (h *Hello) startTLS(ctx context.Context, conn net.Conn, opt *Options, direct bool) error {
+func (h *Hello) startTLS(ctx context.Context, conn net.Conn, opt *Options) error {
 	t := tls.Server(conn, opt.TLS)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("%w: TLS handshake: %w", ErrSilent, err)
 	}
 	state := t.ConnectionState()
 	h.Conn, h.TLS = t, &state
-	if direct && state.NegotiatedProtocol != alpn {
+	if h.direct && state.NegotiatedProtocol != alpn {
 		return fmt.Errorf("%w: direct TLS without ALPN protocol %q", ErrSilent, alpn)
 	}
 	return nil

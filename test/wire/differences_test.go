@@ -30,6 +30,13 @@ var designed = map[string]difference{
 		why:     "TLS without a request for it is taken, with ALPN, as since PostgreSQL 17",
 		proxied: []string{"TLS postgresql", "closed"},
 	},
+	"tls-direct-and-requests": {
+		why: "inside of it a request for encryption is answered with no, as since PostgreSQL 17",
+		proxied: []string{
+			"TLS postgresql", "'N'", "'N'",
+			"ErrorResponse S=FATAL V=FATAL C=0A000 M=unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2", "closed",
+		},
+	},
 	"tls-direct-without-alpn": {
 		why:     "likewise",
 		proxied: []string{"TLS", "closed"},
