@@ -29,7 +29,7 @@ func NewPattern(s string) (Pattern, error) {
 
 // Matches reports whether the pattern names the object. One that the text left
 // to search_path is taken to be in the schema public while path is PathDefault,
-// and protected in doubt otherwise; so it is where the pattern gives a name. What the
+// or, named as the system's are, in pg_catalog, and protected in doubt otherwise; so it is where the pattern gives a name. What the
 // text does not tell is protected by each pattern that it could fall under.
 //
 // A database of one byte to the character folds letters outside ASCII as well
@@ -78,7 +78,7 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 	if o.Schema != "" {
 		return match(p.schema, o.Schema)
 	}
-	return path == PathUnknown || p.name != "*" || match(p.schema, "public")
+	return path == PathUnknown || p.name != "*" || match(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog")
 }
 
 // covered reports whether one of the patterns names the object for sure.

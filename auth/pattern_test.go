@@ -21,6 +21,8 @@ func TestPattern(t *testing.T) {
 		{"private.x/?", object("private", "x/y", "table"), true},
 		{"private.*", object("", "x", "table"), false}, // see TestPatternInDoubt
 		{"public.*", object("", "x", "table"), true},
+		{"pg_catalog.*", object("", "pg_authid", "relation"), true},
+		{"pg_catalog.*", object("", "x", "relation"), false},
 		{"private.*", object("", "private", "schema"), true},
 		{"private.*", object("", "public", "schema"), false},
 		{"private.salaries", object("", "private", "schema"), true},
