@@ -30,6 +30,7 @@ func (w *walker) target(r *pg.RangeVar, kind string, use statement.Use) {
 		// Whoever writes pg_authid or pg_proc by hand needs no GRANT.
 		w.class(ddl)
 		w.tag(tDDL | tPrivilege)
+		w.anything(useAlter) // a table's name and schema are rows there
 	}
 }
 
