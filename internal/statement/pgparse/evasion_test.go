@@ -127,6 +127,8 @@ var evasions = []struct {
 	{"SET event_triggers = 0", miscSet, destructive},
 	{"SELECT set_config('event_triggers', $1, false)", miscSet, destructive},
 	{"SET lo_compat_privileges TO true", miscSet, tPrivilege},
+	{"SET extension_control_path = '/tmp'", miscSet, external},
+	{"SELECT run_command_on_workers('DROP TABLE t')", function | ddl, dynamic | external | destructive},
 	// Definitions of what acts.
 	{"CREATE AGGREGATE a(text, bool) (SFUNC = set_config, STYPE = text, INITCOND = 'role')", ddl, roleChange | tPrivilege},
 	{"CREATE OPERATOR ### (FUNCTION = ts_stat, RIGHTARG = text)", ddl, dynamic},

@@ -35,6 +35,7 @@ var settings = map[string]settingEffect{
 	"session_preload_libraries": {tags: tExternal},
 	"local_preload_libraries":   {tags: tExternal},
 	"dynamic_library_path":      {tags: tExternal},
+	"extension_control_path":    {tags: tExternal},
 }
 
 // settingKind is the kind of a run-time parameter among a statement's objects, and
