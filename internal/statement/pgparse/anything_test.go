@@ -45,6 +45,8 @@ func TestAnything(t *testing.T) {
 		// Statements about everything.
 		"DROP OWNED BY bob":            true,
 		"REASSIGN OWNED BY bob TO eve": true,
+		"TRUNCATE t CASCADE":           true,
+		"TRUNCATE t RESTART IDENTITY":  false,
 		"VACUUM":                       true,
 		"ANALYZE":                      true,
 		"VACUUM (FULL) t":              false,

@@ -200,6 +200,7 @@ func (w *walker) objects(m proto.Message) {
 		w.target(m.Relation, "relation", useWrite)
 	case *pg.TruncateStmt:
 		w.nodes(m.Relations, "table", useWrite)
+		w.everything(m.Behavior == pg.DropBehavior_DROP_CASCADE, useWrite)
 	case *pg.CreateTableAsStmt:
 		w.into(m.Into, either(m.Objtype == pg.ObjectType_OBJECT_MATVIEW, "materialized view", "table"))
 	case *pg.RefreshMatViewStmt:
