@@ -48,7 +48,7 @@ type Statement struct {
 	// Effect is what the statement does to the session's names and transaction.
 	Effect Effect
 	// Searched are the patterns that Text has been through. Hides is set where they
-	// found something.
+	// found something, and where a secret was redacted.
 	Searched *Patterns
 	Hides    bool
 	// Destructive names what makes TagDestructive apply ("DELETE without

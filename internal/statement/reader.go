@@ -92,12 +92,24 @@ func (r *Reader) judge(ctx context.Context, principal string, text []byte, encod
 	if cause != CauseNone {
 		return UnknownText(text, cause)
 	}
+	if j.Form == Redacted {
+		j.hide()
+	}
 	if p := r.patterns.Load(); p != nil {
 		j.search(p)
 	}
 	r.digest(j)
 	r.cache.put(own, j)
 	return j
+}
+
+// hide notes that something of the texts is redacted.
+func (j *Judgement) hide() {
+	for i := range j.Statements {
+		for s := &j.Statements[i]; s != nil; s = s.Effect.Inner {
+			s.Hides = true
+		}
+	}
 }
 
 // digest computes the digests of what may be recorded, before others see it.

@@ -241,6 +241,44 @@ func TestExecutedTextKeepsItsForm(t *testing.T) {
 	}
 }
 
+// The server's error says again what was redacted, whatever name it runs by.
+func TestErrorsKeepSecrets(t *testing.T) {
+	const said = `invalid input syntax for type integer: "s3cr3t"`
+	hidden := func(text string) *statement.Judgement {
+		j := phrase(text)
+		j.Form = statement.Redacted
+		for s := &j.Statements[0]; s != nil; s = s.Effect.Inner {
+			s.Fingerprint, s.Hides = 1, true
+		}
+		return j
+	}
+	for name, run := range map[string]func(*harness){
+		"simple":  func(h *harness) { h.client(query("SELECT secret")) },
+		"execute": func(h *harness) { h.client(query("EXECUTE p")) },
+		"extended": func(h *harness) {
+			h.client(parse("", "EXECUTE p"), bind("", ""), execute("", 0), syncMsg)
+			h.backend(parseOK, bindOK)
+		},
+		"values": func(h *harness) { h.client(query("SELECT set_config")) },
+	} {
+		h := newHarness(t)
+		h.judge.known["SELECT secret"], h.judge.known["PREPARE p AS SELECT secret"] = hidden("SELECT secret"), hidden("PREPARE p AS SELECT secret")
+		names(h, statement.MiscSet, "SELECT set_config", statement.Object{Name: "app.secret", Kind: "setting", Use: statement.UseAlter})
+		h.judge.known["EXECUTE p"] = phrase("EXECUTE p")
+		for _, known := range []string{"EXECUTE p", "SELECT set_config"} {
+			h.judge.known[known].Statements[0].Fingerprint = 2
+		}
+		h.client(query("PREPARE p AS SELECT secret"))
+		h.backend(complete("PREPARE"), ready('I'))
+		run(h)
+		h.backend(failed("22P02", said), ready('I'))
+		h.wantLast("outcome", "22P02")
+		if got := h.notes.message; got != "invalid input syntax for type integer: ?" {
+			t.Errorf("%s: recorded %q", name, got)
+		}
+	}
+}
+
 // A portal of a name that may stand for two statements is neither of them alone: that
 // one is a COMMIT, which is never denied, lets the other not pass.
 func TestUncertainPortalIsNoCommit(t *testing.T) {

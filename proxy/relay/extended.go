@@ -153,6 +153,7 @@ func (m *Machine) weighNames(st *statement.Statement, v *verdict) {
 		named.class |= v.class
 		named.tags |= v.tags
 		named.path = named.path || v.path
+		named.hides = named.hides || v.hides
 		named.recodes = named.recodes || v.recodes
 		named.resolvedWith(v)
 		named.doubt = strings.TrimSpace(v.doubt + " " + named.doubt)
@@ -176,7 +177,7 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 		m.move(st, v)
 		m.predefine(st, r.form, v)
 		v.sign(seq)
-		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: st})
+		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: v.ran(st)})
 		e.runs = 1
 		if c.newest != nil {
 			c.newest.seq = seq

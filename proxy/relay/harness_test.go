@@ -26,6 +26,7 @@ type notes struct {
 	allowed  []string // the texts of what may go on; "" for one that was masked
 	detail   string   // of the newest record
 	form     statement.Form
+	message  string
 }
 
 func (*notes) Prepare(*audit.Context) *audit.Prepared { return new(audit.Prepared) }
@@ -43,7 +44,7 @@ func (n *notes) Record(e *audit.Event) (audit.Receipt, error) {
 		return audit.Receipt{}, audit.ErrFull
 	}
 	n.seq++
-	n.detail, n.form = strings.Clone(e.Detail), e.Form
+	n.detail, n.form, n.message = strings.Clone(e.Detail), e.Form, strings.Clone(e.Message)
 	switch {
 	case (e.Type == audit.Statement || e.Type == audit.Prepare) && (e.Decision == audit.Allowed || e.Decision == audit.WouldDeny):
 		n.promised++

@@ -22,6 +22,8 @@ type verdict struct {
 	kept     string
 	// doubt tells what else a name in it may stand for.
 	doubt string
+	// hides is set where something of the text of what it executes is not on record.
+	hides bool
 	// batch is set for a statement that is denied only because another one of
 	// its text is.
 	batch bool
@@ -51,6 +53,7 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 		for _, def := range c.defs[:c.n] {
 			v.class |= def.Class
 			v.tags |= def.Tags
+			v.hides = v.hides || def.Hides || statement.TakesSecrets(def)
 			v.path = v.path || m.setsPath(def)
 			v.recodes = v.recodes || def.Recodes()
 			if d.Allowed {
@@ -82,6 +85,16 @@ func (m *Machine) deny(v *verdict, g *auth.Grant, d auth.Decision) {
 	if g.Mode == auth.Observe {
 		v.decision = audit.WouldDeny
 	}
+}
+
+// ran is the statement as its outcome is to know it.
+func (v *verdict) ran(st *statement.Statement) *statement.Statement {
+	if !v.hides || st.Hides {
+		return st
+	}
+	hidden := *st
+	hidden.Hides = true
+	return &hidden
 }
 
 // unknownName stands for a prepared statement or portal that nobody saw being

@@ -52,6 +52,11 @@ var plants = []plant{
 	{"program", "COPY nothing TO PROGRAM 'PGPASSWORD=%s psql -h h'", always, false},
 	{"setting", "SET app.token = '%s'", always, false},
 	{"setting", "SELECT set_config('app.secret', '%s', false)", always, false},
+	{"setting", "SET app.token = %s", always, false},
+	{"setting in an error", "SELECT set_config('app.secret', '%s'::int::text, false)", always, false},
+	{"setting in an error", "DEALLOCATE ALL; PREPARE hides AS SELECT set_config('app.secret', '%s'::text::int::text, false); EXECUTE hides", always, false},
+	{"role's password, put together", "SELECT format('ALTER ROLE nobody_here PASSWORD %%L', '%s')", always, false},
+	{"comment", "SELECT 1 -- postgres://u:%s@h/db", always, false},
 	{"connection string", "SELECT 'postgresql://u:%s@h/db'", always, false},
 
 	{"literal", "SELECT '%s' AS a", by, false},
