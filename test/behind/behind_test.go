@@ -355,6 +355,10 @@ func astray(t *testing.T, s *testkit.Site) {
 		{"SELECT public.lead(), table_to_xml('salaries'::text::regclass, true, true, '')"},
 		{"PREPARE p (text) AS SELECT employee FROM salaries WHERE $1 <> ''", "EXECUTE p (set_config('search_path', 'private', false))"},
 		{"SET ROLE private", "SELECT employee FROM salaries"},
+		// What an operator, a view or a trigger would run later, and nobody see.
+		{"CREATE FUNCTION public.leads(int) RETURNS text LANGUAGE sql AS $$SELECT pg_catalog.set_config('search_path', 'private', false)$$"},
+		{"CREATE FUNCTION public.leads(int) RETURNS void LANGUAGE plpgsql AS $$BEGIN SET search_path = private; END$$"},
+		{"CREATE VIEW public.leading AS SELECT pg_catalog.set_config('search_path', 'private', false)"},
 		// What the text does not tell.
 		{"DO $$BEGIN EXECUTE 'SELECT * FROM pri' || 'vate.salaries'; END$$"},
 		{"SELECT ('SELECT to_tsvector(employee) FROM private.salaries'::text).ts_stat"},

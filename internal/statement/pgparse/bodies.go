@@ -47,10 +47,10 @@ func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 	if m.SqlBody != nil || at < 0 {
 		return
 	}
-	kept := w.adds
-	w.adds = 0
+	kept, stored := w.adds, w.stored
+	w.adds, w.stored = 0, true
 	w.body(language, body, at)
-	w.adds = kept
+	w.adds, w.stored = kept, stored
 }
 
 // storedSettings notes the settings that a function is to run under: they are
@@ -107,7 +107,7 @@ func (w *walker) embeddedWith(variables map[string]bool, sql string, expression 
 	r := &reader{text: sql, raw: []byte(sql), depth: w.depth + 1, variables: variables}
 	for _, raw := range tree.Stmts {
 		in := newWalker(r, bounds(sql, raw))
-		in.st, in.adds, in.noted = w.st, w.adds, w.noted
+		in.st, in.adds, in.noted, in.stored = w.st, w.adds, w.noted, w.stored
 		m := message(raw.Stmt)
 		if s, ok := m.(*pg.SelectStmt); ok && expression && len(s.FromClause) == 0 {
 			in.claimed[s] = true

@@ -14,11 +14,11 @@ const evaluated = function | read | write | misc | miscSet
 // add tags and objects, but only the classes given.
 func (w *walker) definition(m proto.Message, adds statement.Class) {
 	w.drops(m)
-	kept, around := w.adds, w.around
-	w.around = w.adds
+	kept, around, stored := w.adds, w.around, w.stored
+	w.around, w.stored = w.adds, true
 	w.adds &= adds
 	w.children(m)
-	w.adds, w.around = kept, around
+	w.adds, w.around, w.stored = kept, around, stored
 }
 
 // now visits a part of a definition that is evaluated when it is made: the bounds of

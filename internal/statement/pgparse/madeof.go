@@ -106,11 +106,10 @@ func (w *walker) acts(name string, a *action) {
 	if a.tags&tDestructive != 0 {
 		w.destructive(name)
 	}
-	switch a.arg.kind {
-	case "", "SQL elsewhere":
-	case settingKind:
+	if a.arg.kind == settingKind {
 		w.anySettingIsSet()
-	default:
+	}
+	if a.arg.kind != "" && a.arg.kind != "SQL elsewhere" {
 		w.anything(statement.UseRead)
 	}
 }

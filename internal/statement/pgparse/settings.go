@@ -59,6 +59,7 @@ func (w *walker) setting(s *pg.VariableSetStmt) {
 	w.sets(name, s.Args, s.Kind != pg.VariableSetKind_VAR_SET_VALUE)
 	if w.depth > 0 {
 		w.bodySetting(name)
+		w.leads(name)
 	}
 	for _, a := range s.Args {
 		if v, _ := constant(a); statement.SecretName(name) || strings.HasSuffix(name, "_command") && tellingProgram.MatchString(v.text) {
@@ -122,6 +123,7 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	}
 	if ok {
 		w.object("", lower(name.text), settingKind, statement.UseAlter)
+		w.leads(lower(name.text))
 		w.sets(lower(name.text), []*pg.Node{value}, false)
 	} else {
 		w.anySettingIsSet()
@@ -192,9 +194,19 @@ func isColumn(n *pg.Node, name string) bool {
 // anySettingIsSet notes what setting a parameter can mean at most to the session
 // that sets it.
 func (w *walker) anySettingIsSet() {
+	w.leads(anySetting)
 	w.object("", anySetting, settingKind, statement.UseAlter)
 	w.tag(tRoleChange | tPrivilege)
 	w.destructive("a setting that the text does not tell")
+}
+
+// leads notes a setting in what is stored that says where names without a schema are
+// found. Whoever comes to run it, by an operator, a view or a trigger, does not say so,
+// and the names of the session are others from then on.
+func (w *walker) leads(name string) {
+	if o := (statement.Object{Kind: settingKind, Name: name}); w.stored && o.Moves() {
+		w.anything(statement.UseRead)
+	}
 }
 
 // bodySetting notes a setting that a body is executed under, or makes itself:

@@ -21,6 +21,7 @@ type walker struct {
 	noted   map[statement.Object]bool
 
 	declared map[string]bool // variables of the PL/pgSQL body that is followed
+	stored   bool            // what is visited is kept to be run by others, who need not say so
 }
 
 const allClasses = ^statement.Class(0)
