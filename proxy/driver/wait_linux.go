@@ -11,9 +11,10 @@ import (
 
 // attention is how long a loop waits, in milliseconds, without telling Go's
 // scheduler. Under load something comes sooner, and the scheduler, which would lend
-// its processor to others and watch each 20 µs for when to do so, is left out of it.
-// A loop that nothing happens to sleeps as any other goroutine does.
-const attention = 2
+// its processor to others and watch some sixty times, at first each 20 µs, for when to
+// do so, is left out of it. A loop that nothing happens to sleeps as any other goroutine
+// does; the scheduler's signal to one that has run for 10 ms lets it do so sooner.
+const attention = 20
 
 // wait waits for events, unless there is something to do.
 func (l *loop) wait(events []unix.EpollEvent) int {
