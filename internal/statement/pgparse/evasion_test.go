@@ -326,6 +326,23 @@ func TestReadableCursors(t *testing.T) {
 	}
 }
 
+// In EUC_JP both tags are the same: a literal ends there that goes on in UTF-8.
+func TestTagsOutsideASCII(t *testing.T) {
+	for _, text := range []string{
+		"SELECT $¦$ one $￤$; DELETE FROM t; --$¦$", "SELECT $a¦$ one $a¦$",
+		"DO $$BEGIN PERFORM $¦$ one $￤$; DELETE FROM t; --$¦$;\nEND$$",
+	} {
+		if j := Read(text); j.Cause != statement.CauseStrings || j.Class != statement.Unknown {
+			t.Errorf("%s\n\t%s | %s %s", text, j.Class, j.Tags, j.Cause)
+		}
+	}
+	for _, text := range []string{"SELECT '$größe$', $_$ größe $1 $_$, \"$ß$\", a$é$ -- $é$", "DO $$BEGIN PERFORM '¦'; END$$"} {
+		if j := Read(text); j.Cause != "" {
+			t.Errorf("%s: %s", text, j.Cause)
+		}
+	}
+}
+
 // PostgreSQL 15 runs `one` and `two`; pg_query sees the second segment only.
 func TestSegmentsBehindComments(t *testing.T) {
 	for _, text := range []string{

@@ -28,7 +28,7 @@ func Read(text string) *statement.Judgement {
 	if !utf8.ValidString(text) {
 		return unknown(text, statement.CauseEncoding)
 	}
-	if splits([]byte(text)) {
+	if splits([]byte(text)) || strangelyQuoted([]byte(text), 0) {
 		return unknown(text, statement.CauseStrings)
 	}
 	_, j, err := follow(text)
@@ -73,6 +73,34 @@ func splits(raw []byte) bool {
 		t := l.Next()
 		if t.Kind == sqllex.End || t.Commented {
 			return t.Commented
+		}
+	}
+}
+
+// maxQuoting bounds how deep literals within literals are looked into.
+const maxQuoting = 8
+
+// strangelyQuoted tells if the tag of a dollar-quoted literal, or of one within, is not
+// ASCII. In a database of another encoding two tags that differ here may be the same one:
+// U+00A6 and U+FFE4 in EUC_JP.
+func strangelyQuoted(raw []byte, depth int) bool {
+	if bytes.IndexByte(raw, '$') < 0 {
+		return false
+	}
+	if depth > maxQuoting {
+		return true
+	}
+	for l := sqllex.New(raw); ; {
+		t := l.Next()
+		switch t.Kind {
+		case sqllex.End:
+			return false
+		case sqllex.Dollar:
+			tag := raw[t.Start : t.Start+1+bytes.IndexByte(raw[t.Start+1:], '$')]
+			if bytes.ContainsFunc(tag, func(r rune) bool { return r >= utf8.RuneSelf }) || strangelyQuoted(t.Content(raw), depth+1) {
+				return true
+			}
+		default:
 		}
 	}
 }
