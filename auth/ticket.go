@@ -18,10 +18,13 @@ type Acceptor interface {
 // account, made when its holder logged on: the account's state and groups are
 // the directory's to tell.
 type Ticket struct {
-	Client string    // name@REALM
-	SID    string    // the account's
-	SIDs   []string  // its groups', and those that say how its holder logged on
-	Ends   time.Time // the ticket
+	Client string // name@REALM
+	// Through are the services that got the ticket in the client's name (constrained
+	// delegation), the last of them last; none where the client got it itself.
+	Through []string
+	SID     string    // the account's
+	SIDs    []string  // its groups', and those that say how its holder logged on
+	Ends    time.Time // the ticket
 	// Reply proves the proxy to the client; nil where the client does not ask.
 	Reply []byte
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
@@ -40,7 +41,11 @@ func (c *session) byTicket(ctx context.Context) (detail string, ok bool) {
 	c.request.Assurance = ticket.SIDs
 	c.proof = ending{ticket.Ends, auth.CauseTicketExpired}
 	c.identify(identity)
-	return fmt.Sprintf("ticket of %s until %s", ticket.Client, ticket.Ends.UTC().Format(time.RFC3339)), true
+	detail = fmt.Sprintf("ticket of %s until %s", ticket.Client, ticket.Ends.UTC().Format(time.RFC3339))
+	if len(ticket.Through) > 0 {
+		detail += ", through " + strings.Join(ticket.Through, ", ")
+	}
+	return detail, true
 }
 
 // holder finds the account that the client names, which must be the ticket's, and

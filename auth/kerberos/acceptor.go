@@ -102,7 +102,7 @@ func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) 
 	if err := a.replays.add(req.EncryptedAuthenticator.Cipher, t.Client, madeAt(req), a.now()); err != nil {
 		return refused(err)
 	}
-	if t.SID, t.SIDs, err = readPAC(req, key); err != nil {
+	if err := readPAC(req, key, &t); err != nil {
 		return refused(err)
 	}
 	if t.SIDs, err = a.options.realm(req.Ticket.Realm).filter(t.SID, t.SIDs); err != nil {

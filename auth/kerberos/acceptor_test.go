@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
+	"github.com/jcmturner/gokrb5/v8/credentials"
 	"github.com/jcmturner/gokrb5/v8/iana/addrtype"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/iana/flags"
@@ -33,7 +34,7 @@ func TestAccept(t *testing.T) {
 	ticket, err := h.acceptor().Accept(h.token(t), here)
 	must(t, err)
 	part, _ := h.open(t)
-	if ticket.Client != "alice@"+testkit.Realm || !strings.HasPrefix(ticket.SID, "S-1-5-21-") || !ticket.Ends.Equal(part.EndTime) {
+	if ticket.Client != "alice@"+testkit.Realm || !strings.HasPrefix(ticket.SID, "S-1-5-21-") || !ticket.Ends.Equal(part.EndTime) || len(ticket.Through) > 0 {
 		t.Errorf("accepted as %+v", ticket)
 	}
 	// S-1-18-1: the domain itself saw the log-on (MS-DTYP section 2.4.2.4).
@@ -42,6 +43,32 @@ func TestAccept(t *testing.T) {
 		t.Errorf("the ticket's SIDs are %v", ticket.SIDs)
 	}
 	h.proves(t, ticket.Reply, h.now)
+}
+
+// TestDelegated: of a ticket that a service got in somebody's name it is known through whom
+// it came.
+func TestDelegated(t *testing.T) {
+	c := testkit.SharedController(t)
+	cache, _, err := c.Impersonate(t.Context(), t.TempDir(), "alice")
+	must(t, err)
+	tickets, err := credentials.LoadCCache(cache)
+	must(t, err)
+	h := &holder{keytab: readKeytab(t, c.Keytab()), now: time.Now()}
+	for _, cred := range tickets.GetEntries() {
+		if cred.Server.PrincipalName.PrincipalNameString() == testkit.ProxyPrincipal {
+			must(t, h.ticket.Unmarshal(cred.Ticket))
+			h.key = cred.Key
+		}
+	}
+	got, err := h.acceptor().Accept(h.token(t), here)
+	must(t, err)
+	if got.Client != "alice@"+testkit.Realm || !slices.Equal(got.Through, []string{testkit.WebAccount + "@" + testkit.Realm}) {
+		t.Errorf("the ticket of %s came through %q", got.Client, got.Through)
+	}
+	// S-1-18-2: that a service said who it is (MS-DTYP section 2.4.2.4).
+	if slices.Contains(got.SIDs, "S-1-18-1") || !slices.Contains(got.SIDs, "S-1-18-2") {
+		t.Errorf("the ticket's SIDs are %v", got.SIDs)
+	}
 }
 
 func TestReplyOnRequest(t *testing.T) {

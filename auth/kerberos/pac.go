@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"log"
+	"slices"
 	"strings"
 
 	"github.com/jcmturner/gokrb5/v8/iana/adtype"
@@ -22,38 +23,58 @@ const (
 	mostBuffers = 64
 	// mostSIDs bounds what is taken of a PAC. A Windows token holds 1,015.
 	mostSIDs = 4096
+	// mostThrough bounds the services that a ticket may have come through.
+	mostThrough = 16
 )
 
-// readPAC returns the SID of the ticket's holder and those of its groups, and of
-// how it logged on. A ticket without a PAC, or with one that this key did not
-// sign, is refused.
-func readPAC(req *messages.APReq, key types.EncryptionKey) (sid string, sids []string, err error) {
+// readPAC enters the SID of the ticket's holder and those of its groups, and of how it
+// logged on, and through whom the ticket came. A ticket without a PAC, or with one that this
+// key did not sign, is refused.
+func readPAC(req *messages.APReq, key types.EncryptionKey, into *auth.Ticket) error {
 	t := &req.Ticket.DecryptedEncPart
 	raw, err := findPAC(t.AuthorizationData)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	p := pac.PACType{}
 	if err := p.Unmarshal(raw); err != nil {
-		return "", nil, malformed("the PAC cannot be read: %w", err)
+		return malformed("the PAC cannot be read: %w", err)
 	}
 	if err := p.ProcessPACInfoBuffers(key, log.New(io.Discard, "", 0)); err != nil {
-		return "", nil, refusal(auth.CauseTicketForged, "the PAC is not in order: %w", err)
+		return refusal(auth.CauseTicketForged, "the PAC is not in order: %w", err)
 	}
 	// MS-PAC section 2.7: who the PAC is for, and when they logged on.
 	if !strings.EqualFold(p.ClientInfo.Name, t.CName.NameString[0]) || p.ClientInfo.ClientID.Time().Unix() != t.AuthTime.Unix() {
-		return "", nil, refusal(auth.CauseIdentityMismatch, "the PAC is that of %q, the ticket that of %q", p.ClientInfo.Name, clientName(&req.Ticket))
+		return refusal(auth.CauseIdentityMismatch, "the PAC is that of %q, the ticket that of %q", p.ClientInfo.Name, clientName(&req.Ticket))
 	}
 	info := p.KerbValidationInfo
 	if info.UserID == 0 || len(info.LogonDomainID.SubAuthority) == 0 {
-		return "", nil, refusal(auth.CauseNoPAC, "the PAC holds no SID of the account")
+		return refusal(auth.CauseNoPAC, "the PAC holds no SID of the account")
 	}
 	account := info.LogonDomainID
 	account.SubAuthority = append(append([]uint32(nil), account.SubAuthority...), info.UserID)
-	if sids = info.GetGroupMembershipSIDs(); len(sids) > mostSIDs {
-		return "", nil, malformed("the PAC holds %d SIDs", len(sids))
+	into.SID, into.SIDs = account.String(), info.GetGroupMembershipSIDs()
+	if len(into.SIDs) > mostSIDs {
+		return malformed("the PAC holds %d SIDs", len(into.SIDs))
 	}
-	return account.String(), sids, nil
+	into.Through, err = through(&p)
+	return err
+}
+
+// through names the services that a ticket was passed on by (MS-PAC section 2.9).
+func through(p *pac.PACType) (names []string, err error) {
+	const delegation = 11
+	told := slices.ContainsFunc(p.Buffers, func(b pac.InfoBuffer) bool { return b.ULType == delegation })
+	switch {
+	case !told:
+		return nil, nil
+	case p.S4UDelegationInfo == nil || len(p.S4UDelegationInfo.S4UTransitedServices) > mostThrough:
+		return nil, malformed("whom the ticket came through cannot be read")
+	}
+	for _, s := range p.S4UDelegationInfo.S4UTransitedServices {
+		names = append(names, clip(s.String()))
+	}
+	return names, nil
 }
 
 // filter judges the SIDs of a ticket by what its domain vouches for: the account has

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -51,6 +52,42 @@ udp_preference_limit = 1
 %[3]s = %[1]s
 `, c.names.Realm, c.Addr, c.names.Domain)
 	return os.WriteFile(c.Krb5Conf(), []byte(conf), 0o644)
+}
+
+// WebAccount is the account that Impersonate makes.
+const WebAccount = "svc-web"
+
+// Impersonate makes a service that the domain lets act for anybody at the proxy (constrained
+// delegation with protocol transition), and has it get a ticket in somebody's name, without
+// their password, into a file. It is for once.
+func (c *Controller) Impersonate(ctx context.Context, dir, account string) (cache string, t Tickets, err error) {
+	const principal, password, trusted = "http/web.corp.example.com", "Acts-f0r-Others", 0x1000000 // TRUSTED_TO_AUTH_FOR_DELEGATION
+	if err := c.CreateUser(ctx, WebAccount, password); err != nil {
+		return "", t, err
+	}
+	for _, a := range [][2]string{
+		{"servicePrincipalName", principal}, {"msDS-AllowedToDelegateTo", ProxyPrincipal}, {"userAccountControl", strconv.Itoa(normalAccount | trusted)},
+	} {
+		if err := c.SetAttribute(ctx, WebAccount, a[0], a[1]); err != nil {
+			return "", t, err
+		}
+	}
+	keytab := filepath.Join(dir, WebAccount+".keytab")
+	if err := c.ExportKeytab(ctx, keytab, WebAccount); err != nil {
+		return "", t, err
+	}
+	own, err := c.Kinit(ctx, filepath.Join(dir, WebAccount), WebAccount, password, "-f")
+	if err != nil {
+		return "", t, err
+	}
+	kvno, err := lookTool("kvno", "krb5-user")
+	if err != nil {
+		return "", t, err
+	}
+	cache = filepath.Join(dir, account)
+	cmd := exec.CommandContext(ctx, kvno, "-k", keytab, "-U", account, "-P", "--out-cache", "FILE:"+cache, ProxyPrincipal)
+	cmd.Env = append(os.Environ(), own.Environment...)
+	return cache, Tickets{Environment: []string{"KRB5CCNAME=FILE:" + cache, "KRB5_CONFIG=" + c.Krb5Conf()}}, run(cmd)
 }
 
 // Tickets is the environment of a program that holds an account's tickets.

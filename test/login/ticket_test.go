@@ -38,6 +38,22 @@ func TestTicket(t *testing.T) {
 	}
 }
 
+// TestTicketOfAnother: a service that the domain lets act for others is in as somebody who
+// knows nothing of it, and the record has the service too.
+func TestTicketOfAnother(t *testing.T) {
+	t.Parallel()
+	s := site(t)
+	_, tickets, err := s.Controller.Impersonate(t.Context(), t.TempDir(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &person{t: t, site: s, environment: tickets.Environment}
+	if r := web.enters("alice", testkit.OrdersDatabase); r.Principal.Account != "alice" || !strings.HasSuffix(r.Detail, ", through "+testkit.WebAccount+"@"+testkit.Realm) {
+		t.Errorf("recorded of %s: %s", r.Principal.Account, r.Detail)
+	}
+	web.refused(auth.CauseNoMatchingRule, "alice", dbAssured)
+}
+
 // TestChoice: who shows no ticket is asked for the password, and a pin or the
 // client's own word decides otherwise.
 func TestChoice(t *testing.T) {
