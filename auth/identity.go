@@ -19,6 +19,8 @@ type Identity struct {
 	Terms     *Terms // of a declared service; nil for everybody else
 	Groups    []Group
 	State     State
+	// CardNeeded tells that the domain lets the account log on with a smart card alone.
+	CardNeeded bool
 	// Expires is when accountExpires ends the account; zero for never.
 	Expires time.Time
 	// PasswordSet is when the password was set; zero where it has to be changed.

@@ -190,6 +190,25 @@ func TestDisabledWhileBindSucceeds(t *testing.T) {
 	}
 }
 
+// TestSmartCard: a password that somebody has set for an account that needs a card lets
+// nobody in.
+func TestSmartCard(t *testing.T) {
+	d, c := openShared(t)
+	const password = "Has-a-Sm4rt-Card"
+	must(t, c.CreateUser(t.Context(), "card", password))
+	_, err := authenticate(t, d, "card", password)
+	must(t, err)
+	must(t, c.SetAttribute(t.Context(), "card", "userAccountControl", "262656"))
+	must(t, c.SetPassword(t.Context(), "card", password))
+	_, err = authenticate(t, d, "card", password)
+	wantCause(t, err, auth.CauseRestricted)
+	_, err = authenticate(t, d, "card", "An0ther-one")
+	wantCause(t, err, auth.CauseWrongPassword)
+	if id, err := d.Lookup(t.Context(), "card"); err != nil || id.State != 0 {
+		t.Errorf("state %b, %v: a ticket or certificate of it lets nobody in", id.State, err)
+	}
+}
+
 // TestLogonHours are those of every log-in: a controller knows of passwords alone.
 func TestLogonHours(t *testing.T) {
 	d, c := openShared(t)

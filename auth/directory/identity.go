@@ -40,6 +40,7 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 	id.Expires = ntTime(f.number("accountExpires"))
 	id.PasswordSet = ntTime(f.number("pwdLastSet"))
 	id.State = f.state(id.Expires, d.now())
+	id.CardNeeded = f.number("userAccountControl")&uacSmartcard != 0
 	d.declare(&id)
 	if f.err == nil && d.options.SID != "" {
 		f.err = d.confine(&id)
