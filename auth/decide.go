@@ -108,7 +108,7 @@ func (g *Grant) decideObjects(s *statement.Statement, path Path) Decision {
 			return Decision{What: describe(s), Missing: o.Kind + " " + qualified(*o)}
 		}
 	}
-	if g.Objects != nil && s.Class&statement.Unknown != 0 {
+	if s.Class&statement.Unknown != 0 {
 		return Decision{What: describe(s), Missing: "objects that cannot be read"}
 	}
 	return Decision{Allowed: true}

@@ -65,6 +65,7 @@ func TestDecide(t *testing.T) {
 		{"object missing", Grant{Classes: all, Objects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Missing: "table public.orders"}},
 		{"object given and denied", Grant{Classes: all, Objects: []Pattern{pattern(t, "*.*")}, DeniedObjects: []Pattern{pattern(t, "public.ord*")}}, judgement(selectOne), Decision{What: "SELECT on public.orders", Kept: "public.ord*"}},
 		{"objects that cannot be read", Grant{Classes: statement.Unknown, Objects: []Pattern{pattern(t, "*.*")}}, unreadable, Decision{What: "a statement that could not be read", Missing: "objects that cannot be read"}},
+		{"objects that cannot be read, denied", Grant{Classes: statement.Unknown, DeniedObjects: []Pattern{pattern(t, "private.*")}}, unreadable, Decision{What: "a statement that could not be read", Missing: "objects that cannot be read"}},
 		{"object beside", Grant{Classes: all, DeniedObjects: []Pattern{pattern(t, "private.*")}}, judgement(selectOne), Decision{Allowed: true}},
 	}
 	for _, tt := range tests {
