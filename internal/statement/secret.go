@@ -12,7 +12,10 @@ func SecretName(name string) bool {
 	if harmless[name] {
 		return false
 	}
-	for _, part := range []string{"pass", "pwd", "secret", "token", "key", "credential", "conninfo"} {
+	if strings.HasPrefix(name, "request.header") { // PostgREST's: of HTTP, with the client's token
+		return true
+	}
+	for _, part := range []string{"pass", "pwd", "secret", "token", "key", "credential", "conninfo", "authorization", "cookie"} {
 		if strings.Contains(name, part) {
 			return true
 		}
@@ -21,7 +24,7 @@ func SecretName(name string) bool {
 }
 
 // harmless are settings that only sound like secrets.
-var harmless = map[string]bool{"password_encryption": true, "password_required": true}
+var harmless = map[string]bool{"password_encryption": true, "password_required": true, "session_authorization": true}
 
 // SecretFunction tells if a function of that name is given secrets: connection
 // strings, the passwords and keys of pgcrypto, and what a name says.
@@ -37,7 +40,7 @@ func SecretFunction(name string) bool {
 // SecretFunctionName tells if a function's name says that it is given a secret:
 // set_password, create_secret, create_aws_credentials.
 func SecretFunctionName(name string) bool {
-	return strings.Contains(name, "passw") || strings.Contains(name, "secret") || strings.Contains(name, "credential")
+	return name == "http_header" || strings.Contains(name, "passw") || strings.Contains(name, "secret") || strings.Contains(name, "credential")
 }
 
 // TakesSecrets tells if what is bound to the statement's parameters may be a

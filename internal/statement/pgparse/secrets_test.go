@@ -46,6 +46,9 @@ func TestNoSecretIsStored(t *testing.T) {
 		"SELECT set_config($1, 's3cr3t', false)",
 		"SET app.jwt_secret = 's3cr3t'",
 		"SET app.jwt_secret = s3cr3t",
+		"SET LOCAL \"request.header.authorization\" = 'Bearer s3cr3t'",
+		"SELECT set_config('request.method', 'GET', true), set_config('request.headers', '{\"authorization\":\"Bearer s3cr3t\"}', true)",
+		"SELECT http(('GET', 'https://h', ARRAY[http_header('Authorization', 'Bearer s3cr3t')], NULL, NULL)::http_request)",
 		"SET app.password TO \"s3cr3t\"",
 		"SET app.keys = a, s3cr3t, 'b'",
 		"ALTER ROLE bob SET app.token TO s3cr3t",
@@ -162,6 +165,7 @@ func TestRedaction(t *testing.T) {
 		"DO $$BEGIN UPDATE users SET password = crypt(password, gen_salt('bf')); END$$",
 		"DO $$BEGIN IF new.password = old.password THEN NULL; END IF; END$$", "SELECT 'https://example.com/a@b'",
 		"SELECT 1 -- the password is crypted", "/* https://example.com/a@b */ SELECT 1",
+		"SET SESSION AUTHORIZATION 'bob'", "SELECT set_config('request.jwt.claims', '{\"sub\": 1}', true)",
 		"SELECT * FROM t WHERE name = 'password' AND a = 'x'", "ALTER SYSTEM SET archive_command = 'cp %p /wal/%f'", "SET work_mem = 5",
 	} {
 		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
