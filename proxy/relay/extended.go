@@ -137,7 +137,7 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 	if v.decision != audit.Denied {
 		m.weighNames(st, &v)
 	}
-	resumes := c.certain() && c.newest.seq != 0
+	resumes := c.certain() && c.newest.runs(m.segment)
 	if resumes && v.decision != audit.Denied {
 		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal)})
 		return pass
@@ -180,7 +180,7 @@ func (m *Machine) execute(now int64, portal []byte, st *statement.Statement, c *
 		m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: v.ran(st)})
 		e.runs = 1
 		if c.newest != nil {
-			c.newest.seq = seq
+			c.newest.seq, c.newest.sent = seq, m.segment
 		}
 	} else {
 		m.replacement = ref.parse(m.replacement[:0])

@@ -50,6 +50,7 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		res.message = m.discreetly(r.st, res.message)
 		m.settle(&r, res)
 		m.abandon(e.portal())
+		e.portal().forgo(r.seq)
 	} else if b := e.portal(); b != nil && b.suspended {
 		res.tally.add(b.tally)
 		res.message = m.discreetly(b.def, res.message)
@@ -97,6 +98,7 @@ func (m *Machine) skip(e *entry) {
 	}
 	for ; e.runs > 0; e.runs-- {
 		r := m.runs.pop()
+		e.portal().forgo(r.seq)
 		m.settle(&r, result{kind: audit.Skipped, rows: -1, code: view(m.failure.code[:m.failure.n]), message: m.failure.message})
 	}
 	m.discardDefinition(e)

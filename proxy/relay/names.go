@@ -37,10 +37,11 @@ type binding struct {
 	portal bool
 	moves  uint32
 
-	// Of portals: the record of what an Execute that was sent runs; of one that
-	// the server suspended, the record whose outcome is owed, and what it has
-	// given so far.
+	// Of portals: the record of what an Execute that was sent runs, and the segment in
+	// which it was; of one that the server suspended, the record whose outcome is owed,
+	// and what it has given so far.
 	seq       uint64
+	sent      uint32
 	suspended bool
 	ran       uint64
 	tally     tally

@@ -118,6 +118,19 @@ func (b *binding) finish() {
 	}
 }
 
+// runs tells whether a portal is at work for certain when an Execute that is sent in that
+// segment comes to it: the server has suspended it, or the Execute before stands in the
+// same segment, so that what keeps that from running keeps this one.
+func (b *binding) runs(segment uint32) bool { return b.suspended || b.seq != 0 && b.sent == segment }
+
+// forgo forgets that an Execute of the portal was sent that ran nothing: the server
+// skipped it, or refused it in a transaction that had failed. The portal can outlive that.
+func (b *binding) forgo(seq uint64) {
+	if b != nil && b.seq == seq {
+		b.seq = 0
+	}
+}
+
 // portal returns the portal that an Execute ran, as the server has it when it
 // answers; nil for one that nobody saw being made.
 func (e *entry) portal() *binding {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -32,6 +33,57 @@ func TestSuspendedPortalIsNotMistakenForALaterOne(t *testing.T) {
 		`5 transaction tx=1 committed`,
 		`6 outcome of 3 failed rows=-1 tx=2 rolled_back 34000`)
 	h.settledAll()
+}
+
+// A portal outlives what is rolled back to a savepoint behind it. An Execute that was
+// skipped, or refused in the failed transaction, has not run it: the next one does.
+func TestPortalRunsBehindWhatDidNotRunIt(t *testing.T) {
+	const first = `statement allowed WRITE "INSERT a"`
+	inBlock := func(t *testing.T) *harness {
+		t.Helper()
+		h := newHarness(t)
+		h.judge.known["ROLLBACK TO"] = phrase("TO a") // no end of the transaction
+		h.client(query("BEGIN"), parse("s", "INSERT a"), bind("p", "s"), syncMsg, query("SAVEPOINT a"))
+		h.backend(complete("BEGIN"), ready('T'), parseOK, bindOK, ready('T'), complete("SAVEPOINT"), ready('T'))
+		return h
+	}
+	last := func(h *harness) {
+		h.t.Helper()
+		h.notes.lines = nil
+		h.client(execute("p", 0), syncMsg)
+		if len(h.notes.lines) != 1 || !strings.Contains(h.notes.lines[0], first) {
+			h.t.Errorf("recorded %q", h.notes.lines)
+		}
+		h.notes.lines = nil
+		h.backend(complete("INSERT 0 1"), ready('T'))
+		if len(h.notes.lines) != 1 || !strings.Contains(h.notes.lines[0], "completed rows=1") {
+			h.t.Errorf("recorded %q", h.notes.lines)
+		}
+		h.settledAll()
+	}
+	t.Run("skipped", func(t *testing.T) {
+		h := inBlock(t)
+		h.client(parse("", "SELECT b"), execute("p", 0), syncMsg, query("ROLLBACK TO"))
+		h.backend(failed("42P01", "no b"), ready('E'), complete("ROLLBACK"), ready('T'))
+		last(h)
+	})
+	t.Run("refused", func(t *testing.T) {
+		h := inBlock(t)
+		h.client(query("SELECT b"), execute("p", 0), syncMsg, query("ROLLBACK TO"))
+		h.backend(failed("42P01", "no b"), ready('E'), failed("25P02", "aborted"), ready('E'), complete("ROLLBACK"), ready('T'))
+		last(h)
+	})
+	t.Run("unanswered", func(t *testing.T) {
+		h := inBlock(t)
+		h.client(parse("", "SELECT b"), execute("p", 0), syncMsg, query("ROLLBACK TO"))
+		h.notes.lines = nil
+		h.client(execute("p", 0), syncMsg)
+		if len(h.notes.lines) != 1 || !strings.Contains(h.notes.lines[0], first) {
+			t.Errorf("recorded %q", h.notes.lines)
+		}
+		h.backend(failed("42P01", "no b"), ready('E'), complete("ROLLBACK"), ready('T'), complete("INSERT 0 1"), ready('T'))
+		h.settledAll()
+	})
 }
 
 // A cursor that a function opened: nobody saw it being made.
