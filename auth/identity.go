@@ -8,7 +8,7 @@ type Identity struct {
 	Account string // sAMAccountName
 	UPN     string // userPrincipalName, lower case
 	Domain  string // DNS name of the domain
-	NetBIOS string // NetBIOS name of the domain; empty where there is one alone
+	NetBIOS string // NetBIOS name of the domain
 	// Qualified tells that a name without a domain means another one's account.
 	Qualified bool
 	DN        string // distinguishedName

@@ -17,10 +17,10 @@ func TestAuthenticateGivesIdentity(t *testing.T) {
 	dn, err := c.DN(t.Context(), "alice")
 	must(t, err)
 	want := auth.Identity{
-		Account: "alice", UPN: "alice@corp.example.com", Domain: "corp.example.com", DN: dn, Kind: auth.Person,
+		Account: "alice", UPN: "alice@corp.example.com", Domain: "corp.example.com", NetBIOS: "CORP", DN: dn, Kind: auth.Person,
 		SID: id.SID, GUID: id.GUID, Groups: id.Groups, USN: id.USN,
 	}
-	if id.Account != want.Account || id.UPN != want.UPN || id.Domain != want.Domain || id.DN != want.DN || id.Kind != want.Kind || id.State != 0 || !id.Expires.IsZero() {
+	if id.Account != want.Account || id.UPN != want.UPN || id.Domain != want.Domain || id.NetBIOS != want.NetBIOS || id.DN != want.DN || id.Kind != want.Kind || id.State != 0 || !id.Expires.IsZero() {
 		t.Errorf("got %+v, want %+v", id, want)
 	}
 	if !regexp.MustCompile(`^S-1-5-21-\d+-\d+-\d+-\d{4,}$`).MatchString(id.SID) {

@@ -278,7 +278,7 @@ func (ds *Domains) Adopt(id auth.Identity) (auth.Identity, error) {
 	if d == nil || id.Domain != d.options.Domain {
 		return id, notConfigured(&id)
 	}
-	id.NetBIOS, id.Qualified = "", false
+	id.NetBIOS, id.Qualified = d.options.NetBIOS, false
 	if ds.several {
 		if err := d.confine(&id); err != nil {
 			return id, &auth.Failure{Cause: auth.CauseUnknownDomain, Detail: clip(err.Error()), Err: err}

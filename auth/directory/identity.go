@@ -32,6 +32,7 @@ func (d *Directory) identity(e *ldap.Entry) (auth.Identity, error) {
 		Account: f.text("sAMAccountName"),
 		UPN:     auth.FoldName(e.GetEqualFoldAttributeValue("userPrincipalName")),
 		Domain:  d.options.Domain,
+		NetBIOS: d.options.NetBIOS,
 		DN:      e.DN,
 		SID:     f.binary("objectSid", sidText),
 		GUID:    f.binary("objectGUID", guidText),
@@ -71,7 +72,7 @@ func (d *Directory) declare(id *auth.Identity) {
 // have: a UPN of theirs is not its name, and an account with a SID or a place of
 // theirs is none.
 func (d *Directory) confine(id *auth.Identity) error {
-	id.NetBIOS, id.Qualified = d.options.NetBIOS, d.qualified
+	id.Qualified = d.qualified
 	if at := strings.LastIndexByte(id.UPN, '@'); !d.hasSuffix(id.UPN[at+1:]) {
 		id.UPN = ""
 	}

@@ -69,6 +69,12 @@ func TestOperators(t *testing.T) {
 	if r.Command != "kill" || r.Detail != "runs wild" || r.Filter != "--user=ANNA --database=lab" || r.Reader == nil || r.Reader.UID != uint32(os.Getuid()) {
 		t.Errorf("recorded as %s %s of %+v: %s", r.Command, r.Filter, r.Reader, r.Detail)
 	}
+	// By every form of the name.
+	for _, name := range []string{`corp\otto`, "OTTO@corp.example.com"} {
+		other := enter(t, s, "otto", testkit.LabDatabase)
+		mustOperate(t, s, "1 session ended", "kill", "--user", name, "--database", testkit.LabDatabase, "--reason", "another form")
+		other.gone("killed")
+	}
 	otto.do("SELECT 1")
 
 	anna = enter(t, s, "anna", testkit.LabDatabase)
