@@ -132,6 +132,9 @@ func (v *independent) segment(b []byte, number uint64) (why uint32, err error) {
 		}
 		records++
 		if v.seq == 1 {
+			if le.Uint16(r[24:]) != 14 {
+				return 0, fmt.Errorf("record 1 at %d is not journal.opened", p)
+			}
 			if err := v.first(r, start); err != nil {
 				return 0, err
 			}

@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/pgcustos/pgcustos/audit"
 )
 
 func TestVerifyWhatWasWritten(t *testing.T) {
@@ -360,4 +363,32 @@ func TestVerifyLive(t *testing.T) {
 		}
 	}
 	mustVerify(t, o.Path)
+}
+
+// TestForgedStream: whoever can write to the journal and not sign puts in no record by way
+// of a stream that looks as if it were starting.
+func TestForgedStream(t *testing.T) {
+	path := t.TempDir()
+	writeStream(t, signedOptions(t, path), 5)
+	unsigned := signedOptions(t, t.TempDir())
+	unsigned.Signer = nil
+	dir := writeStream(t, unsigned, 1)
+	f := take(t, filepath.Join(dir, fileName(1)))
+	statement := slices.IndexFunc(f.records, func(r []byte) bool { return binary.LittleEndian.Uint16(r[24:]) == typeNumber(audit.Statement) })
+	for _, c := range []struct {
+		what  string
+		first []byte
+		found bool
+	}{{"journal.opened", f.records[0], false}, {"a statement", f.records[statement], true}} {
+		f.records = [][]byte{c.first}
+		f.renumber()
+		f.put(t, 0, [32]byte{})
+		into := copyTree(t, path)
+		if err := os.CopyFS(filepath.Join(into, filepath.Base(dir)), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if v := verifyAll(t, into); (len(v.Findings) > 0) != c.found {
+			t.Errorf("a stream of %s: found %v", c.what, v.Findings)
+		}
+	}
 }

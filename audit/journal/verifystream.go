@@ -174,13 +174,16 @@ func (s *streamCheck) enter(seg *segmentReader) {
 	s.chain.link(seg.head.chained[:])
 }
 
-// start compares what the first record says of earlier streams with the header.
+// start compares what the first record says of earlier streams with the header. A stream
+// that has no other passes unsigned: it must be able to tell of nothing but a start.
 func (s *streamCheck) start(raw *rawRecord) {
 	var r Record
 	err := r.decode(raw.body)
 	switch {
 	case err != nil:
 		s.findAt(1, raw.offset, 1, err.Error())
+	case raw.number != openedNumber:
+		s.findAt(1, raw.offset, 1, "the stream does not begin with the start of a process")
 	case s.reader.cur.head.start != startOf(r.Earlier):
 		s.findAt(1, 528, 1, "the chain does not start from the streams that the first record names")
 	}
