@@ -68,6 +68,14 @@ func (id *Identity) Matches(spec string) bool {
 	}
 }
 
+// Restricts returns the cause why nobody logs in to the account by a method, or CauseNone.
+func (id *Identity) Restricts(m Method) (Cause, string) {
+	if id.CardNeeded && m == Password {
+		return CauseRestricted, "the account needs a smart card: it gets in by ticket or certificate"
+	}
+	return CauseNone, ""
+}
+
 // Group is a group that an identity is in, directly or through others.
 type Group struct {
 	SID string

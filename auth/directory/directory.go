@@ -191,10 +191,10 @@ func (d *Directory) prove(ctx context.Context, n name, source netip.Addr, passwo
 	if cause := id.State.Barred(); cause != auth.CauseNone {
 		return refuse(&auth.Failure{Cause: cause, Detail: "the account's state, read after a bind that succeeded"}, id)
 	}
-	if id.CardNeeded {
-		// A controller does not hold binds to it: it makes the password random when the flag
-		// is set, and whoever may set passwords can set another one.
-		return refuse(&auth.Failure{Cause: auth.CauseRestricted, Detail: "the account needs a smart card"}, id)
+	// A controller does not hold binds to it: it makes the password random when the flag is
+	// set, and whoever may set passwords can set another one.
+	if cause, why := id.Restricts(auth.Password); cause != auth.CauseNone {
+		return refuse(&auth.Failure{Cause: cause, Detail: why}, id)
 	}
 	return id, nil
 }

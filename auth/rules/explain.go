@@ -40,8 +40,11 @@ func (s *Set) Explain(id auth.Identity, req auth.Request) Explanation {
 	if e.Barred == auth.CauseNone {
 		e.Barred, e.Why = id.Terms.Refuses(&req)
 	}
+	if e.Barred == auth.CauseNone {
+		e.Barred, e.Why = id.Restricts(req.Method)
+	}
 	grant, err := s.Choose(id, req)
-	if err == nil {
+	if err == nil && e.Barred == auth.CauseNone {
 		e.Grant = grant
 	}
 	for i := range s.rules {

@@ -80,6 +80,17 @@ func TestExplanationOfADenial(t *testing.T) {
 
 // TestExplanationActsOnNoTerminal: names come from the directory and the
 // client, and what a terminal would act on is quoted (invariant 11).
+func TestExplanationOfACard(t *testing.T) {
+	id, req := alice(), request()
+	id.CardNeeded = true
+	for method, barred := range map[auth.Method]auth.Cause{auth.Password: auth.CauseRestricted, auth.Kerberos: auth.CauseNone, auth.Certificate: auth.CauseNone} {
+		req.Method = method
+		if e := New([]Rule{rule("r", "app_ro_orders")}).Explain(id, req); e.Barred != barred || (e.Grant == nil) != (barred != auth.CauseNone) {
+			t.Errorf("%s: %s", method, e)
+		}
+	}
+}
+
 func TestExplanationActsOnNoTerminal(t *testing.T) {
 	id, req := alice(), request()
 	id.Account, id.DN = "al\x1b[2Jice", "CN=\u202eevil"
