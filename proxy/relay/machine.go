@@ -231,8 +231,10 @@ func (m *Machine) IdlePoint() bool {
 	return m.atIdlePoint()
 }
 
+// atIdlePoint goes by the phase, too: behind a Flush all is answered, and the transaction
+// that the next Sync would end is open.
 func (m *Machine) atIdlePoint() bool {
-	return m.resting() && m.client.left == 0 && m.backend.left == 0 && m.tx.status == txIdle
+	return m.resting() && m.client.left == 0 && m.backend.left == 0 && m.tx.status == txIdle && Phase(m.activity.phase.Load()) == PhaseIdle
 }
 
 // Quiesce ends the client's direction if the session is at an idle point, so that
