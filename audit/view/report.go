@@ -70,6 +70,9 @@ func Report(ctx context.Context, w io.Writer, o ReportOptions) error {
 	for _, t := range s.reader.TornTails() {
 		c.remarks = append(c.remarks, fmt.Sprintf("%s has an unfinished record at byte %d: its process died, or is writing it now.", t.File, t.Offset))
 	}
+	if s.reader.Empty() {
+		c.remarks = append(c.remarks, "There is no journal: that nothing is in this report is no sign that nothing happened.")
+	}
 	var damage *journal.CorruptionError
 	switch {
 	case errors.As(err, &damage):
