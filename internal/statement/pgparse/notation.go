@@ -1,6 +1,8 @@
 package pgparse
 
 import (
+	"strings"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -27,17 +29,14 @@ func (w *walker) fieldsOrCalls(m *pg.A_Indirection) {
 // where the text does not tell.
 func (w *walker) field(name string, of *pg.Node) {
 	a := functionAction("", name)
-	if a == nil || a == ownFunction && !scalar(of) || columnNames[name] {
-		return
+	if a == nil || a == ownFunction && !scalar(of) || strings.HasPrefix(name, "http") && !scalar(of) {
+		return // columns are called http_get, too
 	}
 	if of == nil {
 		of = &pg.Node{Node: &pg.Node_ParamRef{ParamRef: &pg.ParamRef{}}}
 	}
 	w.call(&pg.FuncCall{Funcname: []*pg.Node{pg.MakeStrNode(name)}, Args: []*pg.Node{of}})
 }
-
-// columnNames are functions of extensions whose names columns have.
-var columnNames = map[string]bool{"http": true}
 
 // scalar tells if an expression is no row for sure, so that a name behind it is no
 // column.

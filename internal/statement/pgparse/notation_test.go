@@ -26,6 +26,7 @@ func TestCallsByNotation(t *testing.T) {
 		{"SELECT q.nextval FROM unnest(ARRAY['q'::regclass]) q", write, 0, "nextval *.*"},
 		{`SELECT (5).U&"lo\005funlink"`, function | write, destructive, "lo_unlink"},
 		{"SELECT s.t.pg_reload_conf FROM s.t", function, statement.TagMaintenance, "pg_reload_conf"},
+		{"SELECT ('https://h'::text).http_get", function, external, "http_get"},
 		{"DO $$DECLARE a text := ('x'::text).pg_read_file; BEGIN END$$", function, external, "pg_read_file"},
 		{"SELECT ('x'::text).own, (5).own2, (ARRAY[a]).own3, (1 + 1).own4, (current_user).own5 FROM b", function, 0, "own own2 own3 own4 own5"},
 	} {
@@ -44,7 +45,7 @@ func TestCallsByNotation(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"SELECT t.a, (t).b, (t.c).d, t.http, (SELECT t FROM t).e, (f).g.h, ('x'::pair).own, ('x'::s.text).own FROM t",
+		"SELECT t.a, (t).b, (t.c).d, t.http, s.http_get, (SELECT t FROM t).e, (f).g.h, ('x'::pair).own, ('x'::s.text).own FROM t",
 		"SELECT ('x'::text).upper, (5).abs, t.random FROM t", "UPDATE t SET a.b = 1, c[1] = 2 WHERE id = 1",
 	} {
 		if j := Read(text); j.Class&function != 0 || j.Tags != 0 || j.Cause != "" {
