@@ -133,6 +133,15 @@ func (g *Grant) DecideResolved(s *statement.Statement, named *statement.Object, 
 	return Decision{Allowed: true}
 }
 
+// DecideCalled judges a function of the catalog that a statement calls without saying so:
+// by x.f, which may be a column as well.
+func (g *Grant) DecideCalled(s *statement.Statement, named *statement.Object, r *statement.Resolved) Decision {
+	if g.Classes&statement.Function == 0 {
+		return Decision{What: describeResolved(s, named, r), Missing: "class FUNCTION"}
+	}
+	return g.DecideResolved(s, named, r)
+}
+
 func describeResolved(s *statement.Statement, named *statement.Object, r *statement.Resolved) string {
 	how := ", which stands for "
 	if r.Through != statement.ThroughName {

@@ -200,6 +200,9 @@ func statementFootprint(s *Statement) int64 {
 	for _, o := range s.Objects {
 		n += int64(unsafe.Sizeof(o)) + int64(len(o.Schema)+len(o.Name)+len(o.Kind))
 	}
+	for _, f := range s.Fields {
+		n += int64(unsafe.Sizeof(f)) + int64(len(f))
+	}
 	if s.Effect.Inner != nil {
 		n += statementFootprint(s.Effect.Inner)
 	}

@@ -57,6 +57,10 @@ func (e *encoder) statement(b []byte, s *Statement) []byte {
 	b = appendString(b, s.Destructive)
 	b = e.part(b, s.Text)
 	b = appendBool(b, s.Calls)
+	b = binary.AppendUvarint(b, uint64(len(s.Fields)))
+	for _, f := range s.Fields {
+		b = appendString(b, f)
+	}
 	b = binary.AppendUvarint(b, uint64(len(s.Objects)))
 	for _, o := range s.Objects {
 		b = appendString(appendString(appendString(b, o.Schema), o.Name), o.Kind)
@@ -130,7 +134,7 @@ var knownCauses = map[Cause]bool{
 // The least bytes that a statement and an object take, so that a count cannot
 // make the reader allocate more than a multiple of what it was sent.
 const (
-	minStatement = 21
+	minStatement = 22
 	minObject    = 5
 )
 
@@ -229,6 +233,12 @@ func (d *decoder) statement(s *Statement, depth int) {
 	s.Destructive = d.known()
 	s.Text = d.part()
 	s.Calls = d.bool()
+	if n := d.count(1); n > 0 {
+		s.Fields = make([]string, n)
+	}
+	for i := range s.Fields {
+		s.Fields[i] = d.string()
+	}
 	if n := d.count(minObject); n > 0 {
 		s.Objects = make([]Object, n)
 	}

@@ -43,6 +43,9 @@ type Statement struct {
 	// Fingerprint is pg_query's of Text as the parser gave it, without secrets: alike for
 	// texts that differ in constants only; 0 where there is none.
 	Fingerprint uint64
+	// Fields are the names behind a dot that are columns as far as the text tells, and
+	// would be calls of functions of the database's own where there is no such column.
+	Fields []string
 	// Calls is set where a function of the database's own is called: it may do anything.
 	Calls bool
 	// Effect is what the statement does to the session's names and transaction.

@@ -52,7 +52,7 @@ type Traits struct {
 const (
 	schemaSize   = 64
 	relationSize = 208
-	routineSize  = 256
+	routineSize  = 320
 	edgeSize     = 48
 	usageSize    = 48
 	linkSize     = 8
@@ -62,7 +62,7 @@ const (
 func NewBuilder(most int64) *Builder {
 	return &Builder{
 		s: &Snapshot{
-			names: map[name]int32{}, bare: map[string][]int32{}, routines: map[name]int32{}, roles: map[string]role{},
+			names: map[name]int32{}, bare: map[string][]int32{}, routines: map[name]int32{}, own: map[string][]int32{}, roles: map[string]role{},
 		},
 		most:    most,
 		schemas: map[uint32]string{}, byOID: map[uint32]int32{}, routineOID: map[uint32]int32{},
@@ -116,6 +116,9 @@ func (b *Builder) Routine(oid, namespace uint32, fn string, t Traits) error {
 		b.s.routines[key] = i
 		b.s.runs = append(b.s.runs, routine{name: key})
 		b.traits = append(b.traits, t)
+		if schema != "pg_catalog" && schema != "information_schema" {
+			b.s.own[fn] = append(b.s.own[fn], i)
+		}
 	} else {
 		b.traits[i].add(&t)
 	}

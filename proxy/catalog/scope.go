@@ -11,6 +11,9 @@ import (
 // value is nowhere.
 type Scope struct{ schemas []string }
 
+// Leads tells whether names are found in a schema.
+func (s *Scope) Leads(schema string) bool { return slices.Contains(s.schemas, schema) }
+
 // Path returns a role's search_path in this database, as a new session has it.
 // It reports false where that is not known.
 func (s *Snapshot) Path(rol string) (string, bool) {

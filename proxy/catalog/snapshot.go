@@ -17,6 +17,7 @@ type Snapshot struct {
 	bare     map[string][]int32
 	links    []link
 	routines map[name]int32
+	own      map[string][]int32 // routines that are not the system's, by their bare names
 	runs     []routine
 	roles    map[string]role
 	size     int64 // bytes, about
@@ -99,6 +100,14 @@ func (s *Snapshot) Next(o *statement.Object, where *Scope, from int) (h Hit, nex
 
 // Like lists the relations of a name in any schema that something stands behind.
 func (s *Snapshot) Like(bare string) []int32 { return s.bare[bare] }
+
+// Own lists the functions of a name, in any schema but the system's.
+func (s *Snapshot) Own(bare string) []int32 { return s.own[bare] }
+
+// Routine is the hit of what Own lists.
+func (s *Snapshot) Routine(index int32) Hit {
+	return Hit{index: index, routine: true, Found: true, Named: true}
+}
 
 // Within lists the relations of a schema that something stands behind.
 func (s *Snapshot) Within(schema string) iter.Seq[int32] {

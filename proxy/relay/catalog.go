@@ -130,6 +130,7 @@ type lookup struct {
 	moves bool          // the statement at hand may give what it alters another name
 	room  int           // of the list
 	over  uint64        // objects that it had none for
+	calls bool          // a name behind a dot may be a function
 }
 
 // behind holds what a statement names, and what the names that it executes stand for,
@@ -154,6 +155,10 @@ func (m *Machine) behind(st *statement.Statement, c *candidates, v *verdict, d a
 		l.sure = l.sure && c.n == 1 && c.certain()
 	}
 	v.last, v.leftOut = len(m.known.found), l.over
+	if l.calls {
+		v.class |= statement.Function
+		l.sure = false
+	}
 	switch {
 	case v.class&statement.Unknown != 0:
 		v.resolution = statement.ResolutionSyntactic
@@ -201,6 +206,33 @@ func (l *lookup) statement(st *statement.Statement, displaced bool) {
 			l.any = true
 			l.object(o, where)
 		}
+	}
+	where := l.where
+	if displaced || late {
+		where = nil
+	}
+	for _, f := range st.Fields {
+		l.field(f, where)
+	}
+}
+
+// field takes a name behind a dot for a call, where the database has a function of that
+// name that it may be.
+func (l *lookup) field(called string, where *catalog.Scope) {
+	if l.m.view == nil {
+		return
+	}
+	o := &statement.Object{Name: called, Kind: "function", Use: statement.UseExecute}
+	for _, i := range l.m.view.Own(called) {
+		self := l.m.view.Self(l.m.view.Routine(i), o.Use)
+		if where != nil && !where.Leads(self.Schema) {
+			continue
+		}
+		l.any, l.calls = true, true
+		if d := l.m.ruling.DecideCalled(l.st, o, &self); !d.Allowed && l.d.Allowed {
+			l.d = d
+		}
+		l.list(self)
 	}
 }
 

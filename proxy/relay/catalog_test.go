@@ -156,6 +156,45 @@ func anything() *auth.Grant {
 	return &auth.Grant{Rule: "r", Classes: 1<<len(statement.ClassNames()) - 1, Tags: 1<<len(statement.TagNames()) - 1}
 }
 
+// x.f is a call where there is such a function, and what it does is not known.
+func TestFieldsThatAreFunctions(t *testing.T) {
+	const f = " public.f/name(volatile, security definer, plpgsql)"
+	fields := func(c *catalogued) {
+		for _, name := range []string{"f", "g", "none"} {
+			names(c.harness, statement.Read, "SELECT x."+name)
+			c.judge.known["SELECT x."+name].Statements[0].Fields = []string{name}
+		}
+	}
+	c := withCatalog(t, anything(), Options{})
+	fields(c)
+	c.expects(t, "SELECT x.none", "allowed ")
+	c.expects(t, "READ plain", "allowed resolved public.plain/name")
+	c.expects(t, "SELECT x.f", "allowed syntactic"+f)
+	if said := strings.Join(c.notes.lines, "\n"); !strings.Contains(said, `allowed READ,FUNCTION "SELECT x.f"`) {
+		t.Errorf("recorded %s", said)
+	}
+	c.expects(t, "READ plain", "allowed syntactic doubt=resolution")
+	reads := anything()
+	reads.Classes &^= statement.Function
+	c = withCatalog(t, reads, Options{})
+	fields(c)
+	c.expects(t, "SELECT x.f", "denied syntactic"+f)
+	if said := strings.Join(c.notes.lines, "\n"); !strings.Contains(said, "class FUNCTION") {
+		t.Errorf("recorded %s", said)
+	}
+	c.expects(t, "SELECT x.none", "allowed ")
+	// In which schema it is where the path is not known, nobody knows.
+	deny := anything()
+	deny.DeniedObjects = patterns(t, "private.*")
+	c = withCatalog(t, deny, Options{})
+	fields(c)
+	c.expects(t, "SELECT x.g", "allowed syntactic public.g/name(immutable, sql)")
+	c = withCatalog(t, deny, Options{})
+	fields(c)
+	c.expects(t, "PATH", "allowed ")
+	c.expects(t, "SELECT x.g", "denied syntactic public.g/name(immutable, sql) private.g/name(stable, sql)")
+}
+
 func TestNamesAreResolved(t *testing.T) {
 	c := withCatalog(t, anything(), Options{})
 	const f = " public.f/name(volatile, security definer, plpgsql)"

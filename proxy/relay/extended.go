@@ -89,6 +89,7 @@ func whole(j *statement.Judgement) *statement.Statement {
 		texts[i] = j.Statements[i].Text
 		all.Objects = append(all.Objects, j.Statements[i].Objects...)
 		all.Calls = all.Calls || j.Statements[i].Calls
+		all.Fields = append(all.Fields, j.Statements[i].Fields...)
 	}
 	all.Text = strings.Join(texts, ";")
 	return &all

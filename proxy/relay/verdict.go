@@ -168,6 +168,7 @@ func (c *candidates) merged() *statement.Statement {
 	all := *c.def()
 	for _, def := range c.defs[1:c.n] {
 		all.Calls = all.Calls || def.Calls
+		all.Fields = append(all.Fields[:len(all.Fields):len(all.Fields)], def.Fields...)
 		all.Class |= def.Class
 		all.Tags |= def.Tags
 		all.Objects = append(all.Objects[:len(all.Objects):len(all.Objects)], def.Objects...)

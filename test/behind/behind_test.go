@@ -67,6 +67,11 @@ func TestBehindNames(t *testing.T) {
 	} {
 		denied(t, alice, sql, behind)
 	}
+	looker := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders -c pgcustos.reason=look'")
+	denied(t, looker, "SELECT ('x' || id).raise FROM public.orders", "class FUNCTION")
+	if err := looker.run("SELECT (o).id FROM public.orders o"); err != nil {
+		t.Error(err)
+	}
 	if err := alice.run("SELECT * FROM public.harmless"); err != nil {
 		t.Error(err)
 	}

@@ -112,6 +112,7 @@ func (w *walker) embeddedWith(variables map[string]bool, sql string, expression 
 		if s, ok := m.(*pg.SelectStmt); ok && expression && len(s.FromClause) == 0 {
 			in.claimed[s] = true
 		}
+		in.givenIn(m)
 		in.walk(m)
 	}
 	r.suspicious()

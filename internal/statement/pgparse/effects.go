@@ -156,6 +156,7 @@ func (w *walker) inner(n *pg.Node) *statement.Statement {
 	if c, ok := lookup(m); ok {
 		in.st.Command = c.tag
 	}
+	in.givenIn(m)
 	in.walk(m)
 	return in.st
 }

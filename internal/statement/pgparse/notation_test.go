@@ -44,6 +44,21 @@ func TestCallsByNotation(t *testing.T) {
 			}
 		}
 	}
+	for text, want := range map[string]string{
+		"SELECT (a).f, (a.b).g.h, (lower(a)).i, ($1).j FROM t":                      "f g h i j",
+		"SELECT s.f FROM generate_series(1, 3) s":                                   "f",
+		"SELECT unnest.f, x.g FROM unnest(ARRAY[1]), f(1) AS x (y), t":              "f g",
+		"SELECT t.f, a.t.f, x.g FROM t, f() AS x (g int), f() WITH ORDINALITY AS o": "",
+		"SELECT (a).lower, (a).f, (a).f FROM t ORDER BY (a).f":                      "f",
+		"DO $$BEGIN PERFORM (a).f FROM t; END$$":                                    "f",
+		"CREATE VIEW v AS SELECT (a).f FROM t":                                      "",
+		"SELECT (5).f":                                                              "",
+		"UPDATE t SET a.b = (c).d, e[1] = 1":                                        "d",
+	} {
+		if got := strings.Join(Read(text).Statements[0].Fields, " "); got != want {
+			t.Errorf("%s: fields %q, want %q", text, got, want)
+		}
+	}
 	for _, text := range []string{
 		"SELECT t.a, (t).b, (t.c).d, t.http, s.http_get, (SELECT t FROM t).e, (f).g.h, ('x'::pair).own, ('x'::s.text).own FROM t",
 		"SELECT ('x'::text).upper, (5).abs, t.random FROM t", "UPDATE t SET a.b = 1, c[1] = 2 WHERE id = 1",

@@ -133,6 +133,7 @@ func (r *reader) statement(raw *pg.RawStmt) statement.Statement {
 	} else {
 		w.st.Class |= statement.Unknown
 	}
+	w.givenIn(m)
 	w.walk(m)
 	w.effect(m)
 	return *w.st

@@ -21,6 +21,7 @@ type walker struct {
 	noted   map[statement.Object]bool
 
 	declared map[string]bool // variables of the PL/pgSQL body that is followed
+	given    map[string]bool // names of what functions in FROM give
 	stored   bool            // what is visited is kept to be run by others, who need not say so
 }
 
@@ -29,7 +30,7 @@ const allClasses = ^statement.Class(0)
 func newWalker(r *reader, at span) *walker {
 	return &walker{
 		reader: r, at: at, adds: allClasses, around: allClasses, st: &statement.Statement{},
-		claimed: map[proto.Message]bool{}, noted: map[statement.Object]bool{},
+		claimed: map[proto.Message]bool{}, noted: map[statement.Object]bool{}, given: map[string]bool{},
 	}
 }
 
