@@ -96,9 +96,16 @@ func (r *Relay) stopWork(answered func()) {
 	answered()
 	if h := handover.Of(r.opt.Backend); h != nil && several && m.Outstanding() {
 		h.Abort()
-		r.cancel()
+		// A cancel that comes between two statements stops neither, and nobody tells of it.
+		for range lastCancels {
+			r.cancel()
+			time.Sleep(settleTime)
+		}
 	}
 }
+
+// lastCancels is how many cancels a backend gets whose connection is no more.
+const lastCancels = 3
 
 // passOn tells the backend that the client has closed its side. Where it waits for
 // nothing that is a goodbye; otherwise the backend sees the same end of the stream, for
