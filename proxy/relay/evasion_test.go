@@ -279,6 +279,28 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
+// What EXECUTE gives to a statement that takes secrets is one.
+func TestExecuteKeepsSecrets(t *testing.T) {
+	const text = "EXECUTE p('s3cr3t')"
+	for _, c := range []struct{ function, want string }{{"crypt", `"EXECUTE p(?)"`}, {"lower", `"EXECUTE p('s3cr3t')"`}} {
+		for how, run := range map[string][]byte{
+			"simple": query(text), "extended": join(parse("", text), bind("", ""), execute("", 0), syncMsg),
+		} {
+			h := newHarness(t)
+			h.judge.known["PREPARE p AS SELECT "+c.function] = phrase("PREPARE p AS SELECT " + c.function)
+			j := phrase(text)
+			j.Statements[0].Effect.Name = "p"
+			h.judge.known[text] = j
+			h.client(query("PREPARE p AS SELECT " + c.function))
+			h.backend(complete("PREPARE"), ready('I'))
+			h.client(run)
+			if got := strings.Join(h.notes.lines[2:], "\n"); !strings.Contains(got, c.want) || c.function == "crypt" && strings.Contains(got, "s3cr3t") {
+				t.Errorf("%s, %s: recorded %s", c.function, how, got)
+			}
+		}
+	}
+}
+
 // A portal of a name that may stand for two statements is neither of them alone: that
 // one is a COMMIT, which is never denied, lets the other not pass.
 func TestUncertainPortalIsNoCommit(t *testing.T) {

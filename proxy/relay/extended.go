@@ -31,7 +31,11 @@ func (m *Machine) parse(now int64, name, rest []byte, j *statement.Judgement, ou
 	st := whole(j)
 	v := verdict{decision: audit.Allowed, class: j.Class, tags: j.Tags, cause: string(j.Cause)}
 	m.deny(&v, m.ruling, m.behind(st, nil, &v, m.ruling.Decide(j, m.path)))
-	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name, trace: m.trace}
+	var c candidates
+	for i := range j.Statements {
+		v.hides = v.hides || m.resolve(&j.Statements[i], &c) != nil && c.hides()
+	}
+	r := record{typ: audit.Prepare, st: st, form: j.Form, protocol: "extended", name: name, trace: m.trace, parses: true}
 	switch {
 	case v.decision == audit.Denied:
 		r.typ, r.refusal = audit.Statement, m.refuse(&v)

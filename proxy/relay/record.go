@@ -23,12 +23,16 @@ type record struct {
 	refusal  *refusal // that the record tells of
 	trace    statement.Trace
 	params   *audit.Parameters
+	parses   bool // it is the text of a Parse
 }
 
 // record writes a statement down. It returns its number, and what to answer
 // instead of forwarding it: the refusal that was given, or one because there is
 // no record.
 func (m *Machine) record(v *verdict, r record, out *Output) (seq uint64, ref *refusal) {
+	if v.hides && r.st.Text != "" && (r.parses || r.st.Effect.Kind == statement.EffectExecute) {
+		r.st, r.form = veiled(r.st), statement.Masked
+	}
 	ev := &m.hand().event
 	*ev = audit.Event{
 		Type: r.typ, Prepared: m.opt.Prepared, Budget: m.opt.Budget, Decision: v.decision,

@@ -22,7 +22,8 @@ type verdict struct {
 	kept     string
 	// doubt tells what else a name in it may stand for.
 	doubt string
-	// hides is set where something of the text of what it executes is not on record.
+	// hides is set where something of the text of what it executes is not on record, or
+	// its arguments may be secrets.
 	hides bool
 	// batch is set for a statement that is denied only because another one of
 	// its text is.
@@ -49,11 +50,10 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: m.setsPath(st), recodes: st.Recodes(), astray: m.path != auth.PathDefault}
 	d := g.DecideStatement(st, m.path)
 	if c != nil {
-		v.doubt = c.doubt()
+		v.doubt, v.hides = c.doubt(), c.hides()
 		for _, def := range c.defs[:c.n] {
 			v.class |= def.Class
 			v.tags |= def.Tags
-			v.hides = v.hides || def.Hides || statement.TakesSecrets(def)
 			v.path = v.path || m.setsPath(def)
 			v.recodes = v.recodes || def.Recodes()
 			if d.Allowed {
@@ -85,6 +85,18 @@ func (m *Machine) deny(v *verdict, g *auth.Grant, d auth.Decision) {
 	if g.Mode == auth.Observe {
 		v.decision = audit.WouldDeny
 	}
+}
+
+// hides tells whether what a name may stand for was redacted, or takes secrets.
+func (c *candidates) hides() bool {
+	return slices.ContainsFunc(c.defs[:c.n], func(def *statement.Statement) bool { return def.Hides || statement.TakesSecrets(def) })
+}
+
+// veiled is an EXECUTE of such a statement as it may be recorded: without its arguments.
+func veiled(st *statement.Statement) *statement.Statement {
+	masked := *st
+	masked.Text, masked.Digest, masked.Fingerprint = statement.Mask([]byte(st.Text)), [32]byte{}, 0
+	return &masked
 }
 
 // ran is the statement as its outcome is to know it.

@@ -56,6 +56,7 @@ var plants = []plant{
 	{"setting in an error", "SELECT set_config('app.secret', '%s'::int::text, false)", always, false},
 	{"setting in an error", "DEALLOCATE ALL; PREPARE hides AS SELECT set_config('app.secret', '%s'::text::int::text, false); EXECUTE hides", always, false},
 	{"role's password, put together", "SELECT format('ALTER ROLE nobody_here PASSWORD %%L', '%s')", always, false},
+	{"argument of EXECUTE", "DEALLOCATE ALL; PREPARE takes (text) AS SELECT set_config('app.secret', $1, false); EXECUTE takes ('%s')", always, false},
 	{"comment", "SELECT 1 -- postgres://u:%s@h/db", always, false},
 	{"connection string", "SELECT 'postgresql://u:%s@h/db'", always, false},
 
