@@ -1,5 +1,9 @@
 """psycopg 3: binary, pipelines, COPY, server-side parameters."""
+import logging
 import psycopg
+
+# It warns where an error comes before the pipeline ends, which is chance.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 with psycopg.connect("", autocommit=True) as c:
 
