@@ -58,11 +58,11 @@ func TestLargeStatements(t *testing.T) {
 // memory.
 func largeForwarded(t *testing.T, s *testkit.Site) {
 	t.Helper()
-	comment := strings.Repeat("nothing to see, ", beside/16)
+	comments := strings.Repeat("/* nothing to see */", beside/20) // none too long to be looked at
 	texts := []string{
 		"SELECT length('" + strings.Repeat("tr0ub4dor", large/9) + "')",
-		"SELECT 7 /* " + comment + "*/",
-		"SELECT 8 /* " + comment + "*/",
+		"SELECT 7 " + comments,
+		"SELECT 8 " + comments,
 	}
 	answers := []string{"104857596", "7", "8"}
 	clients := make([]*client, len(texts))
@@ -118,9 +118,10 @@ func largeOnRecord(t *testing.T, c *client, text string) {
 func largeDenied(t *testing.T, s *testkit.Site) {
 	t.Helper()
 	bystand(t, s)
+	text := "SELECT 1 " + strings.Repeat("/* nothing to see */", 1<<20)
 	for name, send := range map[string][]byte{
-		"simple":   query("SELECT 1 /*" + strings.Repeat("x", 20<<20) + "*/"),
-		"extended": append(message('P', "a\x00SELECT 1 /*"+strings.Repeat("x", 20<<20)+"*/\x00\x00\x00"), message('S', "")...),
+		"simple":   query(text),
+		"extended": append(message('P', "a\x00"+text+"\x00\x00\x00"), message('S', "")...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := alice(t, s)
