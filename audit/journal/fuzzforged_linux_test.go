@@ -36,6 +36,7 @@ func FuzzForged(f *testing.F) {
 		f.Fatal(err)
 	}
 	template := take(f, segmentPath(j, 1))
+	f.Add([]byte{}) // no record
 	f.Add(scriptOf(template))
 	f.Add(append(scriptOf(template), scriptOf(template)...))
 	f.Add([]byte{9, 0, 1, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 65535 & 255, 255, 0, 0, 2, 0, 0})
@@ -55,9 +56,7 @@ func FuzzForged(f *testing.F) {
 func checkForged(t *testing.T, path, stream string) {
 	t.Helper()
 	plain, accounts, end := allOf(t, path, nil)
-	if _, err := Verify(t.Context(), VerifyOptions{Path: path}); err != nil {
-		t.Fatalf("verify: %v", err)
-	}
+	verifies(t, path, len(plain))
 	var chosen [][]string
 	for _, a := range accounts {
 		records, _, _ := allOf(t, path, principals(a))
@@ -88,8 +87,14 @@ func checkForged(t *testing.T, path, stream string) {
 	if len(w.archived) > 0 {
 		indexTells(t, stream, 1, func(*rawRecord, *Span) {})
 	}
-	if _, err := Verify(t.Context(), VerifyOptions{Path: path}); err != nil {
-		t.Fatalf("verify of a container: %v", err)
+	verifies(t, path, len(plain))
+}
+
+// verifies has a journal verified, which may fail only where there is no record.
+func verifies(t *testing.T, path string, records int) {
+	t.Helper()
+	if _, err := Verify(t.Context(), VerifyOptions{Path: path}); err != nil && (records > 0 || !errors.Is(err, ErrNothing)) {
+		t.Fatalf("verify of %d records: %v", records, err)
 	}
 }
 
