@@ -89,9 +89,10 @@ func (l *loop) heed() {
 	l.lingerers = l.lingerers[:left]
 }
 
-// hear turns to what has come though an end lingers.
+// hear turns to what has come though an end lingers. Somebody may ask for it while the
+// session is still on its way to the loop, which reads what has come when it enters.
 func (s *session) hear() {
-	if s.left {
+	if s.left || !s.entered {
 		return
 	}
 	for i := range s.ends {

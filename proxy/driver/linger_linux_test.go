@@ -134,6 +134,15 @@ func TestQuietEndIsHeardAgain(t *testing.T) {
 	}
 }
 
+// TestHeardBeforeItEnters: who asks the loop for a session that is on its way to it.
+func TestHeardBeforeItEnters(t *testing.T) {
+	s := &session{}
+	s.hear()
+	if s.leaving || s.queued {
+		t.Error("the loop had a turn of it")
+	}
+}
+
 // TestLingererMayMove: a session that streams goes to another loop as any other does.
 func TestLingererMayMove(t *testing.T) {
 	d := idleLoops(t, 2).patient()
