@@ -97,10 +97,11 @@ func (r *Relay) stopWork(answered func()) {
 	if h := handover.Of(r.opt.Backend); h != nil && several && m.Outstanding() {
 		h.Abort()
 		// A cancel that comes between two statements stops neither, and nobody tells of it.
-		for range lastCancels {
+		for range lastCancels - 1 {
 			r.cancel()
 			time.Sleep(settleTime)
 		}
+		r.cancel()
 	}
 }
 
