@@ -28,9 +28,10 @@ func NewPattern(s string) (Pattern, error) {
 }
 
 // Matches reports whether the pattern names the object. One that the text left
-// to search_path is taken to be in the schema public while path is PathDefault,
-// or, named as the system's are, in pg_catalog, and protected in doubt otherwise; so it is where the pattern gives a name. What the
-// text does not tell is protected by each pattern that it could fall under.
+// to search_path is taken to be in the schema public while path is PathDefault, or, named
+// as the system's are, in pg_catalog, and protected in doubt otherwise; so it is where the
+// pattern gives a name. What the text does not tell is protected by each pattern that it
+// could fall under.
 //
 // A database of one byte to the character folds letters outside ASCII as well
 // (downcase_identifier, scansup.c), and the text does not tell which it is: a name with

@@ -67,8 +67,9 @@ func (s *strangers) first(source netip.AddrPort, cause, detail string) bool {
 // itself in one period, where they are nobody's or no password was tried.
 const mostRefusals = 10
 
-// refusedAgain notes a log-in that was refused so, and reports whether there were so many that this one is only counted: then it belongs to
-// the incident of one that is on record, and the client is told that.
+// refusedAgain notes a log-in that was refused so, and reports whether there were so many
+// that this one is only counted: then it belongs to the incident of one that is on record,
+// and the client is told that.
 func (s *strangers) refusedAgain(source netip.AddrPort, cause, detail, incident string) (onRecord string, again bool) {
 	return s.again(source, cause, detail, incident, mostRefusals-1)
 }

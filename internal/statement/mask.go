@@ -9,10 +9,11 @@ import (
 )
 
 // Mask returns the text with each literal (string, dollar-quoted, bit string,
-// number) replaced by a question mark; names, $1 and comments that give no secret away stay. It reads
-// any bytes. Where the end of a literal depends on standard_conforming_strings,
-// and where it is missing, everything up to the end of the text is replaced, so
-// that no part of a literal gets through under either setting. So is what a hider finds.
+// number) replaced by a question mark; names, $1 and comments that give no secret away
+// stay. It reads any bytes. Where the end of a literal depends on
+// standard_conforming_strings, and where it is missing, everything up to the end of the
+// text is replaced, so that no part of a literal gets through under either setting. So is
+// what a hider finds.
 func Mask(text []byte) string {
 	return strings.ToValidUTF8(string(appendMasked(nil, text, false)), "\uFFFD")
 }
