@@ -99,7 +99,7 @@ func (b *bench) copies(ctx context.Context) error {
 }
 
 // copyRounds are fewer than the others': each takes a hundred megabytes.
-const copyRounds = 2
+const copyRounds = 3
 
 func (b *bench) copy(ctx context.Context, row string, t *target, bytes float64, command string) error {
 	before, err := t.cpu()
