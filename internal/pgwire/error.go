@@ -102,6 +102,9 @@ type Fields struct {
 	Severity []byte // never localised; the localised one where the server is older than 9.6
 	Code     []byte
 	Message  []byte
+	// Within is set where the server was inside something that the statement called, or
+	// the fields are cut off, so that nobody knows: there is a context.
+	Within bool
 }
 
 // ReadFields reads the body of an ErrorResponse, or as much of it as there is.
@@ -126,9 +129,12 @@ func ReadFields(body []byte) Fields {
 			f.Code = value
 		case 'M':
 			f.Message = value
+		case 'W':
+			f.Within = true
 		}
 		body = rest
 	}
+	f.Within = f.Within || len(body) == 0 // no terminator
 	return f
 }
 

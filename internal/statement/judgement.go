@@ -114,13 +114,14 @@ const (
 	EffectCloseAll                 // CLOSE ALL
 	EffectDiscardAll               // DISCARD ALL
 	EffectBegin                    // BEGIN, START TRANSACTION
-	EffectCommit                   // COMMIT, END
-	EffectRollback                 // ROLLBACK, ABORT
+	EffectCommit                   // COMMIT, END; Hold for AND CHAIN
+	EffectRollback                 // ROLLBACK, ABORT; Hold for AND CHAIN
 	EffectSavepoint                // SAVEPOINT, RELEASE, ROLLBACK TO: stays in the transaction
 	EffectTwoPhase                 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
 	EffectRole                     // SET ROLE Name, "" for NONE; Hold unless LOCAL
 	EffectAuthorization            // SET SESSION AUTHORIZATION Name, "" for DEFAULT; Hold unless LOCAL
 	EffectTemporary                // creates a temporary relation, which hides others of its name
+	EffectCommits                  // commits on its way, where it is in no block: REINDEX, CREATE INDEX CONCURRENTLY, …
 	effectEnd
 )
 
@@ -132,6 +133,12 @@ type Effect struct {
 	// Inner is the statement that Name stands for from now on; its Text is the
 	// part of the text that follows AS or FOR.
 	Inner *Statement
+}
+
+// CommitsWithin tells whether a statement that is in no block may commit before it ends:
+// what it did up to there stays when it fails, and so does what stands before it.
+func (st *Statement) CommitsWithin() bool {
+	return st.Effect.Kind == EffectCommits || st.Command == "CALL" || st.Command == "DO" || st.Class&Unknown != 0
 }
 
 // Cause says why a text is Unknown.

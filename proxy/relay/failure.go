@@ -5,6 +5,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
+	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
 // onError follows an ErrorResponse. It returns the refusal that the error stands
@@ -18,42 +19,47 @@ func (m *Machine) onError(now int64, f pgwire.Fields) *refusal {
 	}
 	if e.refusal != nil && e.refusal.answers(f) {
 		ref := e.refusal
-		m.fail(now, e, result{})
+		m.fail(now, e, result{}, f)
 		return ref
 	}
-	m.fail(now, e, result{kind: audit.Failed, code: view(f.Code), message: view(f.Message)})
+	m.fail(now, e, result{kind: audit.Failed, code: view(f.Code), message: view(f.Message)}, f)
 	return nil
 }
 
 // fail settles the message at the front as failed, and what the server skips
-// with it.
-func (m *Machine) fail(now int64, e *entry, res result) {
+// with it. A result without a kind is of what was refused.
+func (m *Machine) fail(now int64, e *entry, res result, f pgwire.Fields) {
 	m.settleCopy(e, true)
 	m.clock(now, e)
 	res.tally, res.took, res.rows, res.copied = m.tally, time.Duration(m.tally.took), -1, m.copyDigest()
 	m.tally = tally{started: now}
+	alone := true
 	if e.unknown {
+		alone = len(m.tags) == 0
 		res.tag = view(m.tags)
 		defer func() { m.tags, m.unknownRows = m.tags[:0], 0 }()
 	}
+	m.tx.pass()
 	m.tx.failed, m.tx.used = true, true
-	if !m.tx.explicit && m.tx.status != txBlock {
-		res.fate = audit.RolledBack
-	}
 	e.failed = true
-	if e.runs > 0 {
+	b := e.portal()
+	switch {
+	case e.runs > 0:
 		e.runs--
 		r := m.runs.pop()
-		if r.parse {
-			res.fate = "" // nothing ran
-		}
 		res.message = m.discreetly(r.st, res.message)
+		if !r.parse { // nothing ran
+			m.tx.torn = m.tx.torn || !m.tx.explicit && !r.batch && alone && tears(r.st, f)
+			m.undo(&res)
+		}
 		m.settle(&r, res)
-		m.abandon(e.portal())
-		e.portal().forgo(r.seq)
-	} else if b := e.portal(); b != nil && b.suspended {
+		m.abandon(b)
+		b.forgo(r.seq)
+	case b == nil || !b.suspended:
+	default:
 		res.tally.add(b.tally)
 		res.message = m.discreetly(b.def, res.message)
+		m.undo(&res)
 		m.write(b.ran, res)
 		b.finish()
 	}
@@ -65,6 +71,31 @@ func (m *Machine) fail(now int64, e *entry, res result) {
 		m.discardDefinition(e)
 		m.popFront()
 		m.skipToSync()
+	}
+}
+
+// undo tells the fate of what failed: outside a block it is known at once.
+func (m *Machine) undo(res *result) {
+	if m.tx.explicit {
+		m.tx.undecided++
+		return
+	}
+	res.fate = m.tx.tell(audit.RolledBack)
+}
+
+// tears tells whether a statement that failed in no block may have been committed in part.
+func tears(st *statement.Statement, f pgwire.Fields) bool {
+	if st.Effect.Kind == statement.EffectCommits || !st.CommitsWithin() {
+		return st.CommitsWithin()
+	}
+	if st.Class&statement.Unknown == 0 || f.Within {
+		return f.Within
+	}
+	switch view(f.Code) {
+	case "42601", "22021": // the text was not read at all: its syntax, or its bytes
+		return false
+	default:
+		return true
 	}
 }
 

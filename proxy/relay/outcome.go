@@ -72,6 +72,8 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 	m.clock(now, e)
 	switch {
 	case e.unknown:
+		m.tx.used = true
+		m.tx.unread(tag)
 		m.tags = appendTag(m.tags, tag)
 		m.unknownRows += tagRows(tag)
 		return
@@ -193,11 +195,16 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 	}
 	fate := m.tx.ended(r.st, tag)
 	m.identify(r.st, fate)
-	if fate != "" {
+	switch e := &r.st.Effect; {
+	case fate != "":
 		m.portals.forgetAll(m.endOfTransaction)
-		h.res.fate = fate
+		h.res.fate = m.tx.tell(fate)
 		m.flushHeld()
 		m.tx.next()
+		m.tx.explicit = e.Hold && (e.Kind == statement.EffectCommit || e.Kind == statement.EffectRollback) // AND CHAIN
+	case r.st.CommitsWithin() && !r.batch && !m.tx.explicit:
+		// Nobody who is unread and counts rows is one of those.
+		m.tx.torn = m.tx.torn || r.st.Class&statement.Unknown == 0 || h.res.rows < 0
 	}
 }
 

@@ -100,7 +100,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		e.refusal = ref
 		if ref == nil {
 			v.sign(seq)
-			m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: v.ran(r.st)})
+			m.runs.push(run{seq: seq, id: v.id, slot: v.slot, st: v.ran(r.st), batch: len(statements) > 1})
 			e.runs++
 		} else if denied < 0 && !cancelled {
 			break // the journal refused: what stands before it in the text does not run either

@@ -54,8 +54,9 @@ type run struct {
 	id   uint64 // of the pending definition that it makes
 	st   *statement.Statement
 	slot *slot
-	// parse is set for the record of a Parse message.
-	parse bool
+	// parse is set for the record of a Parse message, batch for a statement of a Query of
+	// several, which are a block.
+	parse, batch bool
 }
 
 // ring is a queue that keeps its memory while it is in use and gives it back

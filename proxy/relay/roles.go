@@ -56,8 +56,10 @@ func (i *identities) apply(st *statement.Statement) {
 		i.block = true
 	case statement.EffectCommit, statement.EffectTwoPhase:
 		i.end(true)
+		i.block = e.Hold
 	case statement.EffectRollback:
 		i.end(false)
+		i.block = e.Hold
 	case statement.EffectSavepoint:
 		i.savepoint(st.Command, e.Name)
 	default:
@@ -169,9 +171,13 @@ func (m *Machine) expectEnd() {
 func (m *Machine) identify(st *statement.Statement, fate audit.Fate) {
 	if st.Effect.Kind == statement.EffectCommit && fate == audit.RolledBack {
 		m.identity.end(false)
+		m.identity.block = st.Effect.Hold
 		return
 	}
 	m.identity.apply(st)
+	if fate != "" && !m.identity.block {
+		m.identity.end(true)
+	}
 }
 
 // resync makes what is expected what is, where nothing is outstanding: what was

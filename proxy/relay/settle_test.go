@@ -168,3 +168,48 @@ func TestSyncsInsideASimpleCopyThatFails(t *testing.T) {
 		})
 	}
 }
+
+// Whether AND CHAIN began another block is known of what could be read.
+func TestErrorBehindAChainIsNoEnd(t *testing.T) {
+	h := newHarness(t)
+	chain := phrase("COMMIT")
+	chain.Statements[0].Effect.Hold = true
+	h.judge.known["COMMIT AND CHAIN"] = chain
+	h.client(query("BEGIN"), parse("", "COMMIT AND CHAIN"), bind("", ""), execute("", 0), parse("", "INSERT a"), bind("", ""), execute("", 0), syncMsg)
+	h.backend(complete("BEGIN"), ready('T'), parseOK, bindOK, complete("COMMIT"), parseOK, bindOK)
+	h.notes.lines = nil
+	h.backend(failed("23505", "twice"), ready('E'))
+	h.recorded("8 outcome of 5 failed rows=-1 tx=2 23505")
+	h.settledAll()
+}
+
+// A text that could not be read ends a transaction where its tag says so, and nothing
+// else of the same Query or pipeline follows.
+func TestUnreadEnds(t *testing.T) {
+	for _, c := range []struct {
+		tags []string
+		want string
+	}{
+		{[]string{"COMMIT"}, "COMMIT committed"},
+		{[]string{"ROLLBACK"}, "ROLLBACK rolled_back"},
+		{[]string{"PREPARE TRANSACTION"}, "PREPARE TRANSACTION prepared"},
+		{[]string{"COMMIT", "INSERT 0 1"}, "COMMIT, INSERT 0 1 committed"},
+		{[]string{"ROLLBACK", "INSERT 0 1"}, "ROLLBACK, INSERT 0 1 unknown"},
+		{[]string{"COMMIT", "BEGIN", "ROLLBACK"}, "COMMIT, BEGIN, ROLLBACK unknown"},
+	} {
+		h := newHarness(t)
+		h.m.SetGrant(&auth.Grant{Rule: "all", Mode: auth.Enforce, Classes: ^statement.Class(0)})
+		h.client(query("BEGIN"))
+		h.backend(complete("BEGIN"), ready('T'))
+		h.client(query("garbage"))
+		h.notes.lines = nil
+		for _, tag := range c.tags {
+			h.backend(complete(tag))
+		}
+		h.backend(ready('I'))
+		if len(h.notes.lines) != 1 || !strings.HasSuffix(h.notes.lines[0], c.want) {
+			t.Errorf("recorded %q, want %q", h.notes.lines, c.want)
+		}
+		h.settledAll()
+	}
+}

@@ -2,6 +2,7 @@ package pgparse
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -57,7 +58,7 @@ func (w *walker) effect(m proto.Message) {
 		}
 	case *pg.TransactionStmt:
 		e.Kind = transactions[m.Kind]
-		e.Name = m.SavepointName
+		e.Name, e.Hold = m.SavepointName, m.Chain
 	case *pg.VariableSetStmt:
 		value := ""
 		if m.Kind == pg.VariableSetKind_VAR_SET_VALUE && len(m.Args) == 1 {
@@ -75,7 +76,34 @@ func (w *walker) effect(m proto.Message) {
 		w.temporary(m.BaseStmt.GetRelation())
 	case *pg.CreateSeqStmt:
 		w.temporary(m.Sequence)
+	default:
+		if commits(m) {
+			e.Kind = statement.EffectCommits
+		}
 	}
+}
+
+// commits tells which statements commit on their way: those with steps that others are to
+// see, or of which each relation has a transaction of its own (PreventInTransactionBlock).
+// CALL and DO are known by their commands.
+func commits(m proto.Message) bool {
+	switch m := m.(type) {
+	case *pg.VacuumStmt, *pg.ClusterStmt, *pg.ReindexStmt,
+		*pg.CreateSubscriptionStmt, *pg.AlterSubscriptionStmt, *pg.DropSubscriptionStmt:
+		return true
+	case *pg.IndexStmt:
+		return m.Concurrent
+	case *pg.DropStmt:
+		return m.Concurrent
+	case *pg.AlterTableStmt:
+		return slices.ContainsFunc(m.Cmds, func(n *pg.Node) bool {
+			c := n.GetAlterTableCmd()
+			return c.GetSubtype() == pg.AlterTableType_AT_DetachPartitionFinalize || c.GetDef().GetPartitionCmd().GetConcurrent()
+		})
+	case *pg.AlterDatabaseStmt: // SET TABLESPACE
+		return slices.ContainsFunc(m.Options, func(n *pg.Node) bool { return n.GetDefElem().GetDefname() == "tablespace" })
+	}
+	return false
 }
 
 // identity notes that a setting says who the session is from now on.
