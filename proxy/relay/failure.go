@@ -56,6 +56,9 @@ func (m *Machine) fail(now int64, e *entry, res result, f pgwire.Fields) {
 		m.abandon(b)
 		b.forgo(r.seq)
 	case b == nil || !b.suspended:
+	case res.kind == "" || left(f):
+		m.abandon(b)
+		b.finish()
 	default:
 		res.tally.add(b.tally)
 		res.message = m.discreetly(b.def, res.message)
@@ -97,6 +100,12 @@ func tears(st *statement.Statement, f pgwire.Fields) bool {
 	default:
 		return true
 	}
+}
+
+// left tells whether the error of an Execute is not the statement's that its portal had
+// begun: the server has the portal no more, or takes nothing in a failed transaction.
+func left(f pgwire.Fields) bool {
+	return !f.Within && (view(f.Code) == "34000" || view(f.Code) == "25P02")
 }
 
 // skipToSync settles what the server passes over behind an error in the extended

@@ -169,6 +169,44 @@ func TestSyncsInsideASimpleCopyThatFails(t *testing.T) {
 	}
 }
 
+// An Execute that does not come to its portal says nothing of the statement that the
+// portal had begun: that was left.
+func TestPortalIsLeftByWhatDoesNotComeToIt(t *testing.T) {
+	begun := func(t *testing.T) *harness {
+		t.Helper()
+		h := newHarness(t)
+		h.client(query("BEGIN"), parse("", "SELECT n"), bind("p", ""), execute("p", 1), syncMsg)
+		h.backend(complete("BEGIN"), ready('T'), parseOK, bindOK, row, suspended, ready('T'))
+		h.notes.lines = nil
+		return h
+	}
+	const was = "outcome of 3 suspended rows=1 tx=1"
+	t.Run("refused", func(t *testing.T) {
+		h := begun(t)
+		h.m.SetGrant(&auth.Grant{Rule: "none", Role: "app_ro", Mode: auth.Enforce})
+		h.client(execute("p", 1), syncMsg)
+		h.backend(failed("42601", `syntax error at or near ""pgcustos incident 0123456789abcdef""`), ready('E'))
+		h.recorded(`5 statement denied READ "SELECT n" class READ`, "6 "+was)
+		h.settledAll()
+	})
+	for _, code := range []string{"34000", "25P02"} {
+		t.Run(code, func(t *testing.T) {
+			h := begun(t)
+			h.client(execute("p", 1), syncMsg)
+			h.backend(failed(code, "no portal"), ready('E'))
+			h.recorded("5 " + was)
+			h.settledAll()
+		})
+	}
+	t.Run("34000 within", func(t *testing.T) {
+		h := begun(t)
+		h.client(execute("p", 1), syncMsg)
+		h.backend(msg('E', "SERROR", "VERROR", "C34000", "Mno portal", "WPL/pgSQL function f()", byte(0)), ready('E'))
+		h.recorded("5 outcome of 3 failed rows=-1 tx=1 34000")
+		h.settledAll()
+	})
+}
+
 // Whether AND CHAIN began another block is known of what could be read.
 func TestErrorBehindAChainIsNoEnd(t *testing.T) {
 	h := newHarness(t)
