@@ -39,6 +39,11 @@ func (c *session) judgeSettings(ctx context.Context, g *auth.Grant) bool {
 		Detail:   fmt.Sprintf("Rule %q does not give role %q %s.", g.Rule, g.Role, d.Missing),
 		Hint:     fmt.Sprintf("Leave the parameter out of the connection string, or ask for a rule that allows %s.", strings.TrimPrefix(d.Missing, "class ")),
 	}
+	if d.Kept != "" {
+		d.Missing = "object " + d.Kept
+		e.Detail = fmt.Sprintf("Rule %q keeps role %q from %s.", g.Rule, g.Role, d.Kept)
+		e.Hint = "Leave the parameter out of the connection string."
+	}
 	if g.Mode == auth.Observe {
 		c.record(&audit.Event{
 			Type: audit.Authorization, Decision: audit.WouldDeny, Cause: settingNotAllowed, Detail: e.Message, Missing: d.Missing,

@@ -1,6 +1,7 @@
 package behind
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,7 @@ func TestBehindNames(t *testing.T) {
 	t.Run("reloaded", func(t *testing.T) { reloaded(t, s, alice) })
 	t.Run("portal", func(t *testing.T) { portal(t, s) })
 	t.Run("astray", func(t *testing.T) { astray(t, s) })
+	t.Run("reread", func(t *testing.T) { reread(t, s) })
 	t.Run("startup", func(t *testing.T) { startup(t, s) })
 	t.Run("path", func(t *testing.T) { path(t, s) })
 	t.Run("check", func(t *testing.T) { check(t, s) })
@@ -394,6 +396,39 @@ func astray(t *testing.T, s *testkit.Site) {
 	standIn(t, bob, "DO $$BEGIN IF false THEN DEALLOCATE s; END IF; END$$")
 }
 
+// reread has SQL within a literal read under another standard_conforming_strings than the
+// one that it was judged under: there a backslash before a quote makes the rest run.
+func reread(t *testing.T, s *testkit.Site) {
+	t.Helper()
+	const (
+		off    = "SET standard_conforming_strings = off"
+		body   = `$$BEGIN PERFORM '\' || '; PERFORM 1 / (0 * count(*)) FROM private.salaries; --'; ` + "\nEND$$"
+		escape = `DO E'BEGIN PERFORM \'\\\' || \'; PERFORM 1 / (0 * count(*)) FROM private.salaries; --\';\nEND'`
+	)
+	for _, texts := range [][]string{
+		{off, escape},
+		{off + "; DO " + body},
+		{"SELECT set_config('standard_conforming_strings', 'off', false); DO " + body},
+		{"CREATE OR REPLACE FUNCTION public.later() RETURNS void LANGUAGE plpgsql AS " + body, off, "SELECT public.later()"},
+	} {
+		bob := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders'")
+		var err error
+		for _, sql := range texts {
+			err = cmp.Or(err, bob.run(sql))
+		}
+		if err := refusal(err, "private.*"); err != nil {
+			t.Errorf("%q: %v", texts, err)
+		}
+	}
+	bob := connect(t, s, "bob", testkit.BobPassword, "options='-c pgcustos.role=app_rw_orders'")
+	if _, err := bob.Prepare(bob.ctx, "later", "DO "+body, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := refusal(cmp.Or(bob.run(off), bob.ExecPrepared(bob.ctx, "later", nil, nil, nil).Read().Err), "private.*"); err != nil {
+		t.Errorf("prepared: %v", err)
+	}
+}
+
 // startup sets what a SET would be denied for, in each way that a start-up knows.
 func startup(t *testing.T, s *testkit.Site) {
 	t.Helper()
@@ -420,6 +455,7 @@ func startup(t *testing.T, s *testkit.Site) {
 		{"", "session_replication_role", "replica", "tag destructive"},
 		{"-c local_preload_libraries=x", "", "", "tag external_io"},
 		{"-O", "", "", "tag privilege"},
+		{"-c standard_conforming_strings=off", "", "", "tag dynamic_sql"},
 		{"-c search_path=private", "", "", "private.*"},
 		{"", "search_path", "private", "private.*"},
 	} {
@@ -444,6 +480,10 @@ func startup(t *testing.T, s *testkit.Site) {
 		t.Errorf("what drivers send: %v", err)
 	}
 	if err := refusal(try("bob", testkit.BobPassword, looker+"-c statement_timeout=1s"), "class MISC_SET"); err != nil {
+		t.Error(err)
+	}
+	// Where the rule gives dynamic SQL, but keeps from objects that it could reach.
+	if err := refusal(try("bob", testkit.BobPassword, "-c pgcustos.role=app_rw_orders -c standard_conforming_strings=off"), "private.*"); err != nil {
 		t.Error(err)
 	}
 	// Where denials are observed only, they are on record.

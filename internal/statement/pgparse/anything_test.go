@@ -63,7 +63,13 @@ func TestAnything(t *testing.T) {
 		"ALTER PUBLICATION p ADD TABLES IN SCHEMA a, CURRENT_SCHEMA":      true,
 		"UPDATE pg_namespace SET nspname = 'x' WHERE nspname = 'private'": true,
 		"COPY pg_catalog.pg_class FROM STDIN":                             true,
-		"UPDATE pg_settings SET setting = 'x' WHERE name = 'work_mem'":    false,
+		// What may have SQL that was judged before read otherwise.
+		"SET standard_conforming_strings = off":                        true,
+		"SET SESSION standard_conforming_strings TO 'f'":               true,
+		"SET standard_conforming_strings = on":                         false,
+		"SELECT set_config('standard_conforming_strings', $1, false)":  true,
+		"SELECT set_config($1, 'off', false)":                          true,
+		"UPDATE pg_settings SET setting = 'x' WHERE name = 'work_mem'": true,
 		// What leads names elsewhere when others run it.
 		"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT set_config('search_path', 'x', false)$$":            true,
 		"CREATE FUNCTION f() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT set_config('Search_Path', 'x', false); END": true,

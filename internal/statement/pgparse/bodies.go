@@ -95,7 +95,7 @@ func (w *walker) embedded(sql string, expression bool) bool {
 
 // embeddedWith is embedded where names may be variables of a body's.
 func (w *walker) embeddedWith(variables map[string]bool, sql string, expression bool) bool {
-	if w.depth >= maxDepth || splits([]byte(sql)) {
+	if w.depth >= maxDepth || !w.legible([]byte(sql)) {
 		w.unreadable()
 		return true
 	}
@@ -116,13 +116,22 @@ func (w *walker) embeddedWith(variables map[string]bool, sql string, expression 
 		in.walk(m)
 	}
 	r.suspicious()
+	w.sensitive = w.sensitive || r.sensitive
 	return len(r.secrets) > 0 || r.lost
+}
+
+// legible looks at a text within a literal as Read does at the whole one, which the escapes
+// of E'…' and the quotes around it hide there. It tells if the parser reads it as
+// PostgreSQL does.
+func (r *reader) legible(raw []byte) bool {
+	r.sensitive = r.sensitive || statement.Sensitive(raw)
+	return !splits(raw) && !strangelyQuoted(raw, 0)
 }
 
 // plpgsql follows the PL/pgSQL body of the walker's own statement, and tells if
 // there is a secret in it.
 func (w *walker) plpgsql(source string) bool {
-	if splits([]byte(source)) {
+	if !w.legible([]byte(source)) {
 		w.unreadable()
 		return true
 	}

@@ -50,7 +50,7 @@ func follow(text string) (*reader, *statement.Judgement, error) {
 	if err != nil {
 		return r, nil, err
 	}
-	j := &statement.Judgement{Sensitive: statement.Sensitive(r.raw)}
+	j := &statement.Judgement{}
 	for i := range tree.Stmts {
 		s := r.statement(tree.Stmts[i])
 		j.Class |= s.Class
@@ -58,6 +58,7 @@ func follow(text string) (*reader, *statement.Judgement, error) {
 		j.Statements = append(j.Statements, s)
 	}
 	r.finish(j, tree.Stmts)
+	j.Sensitive = r.sensitive || statement.Sensitive(r.raw)
 	j.Maskable = r.maskable(j, tree.Stmts)
 	return r, j, nil
 }
@@ -117,6 +118,8 @@ type reader struct {
 	secrets []span // literals to redact
 	literal bool   // the judgement rests on what a literal says
 	lost    bool   // a secret that could not be located: mask everything
+
+	sensitive bool // the text of a literal is, by itself (Judgement.Sensitive)
 
 	variables map[string]bool // of the PL/pgSQL that the text stands in
 }

@@ -20,6 +20,9 @@ type settingEffect struct {
 	// pooled is set where its reset means no more than DISCARD ALL does, which pools send
 	// between their users, in one or in parts.
 	pooled bool
+	// rereads is set where SQL within literals, in bodies that are stored and in statements
+	// that were prepared, is another than it was judged as.
+	rereads bool
 }
 
 // settings are the parameters that mean more. The others are the session's own
@@ -36,6 +39,8 @@ var settings = map[string]settingEffect{
 	"local_preload_libraries":   {tags: tExternal},
 	"dynamic_library_path":      {tags: tExternal},
 	"extension_control_path":    {tags: tExternal},
+
+	"standard_conforming_strings": {tags: tDynamic, value: "off", rereads: true},
 }
 
 // settingKind is the kind of a run-time parameter among a statement's objects, and
@@ -81,6 +86,7 @@ func (w *walker) sets(name string, values []*pg.Node, reset bool) {
 		return
 	}
 	w.tag(e.tags)
+	w.everything(e.rereads, statement.UseRead)
 	if e.raises && !reset && (len(values) != 1 || differs(values[0], noRole)) {
 		w.tag(tPrivilege)
 	}
@@ -196,7 +202,8 @@ func isColumn(n *pg.Node, name string) bool {
 func (w *walker) anySettingIsSet() {
 	w.leads(anySetting)
 	w.object("", anySetting, settingKind, statement.UseAlter)
-	w.tag(tRoleChange | tPrivilege)
+	w.anything(statement.UseRead)
+	w.tag(tRoleChange | tPrivilege | tDynamic)
 	w.destructive("a setting that the text does not tell")
 }
 
