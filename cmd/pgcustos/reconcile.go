@@ -74,11 +74,11 @@ type serverSession struct {
 }
 
 // ownSessions are those of the role that asks, for of others a server hides where
-// they come from.
+// they come from. A replication connection is one, too.
 const ownSessions = `
 SELECT pid, backend_start, coalesce(host(client_addr), 'a Unix socket'), application_name
 FROM pg_catalog.pg_stat_activity
-WHERE usename = current_user AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'
+WHERE usename = current_user AND pid <> pg_catalog.pg_backend_pid() AND backend_type IN ('client backend', 'walsender')
 ORDER BY backend_start`
 
 // settle is how long a session may be at the server before it is on record: the

@@ -30,11 +30,25 @@ func reconciled(t *testing.T, s *testkit.Site) {
 	if err != nil || !strings.Contains(said, "role app_ro_orders: 1 session at the server") || !strings.Contains(said, "role "+testkit.LedgerRole+": 1 session at the server") {
 		t.Fatalf("%v: %s", err, said)
 	}
-	past := connect(s.Postgres.DSN("app_ro_orders", testkit.OrdersRoles()["app_ro_orders"], testkit.OrdersDatabase) + " application_name='alice@corp.example.com psql'")
+	direct := s.Postgres.DSN("app_ro_orders", testkit.OrdersRoles()["app_ro_orders"], testkit.OrdersDatabase)
+	past := []*pgconn.PgConn{connect(direct + " application_name='alice@corp.example.com psql'")}
+	// What reads the whole cluster is a session, too.
+	alter := func(attribute string) {
+		if err := s.Postgres.Exec(t.Context(), "postgres", "ALTER ROLE app_ro_orders "+attribute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alter("REPLICATION")
+	past = append(past, connect(direct+" replication=true"), connect(direct+" replication=database"))
+	alter("NOREPLICATION")
 	said, err = s.Run(t.Context(), "reconcile", "--config", s.ConfigFile)
 	var exit *exec.ExitError
-	want := fmt.Sprintf("role app_ro_orders: process %d, since ", past.PID())
-	if !errors.As(err, &exit) || strings.Count(said, "FAIL") != 1 || !strings.Contains(said, want) {
+	if !errors.As(err, &exit) || strings.Count(said, "FAIL") != len(past) {
 		t.Errorf("%v: %s", err, said)
+	}
+	for _, conn := range past {
+		if want := fmt.Sprintf("role app_ro_orders: process %d, since ", conn.PID()); !strings.Contains(said, want) {
+			t.Errorf("nothing says %s: %s", want, said)
+		}
 	}
 }
