@@ -1,6 +1,9 @@
 package auth
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Identity is one account of the directory, as it was read at one moment. It is
 // keyed by GUID and SID; the names are for people (invariant 3).
@@ -66,6 +69,15 @@ func (id *Identity) Matches(spec string) bool {
 	default:
 		return spec != "" && SameName(id.Handle(), spec)
 	}
+}
+
+// Called reports whether a name, in any of the forms that people use, is the account's.
+func (id *Identity) Called(name string) bool {
+	names := []string{id.Handle(), id.Name(), id.Account + "@" + id.Domain, id.SID, id.GUID}
+	if id.NetBIOS != "" {
+		names = append(names, id.NetBIOS+`\`+id.Account)
+	}
+	return slices.ContainsFunc(names, func(own string) bool { return own != "" && SameName(own, name) })
 }
 
 // Restricts returns the cause why nobody logs in to the account by a method, or CauseNone.

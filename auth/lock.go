@@ -69,23 +69,10 @@ func (s *Selector) Matches(x *Subject) bool {
 			return false
 		}
 	}
-	return (s.User == "" || s.names(x.Identity)) && is(s.Role, x.Role) && is(s.Database, x.Database) && is(s.Session, x.Session)
+	return (s.User == "" || x.Identity.Called(s.User) || s.SID != "" && s.SID == x.Identity.SID) && is(s.Role, x.Role) && is(s.Database, x.Database) && is(s.Session, x.Session)
 }
 
 func is(want, got string) bool { return want == "" || want == got }
-
-func (s *Selector) names(id *Identity) bool {
-	names := []string{id.Handle(), id.Name(), id.Account + "@" + id.Domain, id.SID, id.GUID}
-	if id.NetBIOS != "" {
-		names = append(names, id.NetBIOS+`\`+id.Account)
-	}
-	for _, name := range names {
-		if name != "" && SameName(name, s.User) {
-			return true
-		}
-	}
-	return s.SID != "" && s.SID == id.SID
-}
 
 // String writes the selector as the command line has it.
 func (s *Selector) String() string {

@@ -50,6 +50,16 @@ func (p *Pin) Matches(a *Approach) bool {
 		(len(p.Users) == 0 || slices.ContainsFunc(p.Users, func(u string) bool { return strings.EqualFold(u, a.User) }))
 }
 
+// Pinned returns the method that a pin demands of a client, "" where none does.
+func (m *Methods) Pinned(a *Approach) Method {
+	for i := range m.Pins {
+		if m.Pins[i].Matches(a) {
+			return m.Pins[i].Method
+		}
+	}
+	return ""
+}
+
 // Choose decides how a client is asked to prove who it is: as a pin demands, as
 // the client asks, or else by what it shows. The error is for the client; no
 // method stands in for another.
@@ -61,14 +71,11 @@ func (m *Methods) Choose(a Approach) (Method, error) {
 		return "", fmt.Errorf("there is no authentication method %.32q: pgcustos.auth is password, kerberos or certificate", a.Asked)
 	}
 	method := asked
-	for i := range m.Pins {
-		if p := &m.Pins[i]; p.Matches(&a) {
-			if asked != "" && asked != p.Method {
-				return "", fmt.Errorf("authentication by %s is not allowed here: leave pgcustos.auth out, or set it to %s", asked, p.Method)
-			}
-			method = p.Method
-			break
+	if pinned := m.Pinned(&a); pinned != "" {
+		if asked != "" && asked != pinned {
+			return "", fmt.Errorf("authentication by %s is not allowed here: leave pgcustos.auth out, or set it to %s", asked, pinned)
 		}
+		method = pinned
 	}
 	switch {
 	case method == Kerberos && m.Tickets == nil:

@@ -16,10 +16,9 @@ import (
 // authenticate has the client prove who it is, in the one way that was chosen for
 // it: a way that fails falls back to no other.
 func (c *session) authenticate(ctx context.Context) bool {
-	method, err := c.policy.Methods.Choose(auth.Approach{
-		Source: c.request.Source, Database: c.request.Database, User: c.hello.Request.User,
-		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested, HoldsCertificate: len(c.hello.TLS.PeerCertificates) > 0,
-	})
+	approach := c.approach()
+	approach.HoldsCertificate = len(c.hello.TLS.PeerCertificates) > 0
+	method, err := c.policy.Methods.Choose(approach)
 	if err != nil {
 		c.refuseMethod(err)
 		return false
@@ -42,6 +41,14 @@ func (c *session) authenticate(ctx context.Context) bool {
 		c.unrecorded(err)
 	}
 	return err == nil
+}
+
+// approach is what the client said before it proved who it is, but for the certificate.
+func (c *session) approach() auth.Approach {
+	return auth.Approach{
+		Source: c.request.Source, Database: c.request.Database, User: c.hello.Request.User,
+		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested,
+	}
 }
 
 // byPassword asks for the password and proves it against the directory.

@@ -39,7 +39,7 @@ func (c *session) byCertificate(ctx context.Context) (detail string, ok bool) {
 		c.unanswered(auth.CauseNoCertificate, err)
 		return "", false
 	}
-	c.certificates = c.hello.TLS.PeerCertificates
+	c.certificates, c.certified = c.hello.TLS.PeerCertificates, shown.Name
 	c.proof = ending{shown.Ends, auth.CauseCertificateExpired}
 	c.identify(identity)
 	return fmt.Sprintf("certificate %s of %s, %s, until %s", shown.Serial, shown.Name, shown.Subject, shown.Ends.UTC().Format(time.RFC3339)), true
@@ -89,11 +89,16 @@ func explainCertificate(err error, shown *auth.Shown) error {
 }
 
 // withdrawn tells why what has proved a session's account would not let it in any more,
-// under another configuration: tickets or certificates are not taken at all, an authority was
-// left out, a list has the certificate; nil where it would.
+// under another configuration: it is to prove itself in another way, tickets or certificates
+// are not taken at all, an authority was left out, a list has the certificate, or it is
+// another account's; nil where it would.
 func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
 	r := &revocation{cause: auth.CauseMethod, change: byConfiguration, since: since}
-	switch {
+	approach := c.approach()
+	switch pinned := p.Methods.Pinned(&approach); {
+	case pinned != "" && pinned != c.request.Method:
+		r.detail = fmt.Sprintf("authentication by %s is demanded here, and it was by %s", pinned, c.request.Method)
+		return r
 	case c.request.Method == auth.Kerberos && p.Methods.Tickets == nil:
 		r.detail = "tickets are not taken any more"
 		return r
@@ -103,13 +108,15 @@ func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
 		r.detail = "certificates are not taken any more"
 		return r
 	}
-	_, err := p.Methods.Certificates.Verify(c.certificates)
-	if err == nil {
-		return nil
-	}
+	shown, err := p.Methods.Certificates.Verify(c.certificates)
 	var f *auth.Failure
-	if errors.As(err, &f) {
+	switch id := c.currentIdentity(); {
+	case errors.As(err, &f):
 		r.cause, r.detail = f.Cause, f.Detail
+	case err == nil && (auth.SameName(shown.Name, c.certified) || id.Called(shown.Name)):
+		return nil
+	case err == nil:
+		r.cause, r.detail = auth.CauseIdentityMismatch, fmt.Sprintf("the certificate is of %s now, %s", shown.Name, shown.Subject)
 	}
 	return r
 }

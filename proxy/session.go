@@ -50,8 +50,10 @@ type session struct {
 
 	// proof is when what proved the account ends.
 	proof ending
-	// certificates are what the client has shown, where that proved the account.
+	// certificates are what the client has shown, where that proved the account, by the
+	// name that is certified.
 	certificates []*x509.Certificate
+	certified    string
 
 	// What others change while the session lives.
 	mu       sync.Mutex

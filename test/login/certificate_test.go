@@ -164,8 +164,8 @@ func TestCertificateIsAsked(t *testing.T) {
 	}
 }
 
-// TestCertificateEnds: a session ends with its certificate, and when that is
-// revoked.
+// TestCertificateEnds: a session ends with its certificate, and when that is revoked, or
+// becomes another's; and one that did not come by a certificate, when that is demanded.
 func TestCertificateEnds(t *testing.T) {
 	t.Parallel()
 	ca, err := testkit.NewCA("people")
@@ -177,24 +177,29 @@ func TestCertificateEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := testkit.NewSite(t, func(c *testkit.SiteConfig) {
-		c.ClientCertificates = "client_certificates: {ca: people-ca.crt, crl: people.crl}"
+		c.ClientCertificates = `client_certificates: {ca: people-ca.crt, crl: people.crl,
+  subjects: [{subject: "CN=the desk,O=Corp", account: ivan}, {subject: "CN=the counter,O=Corp", account: ivan}]}`
 		for name, text := range map[string][]byte{"people-ca.crt": ca.PEM, "people.crl": none} {
 			if err := os.WriteFile(filepath.Join(c.Dir, name), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 	})
-	enter := func(c *testkit.Certificate) *pgconn.PgConn {
-		certFile, keyFile, err := c.Write(t.TempDir(), "me")
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := pgconn.Connect(t.Context(), s.DSN("alice", "", testkit.OrdersDatabase)+" sslcert="+certFile+" sslkey="+keyFile)
+	connect := func(dsn string) *pgconn.PgConn {
+		conn, err := pgconn.Connect(t.Context(), dsn)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return conn
 	}
+	enterAs := func(user string, c *testkit.Certificate) *pgconn.PgConn {
+		certFile, keyFile, err := c.Write(t.TempDir(), "me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return connect(s.DSN(user, "", testkit.OrdersDatabase) + " sslcert=" + certFile + " sslkey=" + keyFile)
+	}
+	enter := func(c *testkit.Certificate) *pgconn.PgConn { return enterAs("alice", c) }
 	ends := func(conn *pgconn.PgConn, cause auth.Cause) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
@@ -209,6 +214,9 @@ func TestCertificateEnds(t *testing.T) {
 	leaf := named("alice@corp.example.com")
 	leaf.NotAfter = time.Now().Add(20 * time.Second)
 	brief, kept, revoked := enter(issue(t, ca, leaf)), enter(issue(t, ca, named("alice@corp.example.com"))), enter(lost)
+	desk := enterAs("ivan", issue(t, ca, testkit.Leaf{CommonName: "the desk", Organization: "Corp"}))
+	counter := enterAs("ivan", issue(t, ca, testkit.Leaf{CommonName: "the counter", Organization: "Corp"}))
+	known := connect(s.DSN("alice", testkit.AlicePassword, testkit.OrdersDatabase))
 	crl, err := ca.Revoke(time.Now().Add(time.Hour), lost)
 	if err != nil {
 		t.Fatal(err)
@@ -216,15 +224,27 @@ func TestCertificateEnds(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Dir, "people.crl"), crl, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	err = s.WriteConfig(func(c *testkit.SiteConfig) {
+		c.ClientCertificates = `client_certificates: {ca: people-ca.crt, crl: people.crl,
+  subjects: [{subject: "CN=the desk,O=Corp", account: judy}, {subject: "CN=the counter,O=Corp", account: ivan@corp.example.com}],
+  pins: [{databases: [orders], method: certificate}]}`
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	ends(revoked, auth.CauseCertificateRevoked)
+	ends(desk, auth.CauseIdentityMismatch)
+	ends(known, auth.CauseMethod)
 	ends(brief, auth.CauseCertificateExpired)
-	if _, err := kept.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
-		t.Errorf("another's session: %v", err)
-	}
-	if err := kept.Close(t.Context()); err != nil {
-		t.Error(err)
+	for what, conn := range map[string]*pgconn.PgConn{"another's": kept, "the same, by another form of the name,": counter} {
+		if _, err := conn.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
+			t.Errorf("%s session: %v", what, err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
