@@ -64,7 +64,7 @@ const (
 type Changes struct {
 	AnotherGrant  Reaction // the rules give another role or backend: Terminate or Narrow
 	LockedOut     Reaction // too many wrong passwords: Keep or Terminate
-	PasswordReset Reaction // or it expired, is too old, or has to be changed: Keep or Terminate
+	PasswordReset Reaction // or it expired, is too old, has to be changed, or will not do any more: Keep or Terminate
 	// Silent is how long sessions go on while no controller answers, by kind of
 	// identity; 0 for ever.
 	SilentPerson, SilentService time.Duration

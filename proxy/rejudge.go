@@ -101,6 +101,9 @@ func (c *session) rejudge(p *Policy, now func(auth.Identity) (auth.Identity, err
 	if reset := !id.PasswordSet.Equal(before.PasswordSet); reset && was.Changes.PasswordReset == auth.Terminate {
 		return c.revoke(&revocation{cause: auth.CausePasswordReset, change: change, since: since})
 	}
+	if cause, why := id.Restricts(c.request.Method); cause != auth.CauseNone && was.Changes.PasswordReset == auth.Terminate {
+		return c.revoke(&revocation{cause: cause, detail: why, change: change, since: since})
+	}
 	judged := id
 	judged.State = was.Changes.Overlook(id.State)
 	grant, err := p.Rules.Choose(judged, c.request)

@@ -37,6 +37,9 @@ func TestInvariant10Changes(t *testing.T) {
 		"reset": {func(ctx context.Context, a string) error {
 			return dc.SetPassword(ctx, a, "An0ther-passw0rd")
 		}, "password_reset"},
+		"carded": {func(ctx context.Context, a string) error {
+			return dc.SetAttribute(ctx, a, "userAccountControl", "262656") // SMARTCARD_REQUIRED, NORMAL_ACCOUNT
+		}, "account_restricted"},
 		"left": {func(ctx context.Context, a string) error {
 			return dc.RemoveFromGroup(ctx, a, group("strict"))
 		}, "no_matching_rule"},
