@@ -155,9 +155,7 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 		Cause: string(f.Cause), Detail: f.Detail, Claimed: c.hello.Request.User,
 	}
 	incident := e.Incident
-	// Whoever shows another's ticket or certificate has proved one.
-	stranger := typ == audit.Authentication && f.Identity.GUID == "" && f.Cause != auth.CauseIdentityMismatch
-	if stranger || f.Cause == auth.CauseThrottled {
+	if typ == audit.Authentication && c.unproved(f) {
 		incident = c.recordStranger(e)
 	} else {
 		c.record(e)
@@ -170,6 +168,21 @@ func (c *session) refuseLogin(typ audit.Type, err error) {
 	c.server.log.Info("log-in refused", "incident", incident, "session", c.id, "source", c.hello.Client,
 		"user", printable(c.hello.Request.User), "cause", f.Cause, "detail", f.Detail)
 	c.refuse(c.refusalFor(f.Cause, incident))
+}
+
+// unproved reports whether a log-in was refused to somebody who has proved nothing, and
+// of whose password no count is kept: there may be as many of these as strangers like.
+func (c *session) unproved(f *auth.Failure) bool {
+	switch f.Cause {
+	case auth.CauseIdentityMismatch: // who shows another's ticket or certificate has proved one
+		return false
+	case auth.CauseThrottled:
+		return true
+	case auth.CauseLockedOut: // a directory says so whatever the password is
+		return c.request.Method == auth.Password
+	default:
+		return f.Identity.GUID == ""
+	}
 }
 
 // refusalFor is what the client is told. That the directory does not answer is no
@@ -190,7 +203,7 @@ func (c *session) refusalFor(cause auth.Cause, incident string) *pgwire.Error {
 }
 
 // recordStranger records the refusal of a log-in that is nobody's, or whose password nobody
-// looked at: of one source and cause some, the others with their count. It returns the
+// has looked at: of one source and cause some, the others with their count. It returns the
 // incident that the client is told.
 func (c *session) recordStranger(e *audit.Event) (incident string) {
 	incident, counted := c.server.strangers.refusedAgain(c.hello.Client, e.Cause, e.Detail, e.Incident)

@@ -439,8 +439,8 @@ func TestLimitPerSource(t *testing.T) {
 	dialFrom(t, s, source).startTLS().enter(startup(reader...), testkit.AlicePassword).alive()
 }
 
-// TestRefusalsAreFolded is log-ins that are refused before anybody is asked about them: of
-// one address some are recorded each by itself, and the others with their count.
+// TestRefusalsAreFolded is log-ins that are refused before anybody has looked at a password:
+// of one address some are recorded each by itself, and the others with their count.
 func TestRefusalsAreFolded(t *testing.T) {
 	t.Parallel()
 	s := site(t)
@@ -452,6 +452,9 @@ func TestRefusalsAreFolded(t *testing.T) {
 		},
 		"no_such_account": func(c *client) {
 			c.answer(startup("user", `ELSEWHERE\alice`, "database", testkit.OrdersDatabase), passwordMessage("x")...).told("28P01", "")
+		},
+		"locked_out": func(c *client) {
+			c.answer(startup("user", "grace", "database", testkit.OrdersDatabase), passwordMessage("x")...).told("28P01", "")
 		},
 		"empty_password": func(c *client) { c.answer(startup(reader...), passwordMessage("")...).told("28P01", "") },
 		"method_not_allowed": func(c *client) {
