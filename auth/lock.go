@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,7 +75,8 @@ func (s *Selector) Matches(x *Subject) bool {
 
 func is(want, got string) bool { return want == "" || want == got }
 
-// String writes the selector as the command line has it.
+// String writes the selector as the command line has it: names in quotes where they could
+// be read as more than one condition.
 func (s *Selector) String() string {
 	var parts []string
 	if s.All {
@@ -83,8 +85,12 @@ func (s *Selector) String() string {
 	for _, p := range []struct{ flag, value string }{
 		{"user", s.User}, {"role", s.Role}, {"database", s.Database}, {"source", s.Source}, {"session", s.Session},
 	} {
-		if p.value != "" {
-			parts = append(parts, "--"+p.flag+"="+p.value)
+		value := p.value
+		if strings.ContainsAny(value, "\" '") {
+			value = strconv.Quote(value)
+		}
+		if value != "" {
+			parts = append(parts, "--"+p.flag+"="+value)
 		}
 	}
 	return strings.Join(parts, " ")

@@ -40,6 +40,15 @@ func TestSelector(t *testing.T) {
 			t.Errorf("%+v: %v", c.selector, got)
 		}
 	}
+	for want, s := range map[string]Selector{
+		`--user=CORP\alice --source=10.1.0.0/16`:     {User: `CORP\alice`, Source: "10.1.0.0/16"},
+		`--user="alice --source=10.1.0.0/16"`:        {User: "alice --source=10.1.0.0/16"},
+		`--user="\"alice\"" --database="the orders"`: {User: `"alice"`, Database: "the orders"},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 	if (&Selector{Source: "nowhere", User: "alice"}).Check() == nil || (&Selector{}).Check() == nil {
 		t.Error("a selector that is none is let through")
 	}
