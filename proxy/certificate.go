@@ -65,6 +65,9 @@ func (c *session) bearer(ctx context.Context, shown *auth.Shown) (auth.Identity,
 			return auth.Identity{}, mismatch("")
 		}
 	}
+	if !id.Called(shown.Name) { // directories overlook spaces, accents and widths
+		return auth.Identity{}, mismatch(", and the account that the directory knows by that is " + id.Handle())
+	}
 	if shown.SID != "" && !auth.SameName(shown.SID, id.SID) {
 		return auth.Identity{}, mismatch(", whose SID was " + shown.SID)
 	}

@@ -106,6 +106,10 @@ func TestCertificateFails(t *testing.T) {
 	t.Parallel()
 	s := site(t)
 	const alice = "alice@corp.example.com"
+	// For whom the directory takes names with more spaces, too.
+	if err := s.Controller.CreateUser(t.Context(), "mary ann", "Comes-and-G0es", testkit.GroupReaders); err != nil {
+		t.Fatal(err)
+	}
 	with := func(change func(*testkit.Leaf)) testkit.Leaf {
 		l := named(alice)
 		change(&l)
@@ -119,6 +123,8 @@ func TestCertificateFails(t *testing.T) {
 		"another's":     {issue(t, people.ca, named(alice)), "bob", auth.CauseIdentityMismatch},
 		"of one before": {issue(t, people.ca, with(func(l *testkit.Leaf) { l.SID = "S-1-5-21-1-2-3-1104" })), "alice", auth.CauseIdentityMismatch},
 		"a lookalike's": {issue(t, people.ca, named("judy.\u017fmith@corp.example.com")), "judy.smith@corp.example.com", auth.CauseNoSuchAccount},
+		"of more space": {issue(t, people.ca, named("mary  ann@corp.example.com")), "mary ann@corp.example.com", auth.CauseIdentityMismatch},
+		"all of it":     {issue(t, people.ca, named("mary  ann@corp.example.com")), "mary  ann@corp.example.com", auth.CauseIdentityMismatch},
 		"of nobody":     {issue(t, people.ca, named("nobody@corp.example.com")), "alice", auth.CauseNoSuchAccount},
 		"elsewhere":     {issue(t, people.ca, named("alice@example.org")), "alice", auth.CauseNoSuchAccount},
 		"a filter":      {issue(t, people.ca, named("*")), "alice", auth.CauseNoSuchAccount},
