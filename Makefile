@@ -92,7 +92,7 @@ bench: bench-tools ## measure against direct, PgBouncer and HAProxy (20 minutes)
 	$(GO) run ./bench -out bench/results -docs docs $(BENCHFLAGS)
 
 .PHONY: bench-gate
-bench-gate: bench-tools ## fail where pgcustos costs more than it may (90 seconds)
+bench-gate: bench-tools ## fail where pgcustos costs more than it may (two minutes)
 	$(GO) run ./bench -gate $(BENCHFLAGS)
 
 .PHONY: bench-falls
