@@ -11,7 +11,7 @@ import (
 // of the question where it can be, and then only its place is sent.
 //
 //	judgement = form cause sensitive maskable count statement*
-//	statement = command class tags fingerprint destructive text calls count object* kind name hold inner
+//	statement = command class tags fingerprint destructive text secrets calls fields count object* kind name hold inner
 //	object    = schema name kind use late
 //	text      = 0 string | 1 start length
 //	inner     = 0 | 1 statement
@@ -56,6 +56,7 @@ func (e *encoder) statement(b []byte, s *Statement) []byte {
 	b = binary.LittleEndian.AppendUint64(b, s.Fingerprint)
 	b = appendString(b, s.Destructive)
 	b = e.part(b, s.Text)
+	b = appendBool(b, s.Secrets)
 	b = appendBool(b, s.Calls)
 	b = binary.AppendUvarint(b, uint64(len(s.Fields)))
 	for _, f := range s.Fields {
@@ -134,7 +135,7 @@ var knownCauses = map[Cause]bool{
 // The least bytes that a statement and an object take, so that a count cannot
 // make the reader allocate more than a multiple of what it was sent.
 const (
-	minStatement = 22
+	minStatement = 23
 	minObject    = 5
 )
 
@@ -232,6 +233,7 @@ func (d *decoder) statement(s *Statement, depth int) {
 	d.b = d.b[8:]
 	s.Destructive = d.known()
 	s.Text = d.part()
+	s.Secrets = d.bool()
 	s.Calls = d.bool()
 	if n := d.count(1); n > 0 {
 		s.Fields = make([]string, n)

@@ -17,7 +17,7 @@ func sample() (*Judgement, string) {
 				Command: "PREPARE", Class: Write, Tags: TagDestructive | TagSession, Text: "PREPARE p AS DELETE FROM s.t",
 				Effect: Effect{Kind: EffectPrepare, Name: "p", Inner: inner}, Fingerprint: 1<<64 - 1,
 			},
-			{Command: "SELECT", Class: Read, Text: "SELECT 1", Fields: []string{"f", "g"}, Calls: true, Effect: Effect{Kind: EffectDeclare, Hold: true}},
+			{Command: "SELECT", Class: Read, Text: "SELECT 1", Fields: []string{"f", "g"}, Secrets: true, Calls: true, Effect: Effect{Kind: EffectDeclare, Hold: true}},
 		},
 		Class: Read | Write, Tags: TagDestructive | TagSession, Sensitive: true, Maskable: true,
 	}, text

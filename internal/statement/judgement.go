@@ -46,6 +46,9 @@ type Statement struct {
 	// Fields are the names behind a dot that are columns as far as the text tells, and
 	// would be calls of functions of the database's own where there is no such column.
 	Fields []string
+	// Secrets is set where something in the text is given a secret by its name: the PASSWORD
+	// of a role, an argument password => …. Where that is a parameter, the text has none.
+	Secrets bool
 	// Calls is set where a function of the database's own is called: it may do anything.
 	Calls bool
 	// Effect is what the statement does to the session's names and transaction.

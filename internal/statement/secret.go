@@ -44,9 +44,12 @@ func SecretFunctionName(name string) bool {
 }
 
 // TakesSecrets tells if what is bound to the statement's parameters may be a
-// secret: it calls such a function, or sets something that holds one or that is
-// not known.
+// secret: it calls such a function, gives one a secret by its name, or sets something
+// that holds one or that is not known.
 func TakesSecrets(s *Statement) bool {
+	if s.Secrets {
+		return true
+	}
 	for i := range s.Objects {
 		switch o := &s.Objects[i]; o.Kind {
 		case "function":

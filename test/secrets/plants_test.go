@@ -49,6 +49,8 @@ var plants = []plant{
 	{"dblink", "SELECT dblink_connect('c', 'host=h password=%s')", always, false},
 	{"dblink", "SELECT * FROM dblink('host=h password=%s', 'SELECT 1') AS t(x int)", always, false},
 	{"pgcrypto", "SELECT pgp_sym_encrypt('x', '%s')", always, false},
+	{"argument's name", "SELECT no_such_function(login => 'x', password => '%s')", always, false},
+	{"argument's name", "DO $$ BEGIN CALL nothing(login => 'x', api_token => '%s'); END $$", always, false},
 	{"program", "COPY nothing TO PROGRAM 'PGPASSWORD=%s psql -h h'", always, false},
 	{"setting", "SET app.token = '%s'", always, false},
 	{"setting", "SELECT set_config('app.secret', '%s', false)", always, false},
@@ -170,6 +172,9 @@ func (g *garden) sowValues(ctx context.Context, t *testing.T, conn *pgconn.PgCon
 		conn.ExecParams(ctx, "SELECT length($1::bytea)", [][]byte{[]byte(v)}, []uint32{17}, []int16{1}, nil).Read()
 	}
 	conn.ExecParams(ctx, "SELECT set_config('app.password', $1, false)", [][]byte{[]byte(g.secret(class("value of a setting")))}, nil, nil, nil).Read()
+	for _, text := range []string{"ALTER ROLE nobody_here PASSWORD $1", "SELECT no_such_function(password => $1)", "SELECT ($1::text).length, no_such_function(secret => '')"} {
+		conn.ExecParams(ctx, text, [][]byte{[]byte(g.secret(class("value of " + text)))}, []uint32{25}, nil, nil).Read()
+	}
 	_, _ = conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS copied (a text PRIMARY KEY)").ReadAll()
 	data := g.secret(class("data of COPY, in DETAIL and CONTEXT"))
 	if _, err := conn.CopyFrom(ctx, strings.NewReader(data+"\n"+data+"\n"), "COPY copied FROM STDIN"); err == nil {

@@ -106,6 +106,10 @@ func TestAnything(t *testing.T) {
 		"SELECT pg_restore_attribute_stats('relname', 't', 'SchemaName', 'private')": {Schema: "private", Name: "t", Kind: "relation", Use: useWrite},
 		"SELECT * FROM connectby('private.t', 'k', 'p', '1', 0)":                     {Schema: "private", Name: "t", Kind: "relation", Use: useRead},
 		"SELECT gin_clean_pending_list('private.i')":                                 {Schema: "private", Name: "i", Kind: "index", Use: useAlter},
+		"SELECT pg_get_sequence_data(sequence_oid => 'private.q')":                   {Schema: "private", Name: "q", Kind: "sequence", Use: useRead},
+		"SELECT * FROM bt_page_items(relname => 'private.i', blkno => 1)":            {Schema: "private", Name: "i", Kind: "relation", Use: useRead},
+		"SELECT heap_force_kill(tids => '{\"(0,1)\"}', reloid => 'private.t')":       {Schema: "private", Name: "t", Kind: "relation", Use: useWrite},
+		"SELECT aws_s3.table_import_from_s3(table_name => 'private.t')":              {Schema: "private", Name: "t", Kind: "relation", Use: useWrite},
 		"SELECT pg_get_sequence_data('private.q')":                                   {Schema: "private", Name: "q", Kind: "sequence", Use: useRead},
 	} {
 		if j := Read(text); !slices.Contains(j.Statements[0].Objects, want) {

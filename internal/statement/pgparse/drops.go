@@ -65,8 +65,11 @@ func (w *walker) drops(m proto.Message) {
 // option notes what a named option of any statement says: a secret, or a
 // function's security.
 func (w *walker) option(d *pg.DefElem) {
-	if statement.SecretName(d.Defname) && d.Arg.GetString_() != nil {
-		w.secretAt(firstSet(int(d.ArgLocation), int(d.Location)))
+	if statement.SecretName(d.Defname) && d.Arg != nil {
+		w.st.Secrets = true
+		if d.Arg.GetString_() != nil {
+			w.secretAt(firstSet(int(d.ArgLocation), int(d.Location)))
+		}
 	}
 	switch d.Defname {
 	case "owned_by":

@@ -206,7 +206,11 @@ func (w *walker) eachArgument(k argumentKind, f *pg.FuncCall, visit func(*pg.Nod
 
 // tellingArguments are the names, in pg_proc, of the arguments that the table
 // gives by their places.
-var tellingArguments = map[string]bool{"query": true, "tbl": true, "schema": true}
+var tellingArguments = map[string]bool{
+	"query": true, "tbl": true, "schema": true, "sequence_oid": true,
+	// of extensions
+	"relname": true, "index_oid": true, "reloid": true, "table_name": true, "sql": true,
+}
 
 // anything notes that a statement touches what it does not name.
 func (w *walker) anything(use statement.Use) {

@@ -13,8 +13,14 @@ import (
 )
 
 // secretArguments redacts the arguments of functions that are given secrets:
-// connection strings, and the passwords and keys of pgcrypto.
+// connection strings, the passwords and keys of pgcrypto, and what an argument's name says.
 func (w *walker) secretArguments(name string, f *pg.FuncCall) {
+	for _, a := range f.Args {
+		if n := a.GetNamedArgExpr(); n != nil && statement.SecretName(n.Name) {
+			w.st.Secrets = true
+			w.secretNode(n.Arg)
+		}
+	}
 	switch {
 	case !statement.SecretFunction(name):
 	case strings.HasPrefix(name, "dblink_connect"):

@@ -57,6 +57,11 @@ func TestNoSecretIsStored(t *testing.T) {
 		"SELECT vault.create_secret('s3cr3t', 'name')",
 		"SELECT aws_commons.create_aws_credentials('x', 's3cr3t', '')",
 		"SELECT app.set_password('bob', new => 's3cr3t')",
+		"SELECT app.create_user(login => 'bob', password => 's3cr3t')",
+		"SELECT * FROM login(\"Pass\" := 's3cr3t', email := 'x')",
+		"CALL app.connect(api_token => 'a' || 's3cr3t')",
+		"DO $$BEGIN PERFORM app.login(passwd => 's3cr3t'); END$$",
+		"PREPARE p AS SELECT app.login(secret => 's3cr3t')",
 		// In comments.
 		"SELECT 1 -- postgres://bob:s3cr3t@h/db",
 		"/* PGPASSWORD=s3cr3t psql */ SELECT 1",
@@ -166,10 +171,24 @@ func TestRedaction(t *testing.T) {
 		"DO $$BEGIN IF new.password = old.password THEN NULL; END IF; END$$", "SELECT 'https://example.com/a@b'",
 		"SELECT 1 -- the password is crypted", "/* https://example.com/a@b */ SELECT 1",
 		"SET SESSION AUTHORIZATION 'bob'", "SELECT set_config('request.jwt.claims', '{\"sub\": 1}', true)",
-		"SELECT * FROM t WHERE name = 'password' AND a = 'x'", "ALTER SYSTEM SET archive_command = 'cp %p /wal/%f'", "SET work_mem = 5",
+		"SELECT * FROM t WHERE name = 'password' AND a = 'x'", "SELECT f(name => 'x', n => 5)", "SELECT f(password => a) FROM t WHERE b = 'x'", "ALTER SYSTEM SET archive_command = 'cp %p /wal/%f'", "SET work_mem = 5",
 	} {
 		if j := Read(text); j.Form != statement.Verbatim || j.Statements[0].Text != text {
 			t.Errorf("%s\n\t%s %q", text, j.Form, j.Statements[0].Text)
+		}
+	}
+}
+
+// What is bound to a parameter may be a secret that the text has not.
+func TestParametersThatAreSecrets(t *testing.T) {
+	for text, want := range map[string]bool{
+		"ALTER ROLE bob PASSWORD $1": true, "CREATE USER bob ENCRYPTED PASSWORD $1": true, "DO $$BEGIN ALTER ROLE bob PASSWORD 'x'; END$$": true,
+		"SELECT app.login(login => $1, password => $2)": true, "SELECT app.login(login => $1)": false,
+		"SELECT crypt($1, 'x')": true, "SET app.password = $1": true, "PREPARE p AS SELECT f(token => $1)": true,
+		"ALTER ROLE bob VALID UNTIL 'infinity'": false, "SELECT password FROM t WHERE a = $1": false,
+	} {
+		if got := statement.TakesSecrets(&Read(text).Statements[0]); got != want {
+			t.Errorf("%s: %t", text, got)
 		}
 	}
 }
