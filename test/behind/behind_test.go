@@ -366,6 +366,9 @@ func astray(t *testing.T, s *testkit.Site) {
 		{"CREATE FUNCTION public.leads(int) RETURNS text LANGUAGE sql AS $$SELECT pg_catalog.set_config('search_path', 'private', false)$$"},
 		{"CREATE FUNCTION public.leads(int) RETURNS void LANGUAGE plpgsql AS $$BEGIN SET search_path = private; END$$"},
 		{"CREATE VIEW public.leading AS SELECT pg_catalog.set_config('search_path', 'private', false)"},
+		{"ALTER ROLE CURRENT_USER SET search_path = private"},
+		{"ALTER DATABASE orders SET search_path FROM CURRENT"},
+		{"ALTER FUNCTION public.raise(text) SET search_path = private, public"},
 		// What the text does not tell.
 		{"DO $$BEGIN EXECUTE 'SELECT * FROM pri' || 'vate.salaries'; END$$"},
 		{"SELECT ('SELECT to_tsvector(employee) FROM private.salaries'::text).ts_stat"},

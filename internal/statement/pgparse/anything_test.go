@@ -86,6 +86,16 @@ func TestAnything(t *testing.T) {
 		"DO $$BEGIN SET search_path = x; END$$":                                                                        false,
 		"SELECT set_config('search_path', 'x', false)":                                                                 false,
 		"PREPARE p AS SELECT set_config('search_path', 'x', false)":                                                    false,
+		// What leads names elsewhere in sessions to come, or in a body that there is.
+		"ALTER FUNCTION f() SET search_path FROM CURRENT":  true,
+		"ALTER FUNCTION f() SET role = x":                  true,
+		"ALTER ROLE bob SET role = x":                      true,
+		"ALTER DATABASE d SET search_path FROM CURRENT":    true,
+		"ALTER FUNCTION f() SET work_mem FROM CURRENT":     false,
+		"ALTER FUNCTION f() RESET search_path":             false,
+		"ALTER FUNCTION f() RESET ALL":                     false,
+		"ALTER ROLE bob SET search_path TO DEFAULT":        false,
+		"ALTER ROLE bob SET search_path = private, public": false, // see below
 		// What the planner knows of all tables.
 		"SELECT most_common_vals FROM pg_stats":          true,
 		"SELECT stavalues1 FROM pg_catalog.pg_statistic": true,
@@ -114,6 +124,35 @@ func TestAnything(t *testing.T) {
 	} {
 		if j := Read(text); !slices.Contains(j.Statements[0].Objects, want) {
 			t.Errorf("%s: %+v", text, j.Statements[0].Objects)
+		}
+	}
+}
+
+// A search_path that is stored leads names to its schemas; those of the usual one say
+// nothing new.
+func TestStoredPath(t *testing.T) {
+	for text, want := range map[string][]string{
+		"ALTER ROLE CURRENT_USER SET search_path = private, public":          {"private"},
+		"ALTER ROLE ALL IN DATABASE d SET SCHEMA 'private'":                  {"private"},
+		"ALTER DATABASE d SET search_path TO Private, \"A, b\"":              {"private", "A, b"},
+		"ALTER SYSTEM SET search_path = private":                             {"private"},
+		"ALTER FUNCTION f() SECURITY INVOKER SET search_path = private":      {"private"},
+		"ALTER PROCEDURE f() SET search_path = pg_catalog, private, pg_temp": {"private"},
+		"DO $$BEGIN ALTER ROLE bob SET search_path = private; END$$":         {"private"},
+		"ALTER FUNCTION f() SET search_path = ''":                            nil,
+		"ALTER FUNCTION f() SET search_path = pg_catalog, pg_temp":           nil,
+		"ALTER ROLE bob SET search_path TO \"$user\", public":                nil,
+		"ALTER ROLE bob SET work_mem = '5MB'":                                nil,
+		"SET search_path = private":                                          nil, // followed in the session
+	} {
+		var got []string
+		for _, o := range Read(text).Statements[0].Objects {
+			if o.Kind == "schema" {
+				got = append(got, o.Name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
 }

@@ -130,6 +130,7 @@ func (w *walker) roles(m proto.Message) {
 		}
 		w.object("", name, "role", useAlter)
 		w.object("", m.Database, "database", useAlter)
+		w.leadsLater(m.Setstmt)
 	case *pg.DropRoleStmt:
 		w.nodes(m.Roles, "role", useDrop)
 	case *pg.DropOwnedStmt:
@@ -146,10 +147,12 @@ func (w *walker) roles(m proto.Message) {
 	case *pg.AlterDatabaseSetStmt:
 		w.claimed[m.Setstmt] = true
 		w.object("", m.Dbname, "database", useAlter)
+		w.leadsLater(m.Setstmt)
 	case *pg.AlterDatabaseRefreshCollStmt:
 		w.object("", m.Dbname, "database", useAlter)
 	case *pg.AlterSystemStmt:
 		w.claimed[m.Setstmt] = true // stored, like the two above
+		w.leadsLater(m.Setstmt)
 	case *pg.DropdbStmt:
 		w.object("", m.Dbname, "database", useDrop)
 	case *pg.CreateTableSpaceStmt:

@@ -283,6 +283,9 @@ func (w *walker) moreObjects(m proto.Message) {
 	case *pg.AlterFunctionStmt:
 		w.named(m.Func.GetObjname(), kindOf(m.Objtype).name, useAlter)
 		w.storedSettings(m.Actions)
+		for _, n := range m.Actions {
+			w.leadsLater(n.GetDefElem().GetArg().GetVariableSetStmt())
+		}
 	default:
 		w.created(m)
 	}

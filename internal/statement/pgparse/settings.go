@@ -216,6 +216,27 @@ func (w *walker) leads(name string) {
 	}
 }
 
+// leadsLater notes the schemas in which sessions to come, or a function that there is,
+// will find names without one: what they name then is not taken to be there.
+func (w *walker) leadsLater(s *pg.VariableSetStmt) {
+	o := statement.Object{Kind: settingKind, Name: lower(s.GetName())}
+	switch {
+	case !o.Moves() || s.Kind != pg.VariableSetKind_VAR_SET_VALUE && s.Kind != pg.VariableSetKind_VAR_SET_CURRENT:
+		return
+	case s.Kind == pg.VariableSetKind_VAR_SET_CURRENT || o.Name != "search_path":
+		w.anything(statement.UseRead)
+		return
+	}
+	for _, a := range s.Args {
+		if v, _ := constant(a); !usualSchemas[v.text] {
+			w.object("", v.text, "schema", statement.UseRead)
+		}
+	}
+}
+
+// usualSchemas are those in which a name without one is looked for anyway.
+var usualSchemas = map[string]bool{"": true, "public": true, "pg_catalog": true, "pg_temp": true, "$user": true}
+
 // bodySetting notes a setting that a body is executed under, or makes itself:
 // this one decides where the literals of the rest of the body end.
 func (w *walker) bodySetting(name string) {
