@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
 	"github.com/pgcustos/pgcustos/internal/statement/sqllex"
@@ -31,7 +32,10 @@ func (w *walker) do(m *pg.DoStmt) {
 // tags and objects, no classes.
 func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 	w.storedSettings(m.Options)
+	outer := w.variables
+	w.variables = parameterNames(m, m.SqlBody)
 	w.definition(m, 0)
+	w.variables = outer
 	language, body, at := "", "", -1
 	for _, n := range m.Options {
 		o := n.GetDefElem()
@@ -47,10 +51,34 @@ func (w *walker) createFunction(m *pg.CreateFunctionStmt) {
 	if m.SqlBody != nil || at < 0 {
 		return
 	}
+	if tree, err := pg.Parse(body); err == nil && language == "sql" {
+		w.declared = parameterNames(m, tree)
+	}
 	kept, stored := w.adds, w.stored
 	w.adds, w.stored = 0, true
 	w.body(language, body, at)
 	w.adds, w.stored = kept, stored
+}
+
+// parameterNames are the names of a function's parameters in a body in SQL. There a column of
+// the same name comes first: where the body says $1 for a parameter, its name is taken for one.
+func parameterNames(m *pg.CreateFunctionStmt, body proto.Message) map[string]bool {
+	names, places := map[string]bool{}, []string{}
+	for _, n := range m.Parameters {
+		switch p := n.GetFunctionParameter(); p.GetMode() {
+		case pg.FunctionParameterMode_FUNC_PARAM_OUT, pg.FunctionParameterMode_FUNC_PARAM_TABLE:
+		default:
+			names[p.GetName()] = true
+			places = append(places, p.GetName())
+		}
+	}
+	anyNode(body, func(m proto.Message) bool {
+		if p, ok := m.(*pg.ParamRef); ok && p.Number > 0 && int(p.Number) <= len(places) {
+			delete(names, places[p.Number-1])
+		}
+		return false
+	})
+	return names
 }
 
 // storedSettings notes the settings that a function is to run under: they are
@@ -70,7 +98,7 @@ func (w *walker) body(language, source string, at int) {
 	secret := false
 	switch language {
 	case "sql":
-		secret = w.embedded(source, false)
+		secret = w.embeddedWith(w.declared, source, false)
 	case "plpgsql":
 		secret = w.plpgsql(source)
 		secret = w.defaults([]byte(source)) || secret

@@ -172,6 +172,15 @@ func TestEveryRowByJoin(t *testing.T) {
 		"WITH x AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO archive SELECT * FROM x":                                   false,
 		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE id = n; UPDATE t SET a = 1 WHERE x = n; END$$":                              false,
 		"DO $$DECLARE n int; k bool; BEGIN DELETE FROM t WHERE k OR id = n; DELETE FROM t WHERE t.id = 5 AND k; END$$":             false,
+		"CREATE FUNCTION f(n int) RETURNS void LANGUAGE sql AS 'DELETE FROM t WHERE id = n'":                                       false,
+		"CREATE FUNCTION f(id int) RETURNS void LANGUAGE sql AS 'DELETE FROM t WHERE id = $1'":                                     false,
+		"CREATE FUNCTION f(OUT gone bool) LANGUAGE sql AS 'DELETE FROM t WHERE gone RETURNING true'":                               false,
+		"CREATE FUNCTION f(a bool) RETURNS void LANGUAGE sql AS 'DELETE FROM t WHERE id = 1'; DELETE FROM t WHERE a":               false,
+		"CREATE FUNCTION f(n int) RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM t WHERE id = n; END":                          false,
+		"CREATE FUNCTION f(go bool) RETURNS void LANGUAGE sql AS 'DELETE FROM t WHERE go'":                                         true,
+		"CREATE PROCEDURE f(INOUT n int) LANGUAGE sql AS 'UPDATE t SET a = 0 WHERE n > 5'":                                         true,
+		"CREATE FUNCTION f(go bool) RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM t WHERE go; END":                            true,
+		"CREATE FUNCTION f(id int, go bool) RETURNS void LANGUAGE sql AS 'DELETE FROM t WHERE f.go'":                               true,
 		"DO $$DECLARE n int; BEGIN DELETE FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = t.id AND a = n); END$$":                false,
 	} {
 		j := Read(text)
