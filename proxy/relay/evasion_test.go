@@ -279,6 +279,48 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
+// The server's error says a value again that is not on record: one that was bound, or of a
+// COPY's data.
+func TestErrorsKeepData(t *testing.T) {
+	const said = `invalid input syntax for type integer: "4711"`
+	for _, c := range []struct {
+		how, code  string
+		parameters auth.Recording
+		tags       statement.Tag
+		kept       bool
+	}{
+		{"extended", "22P02", auth.RecordNone, 0, true},
+		{"extended", "22P02", auth.RecordDigest, 0, true},
+		{"extended", "22P02", auth.RecordFull, 0, false},
+		{"extended", "42703", auth.RecordNone, 0, false},
+		{"simple", "22P02", auth.RecordNone, 0, false}, // the value is in the text
+		{"simple", "22P02", auth.RecordFull, statement.TagBulkLoad, true},
+		{"extended", "22P02", auth.RecordFull, statement.TagBulkLoad, true},
+	} {
+		h := newHarness(t)
+		g := anything()
+		g.Record.Parameters = c.parameters
+		h.m.SetGrant(g)
+		j := phrase("SELECT a")
+		j.Statements[0].Fingerprint, j.Statements[0].Tags = 1, c.tags
+		h.judge.known["SELECT a"] = j
+		if c.how == "simple" {
+			h.client(query("SELECT a"))
+		} else {
+			h.client(parse("", "SELECT a"), bind("", ""), execute("", 0), syncMsg)
+			h.backend(parseOK, bindOK)
+		}
+		h.backend(failed(c.code, said), ready('I'))
+		want := said
+		if c.kept {
+			want = "invalid input syntax for type integer: ?"
+		}
+		if got := h.notes.message; got != want {
+			t.Errorf("%+v: recorded %q", c, got)
+		}
+	}
+}
+
 // What EXECUTE gives to a statement that takes secrets is one.
 func TestExecuteKeepsSecrets(t *testing.T) {
 	const text = "EXECUTE p('s3cr3t')"

@@ -47,7 +47,7 @@ func (m *Machine) fail(now int64, e *entry, res result, f pgwire.Fields) {
 	case e.runs > 0:
 		e.runs--
 		r := m.runs.pop()
-		res.message = m.discreetly(r.st, res.message)
+		res.message = m.discreetly(r.st, e.kind, &res)
 		if !r.parse { // nothing ran
 			m.tx.torn = m.tx.torn || !m.tx.explicit && !r.batch && alone && tears(r.st, f)
 			m.undo(&res)
@@ -61,7 +61,7 @@ func (m *Machine) fail(now int64, e *entry, res result, f pgwire.Fields) {
 		b.finish()
 	default:
 		res.tally.add(b.tally)
-		res.message = m.discreetly(b.def, res.message)
+		res.message = m.discreetly(b.def, e.kind, &res)
 		m.undo(&res)
 		m.write(b.ran, res)
 		b.finish()

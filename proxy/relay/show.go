@@ -2,6 +2,7 @@ package relay
 
 import (
 	"hash"
+	"strings"
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/auth"
@@ -89,11 +90,23 @@ func (s *shown) mask(text string) []byte {
 
 // discreetly returns what may be recorded of an error's message. Where the rule hides
 // texts there is none: the server may say again what stands in them.
-func (m *Machine) discreetly(st *statement.Statement, message string) string {
+func (m *Machine) discreetly(st *statement.Statement, k kind, res *result) string {
 	rule := &m.grant.Load().Record
 	if rule.Hides() {
 		return ""
 	}
-	message, _ = rule.Patterns.Redact(message)
+	message, _ := rule.Patterns.Redact(res.message)
+	if ofData(st, k, rule) && strings.HasPrefix(res.code, dataException) {
+		return unquoted(message)
+	}
 	return discreet(st, message)
+}
+
+// dataException is the class of the errors in which the server says a value again.
+const dataException = "22"
+
+// ofData tells whether a statement works on values that are not on record: the data of a
+// COPY, and what was bound, where the rule does not record that in full.
+func ofData(st *statement.Statement, k kind, rule *auth.Record) bool {
+	return st.Tags&statement.TagBulkLoad != 0 || (k == kindExecute || k == kindFunctionCall) && rule.Parameters != auth.RecordFull
 }

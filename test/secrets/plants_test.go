@@ -180,6 +180,10 @@ func (g *garden) sowValues(ctx context.Context, t *testing.T, conn *pgconn.PgCon
 	if _, err := conn.CopyFrom(ctx, strings.NewReader(data+"\n"+data+"\n"), "COPY copied FROM STDIN"); err == nil {
 		t.Error("the key is not unique")
 	}
+	_, _ = conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS numbers (a int)").ReadAll()
+	if _, err := conn.CopyFrom(ctx, strings.NewReader(g.secret(class("data of COPY, in the error"))+"\n"), "COPY numbers FROM STDIN"); err == nil {
+		t.Error("what is no number was taken for one")
+	}
 	_, _ = conn.Exec(ctx, "SET application_name = '"+g.card(class("application name that is set"))+"'; SELECT 1").ReadAll()
 }
 
