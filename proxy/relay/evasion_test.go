@@ -44,6 +44,22 @@ func TestTextIsUnknownWhileSettingsAreUnreported(t *testing.T) {
 	h.settledAll()
 }
 
+// A session that began with standard_conforming_strings off has it off behind each RESET, which
+// is given to everybody.
+func TestTextIsUnknownWhereSettingsMayComeBack(t *testing.T) {
+	for value, want := range map[string]string{"on": "allowed READ", "off": "denied UNKNOWN"} {
+		h := newHarness(t)
+		h.m = New(Options{
+			Judge: h.judge, Recorder: h.notes, Grant: reader(), MaxMessage: 1 << 16, Incident: func() string { return "0123456789abcdef" },
+			Parameters: map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": value},
+		})
+		h.client(query("SET scs"))
+		h.backend(complete("SET"), msg('S', "standard_conforming_strings", "on"), ready('I'))
+		h.client(query(`SELECT '\'`))
+		h.wantLast(want)
+	}
+}
+
 // client_encoding changes while the parser reads a text as UTF-8.
 func TestTextIsUnknownWhenItsEncodingChangesMeanwhile(t *testing.T) {
 	h := newHarness(t)

@@ -135,6 +135,7 @@ type Machine struct {
 	expected        identities // and will be, should all that was sent succeed
 	encoding        statement.Encoding
 	standardStrings bool
+	backslashes     bool // that was off at log-in: what was prepared meanwhile reads so behind a RESET
 
 	skipping    bool    // the server skips to the next Sync
 	failure     failure // for which it does
@@ -182,6 +183,7 @@ func New(opt Options) *Machine {
 	for name, value := range opt.Parameters {
 		m.follow(name, value)
 	}
+	m.backslashes = !m.standardStrings
 	m.opt.Parameters = nil
 	m.known.search.begin(opt.Path, opt.SearchPath)
 	return m
@@ -343,7 +345,7 @@ func (m *Machine) unfollow(name string) {
 // settled reports whether the settings that the reading of a text rests on are
 // known, and cannot be changed by what is still outstanding, nor were by what
 // has run unreported.
-func (m *Machine) settled() bool { return m.standardStrings && m.reported() }
+func (m *Machine) settled() bool { return m.standardStrings && !m.backslashes && m.reported() }
 
 // reported reports whether nothing has run, or is still to run, whose changes of settings
 // the backend has not told.
