@@ -171,6 +171,9 @@ var evasions = []struct {
 	{"SELECT set_config(name, 'x', false) FROM pg_settings, t WHERE name = 'work_mem'", miscSet, roleChange},
 	{"SELECT set_config(setting, 'x', false) FROM pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'role '", miscSet, roleChange}, // a table of that name, with a char(9)
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'rôle'", miscSet, roleChange},  // or a collation
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
+	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'", miscSet, roleChange},
 	{"SELECT set_config('wor' OPERATOR(my.||) 'k_mem', 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('session_replication_role', 'orig' OPERATOR(my.||) 'in', false)", miscSet, destructive},
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE setting = 'work_mem'", miscSet, roleChange},

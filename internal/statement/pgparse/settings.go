@@ -123,8 +123,8 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	value := argument(f, 1, "new_value")
 	name, ok := constant(argument(f, 0, "setting_name"))
 	ok = ok && !name.opaque
-	if pinned := w.pinned; !ok && pinned.text != "" && isColumn(argument(f, 0, "setting_name"), "name") {
-		name, ok = pinned, true
+	if v, _ := constant(value); !ok && w.pinned.text != "" && v.text == dumpsValue && isColumn(argument(f, 0, "setting_name"), "name") {
+		name, ok = w.pinned, true
 		w.literal = true
 	}
 	if ok {
@@ -169,9 +169,17 @@ func isSettings(r *pg.RangeVar) bool {
 	return r.GetRelname() == pgSettings && (r.Schemaname == "" || r.Schemaname == "pg_catalog")
 }
 
+// What pg_dump sets where the server has the parameter: SELECT set_config(name, …) FROM
+// pg_settings WHERE name = …. Nothing else is taken at its word. The table, and =, may be the
+// session's own, so that 'rôle' is 'role' by a collation; this value means nothing to another
+// parameter.
+const (
+	dumpsSetting = "restrict_nonsystem_relation_kind"
+	dumpsValue   = "view, foreign-table"
+)
+
 // pinnedSetting returns the one name that rows of pg_settings can have that a query
-// selects from it alone; "" where there may be another. pg_dump sets a parameter so that
-// a server may not have: SELECT set_config(name, …) FROM pg_settings WHERE name = ….
+// selects from it alone, where that is pg_dump's; "" where there may be another.
 func pinnedSetting(s *pg.SelectStmt) value {
 	if len(s.FromClause) != 1 || s.WithClause != nil || s.Op != pg.SetOperation_SETOP_NONE {
 		return value{}
@@ -184,8 +192,7 @@ func pinnedSetting(s *pg.SelectStmt) value {
 	if where.GetKind() != pg.A_Expr_Kind_AEXPR_OP || len(where.Name) != 1 || operator(where) != "=" || !isColumn(where.Lexpr, "name") {
 		return value{}
 	}
-	// Who has a table of that name may have a type there to which blanks are nothing.
-	if c := where.Rexpr.GetAConst(); c != nil && c.GetSval() != nil && !strings.ContainsAny(c.GetSval().Sval, nameSpace) {
+	if c := where.Rexpr.GetAConst(); c.GetSval().GetSval() == dumpsSetting {
 		return literal(c)
 	}
 	return value{}
