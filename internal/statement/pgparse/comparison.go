@@ -252,8 +252,16 @@ func (j *judge) function(m *pg.FuncCall) truth {
 }
 
 // simple takes away what does not change a value: + 0, * 1, || ”; and makes
-// x - x and x * 0 a 0.
+// x - x and x * 0 a 0. A constant keeps the cast, or the collation, around that.
 func (j *judge) simple(n *pg.Node) *pg.Node {
+	s := j.simpler(n)
+	if uncast(n) != n && s != zero && uncast(s).GetAConst() != nil {
+		return n
+	}
+	return s
+}
+
+func (j *judge) simpler(n *pg.Node) *pg.Node {
 	m := uncast(n).GetAExpr()
 	if m == nil || m.Kind != pg.A_Expr_Kind_AEXPR_OP || m.Lexpr == nil {
 		return n

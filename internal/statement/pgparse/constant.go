@@ -117,7 +117,9 @@ func constant(n *pg.Node) (value, bool) {
 			return constant(inner)
 		}
 	case *pg.Node_CollateClause:
-		return constant(m.CollateClause.GetArg())
+		if schema, name := split(words(m.CollateClause.GetCollname())); ofSystem(schema) && byteByByte[name] {
+			return constant(m.CollateClause.GetArg())
+		}
 	case *pg.Node_NamedArgExpr:
 		return constant(m.NamedArgExpr.GetArg())
 	case *pg.Node_TypeCast:
@@ -127,6 +129,10 @@ func constant(n *pg.Node) (value, bool) {
 	}
 	return value{}, false
 }
+
+// byteByByte are PostgreSQL's own collations to which two texts are equal only where they are
+// the same. One of the database's own may have 'a' equal 'A'.
+var byteByByte = map[string]bool{"C": true, "POSIX": true, "default": true, "ucs_basic": true}
 
 // maxName is how many bytes a name keeps (NAMEDATALEN, pg_config_manual.h).
 const maxName = 63
