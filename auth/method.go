@@ -9,7 +9,7 @@ import (
 
 // Approach is what is known of a client before it proves who it is. All but the
 // address are its own words, so that nothing rests on them but the way in which it
-// is asked.
+// is asked first.
 type Approach struct {
 	Source         netip.Addr
 	Database, User string
@@ -21,6 +21,9 @@ type Approach struct {
 	HoldsTicket bool
 	// HoldsCertificate tells that the client showed one in its TLS handshake.
 	HoldsCertificate bool
+	// Proved is whose account it is, once that is known: a directory may take other names
+	// for an account's than show that. Nil before.
+	Proved *Identity
 }
 
 // Methods are the ways in.
@@ -38,7 +41,7 @@ type Methods struct {
 type Pin struct {
 	Sources   []netip.Prefix
 	Databases []string
-	Users     []string // as clients send them, without regard to case
+	Users     []string // names of accounts, in any form
 	Method    Method
 }
 
@@ -47,7 +50,15 @@ func (p *Pin) Matches(a *Approach) bool {
 	source := a.Source.Unmap()
 	return (len(p.Sources) == 0 || slices.ContainsFunc(p.Sources, func(n netip.Prefix) bool { return n.Contains(source) })) &&
 		(len(p.Databases) == 0 || slices.Contains(p.Databases, a.Database)) &&
-		(len(p.Users) == 0 || slices.ContainsFunc(p.Users, func(u string) bool { return strings.EqualFold(u, a.User) }))
+		(len(p.Users) == 0 || slices.ContainsFunc(p.Users, a.isCalled))
+}
+
+// isCalled reports whether a pin's name is that of the client, by what it calls itself, with
+// or without a domain, or as the account that it has proved.
+func (a *Approach) isCalled(name string) bool {
+	bare := a.User[strings.LastIndexByte(a.User, '\\')+1:]
+	bare, _, _ = strings.Cut(bare, "@")
+	return SameName(name, a.User) || SameName(name, bare) || a.Proved != nil && a.Proved.Called(name)
 }
 
 // Pinned returns the method that a pin demands of a client, "" where none does.

@@ -35,6 +35,10 @@ func TestChooseMethod(t *testing.T) {
 		{"pinned by database, asks the same", true, Approach{Database: "vault", Asked: "kerberos"}, Kerberos},
 		{"pinned to what is not offered", false, Approach{Database: "vault"}, ""},
 		{"pinned by name", true, Approach{User: "SVC-Orders", HoldsTicket: true}, Password},
+		{"pinned by name, with a domain", true, Approach{User: `CORP\svc-orders`, HoldsTicket: true}, Password},
+		{"pinned by name, as a UPN", true, Approach{User: "svc-orders@corp.example.com", HoldsTicket: true}, Password},
+		{"pinned by name, that of the account", true, Approach{User: "svc--orders", HoldsTicket: true, Proved: &Identity{Account: "svc-orders"}}, Password},
+		{"another name", true, Approach{User: "svc-orders2", HoldsTicket: true, Proved: &Identity{Account: "svc-orders2"}}, Kerberos},
 		{"pinned by source and database", true, Approach{Source: netip.MustParseAddr("::ffff:10.1.2.3"), Database: "legacy", HoldsTicket: true}, Password},
 		{"another source", true, Approach{Source: netip.MustParseAddr("10.2.2.3"), Database: "legacy", HoldsTicket: true}, Kerberos},
 	} {

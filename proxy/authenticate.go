@@ -30,7 +30,7 @@ func (c *session) authenticate(ctx context.Context) bool {
 	}[method]
 	detail, ok := prove(ctx)
 	c.hello.TLS.PeerCertificates, c.hello.TLS.VerifiedChains = nil, nil
-	if !ok {
+	if !ok || !c.asPinned(ctx) {
 		return false
 	}
 	c.server.metrics.Authentications.WithLabelValues("success", "").Inc()
@@ -49,6 +49,27 @@ func (c *session) approach() auth.Approach {
 		Source: c.request.Source, Database: c.request.Database, User: c.hello.Request.User,
 		Asked: c.hello.Request.Auth, HoldsTicket: c.hello.GSSRequested,
 	}
+}
+
+// asPinned refuses an account that has proved itself otherwise than a pin demands of it, for
+// it was called by a name that does not tell. The client hears what everybody hears.
+func (c *session) asPinned(ctx context.Context) bool {
+	pinned := c.pinned(c.policy)
+	if pinned == "" || pinned == c.request.Method {
+		return true
+	}
+	c.hold(ctx)
+	c.refuseLogin(audit.Authentication, &auth.Failure{
+		Cause: auth.CauseMethod, Detail: fmt.Sprintf("authentication by %s is demanded of the account, and it was by %s", pinned, c.request.Method), Identity: c.identity,
+	})
+	return false
+}
+
+// pinned is the method that a policy demands of the account, "" for any.
+func (c *session) pinned(p *Policy) auth.Method {
+	approach, id := c.approach(), c.currentIdentity()
+	approach.Proved = &id
+	return p.Methods.Pinned(&approach)
 }
 
 // byPassword asks for the password and proves it against the directory.

@@ -97,8 +97,7 @@ func explainCertificate(err error, shown *auth.Shown) error {
 // another account's; nil where it would.
 func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
 	r := &revocation{cause: auth.CauseMethod, change: byConfiguration, since: since}
-	approach := c.approach()
-	switch pinned := p.Methods.Pinned(&approach); {
+	switch pinned := c.pinned(p); {
 	case pinned != "" && pinned != c.request.Method:
 		r.detail = fmt.Sprintf("authentication by %s is demanded here, and it was by %s", pinned, c.request.Method)
 		return r

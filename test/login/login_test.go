@@ -60,7 +60,7 @@ func prepare(t *testing.T, s *testkit.Site) error {
 		return err
 	}
 	err := s.WriteConfig(func(c *testkit.SiteConfig) {
-		s.WithKerberos(c, fmt.Sprintf("{databases: [%s], method: password}, {databases: [%s], method: kerberos}", dbPassword, dbPinned))
+		s.WithKerberos(c, fmt.Sprintf("{databases: [%s], method: password}, {databases: [%s], method: kerberos}, {users: [pinned down], method: kerberos}", dbPassword, dbPinned))
 		c.ClientCertificates = fmt.Sprintf(`client_certificates:
   ca: people-ca.crt
   crl: people.crl

@@ -88,6 +88,29 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// TestPinnedByName: who is pinned to a way in has no other one by another form of the name.
+func TestPinnedByName(t *testing.T) {
+	t.Parallel()
+	s := site(t)
+	const account, password = "pinned down", "Comes-and-G0es"
+	if err := s.Controller.CreateUser(t.Context(), account, password, testkit.GroupReaders); err != nil {
+		t.Fatal(err)
+	}
+	nobody := somebody(t, s)
+	for _, name := range []string{account, `CORP\\` + account, account + "@corp.example.com"} {
+		if said, err := nobody.psql(name, testkit.OrdersDatabase, "PGPASSWORD="+password); err == nil || !strings.Contains(said, "GSSAPI") {
+			t.Errorf("%s: %v: %s", name, err, said)
+		}
+	}
+	// The directory takes that for the account, too, which nobody knows before.
+	const spaced = "pinned  down"
+	if r := nobody.refused(auth.CauseMethod, spaced, testkit.OrdersDatabase, "PGPASSWORD="+password); r.Principal.Account != account {
+		t.Errorf("recorded of %q: %s", r.Principal.Account, r.Detail)
+	}
+	nobody.enters(spaced, dbPassword, "PGPASSWORD="+password) // pinned before by another one
+	holder(t, s, account, password).enters(`CORP\\`+account, testkit.OrdersDatabase)
+}
+
 // TestAssurance: a rule can ask for what only a ticket says of the log-on.
 func TestAssurance(t *testing.T) {
 	t.Parallel()
