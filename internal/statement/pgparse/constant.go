@@ -19,6 +19,7 @@ type value struct {
 	numeric bool
 	quoted  bool // a string, of whatever type it becomes
 	about   bool // a number that was computed, and may differ in its last digits
+	cut     bool // as far as a domain of the session's own that is called text leaves it
 	opaque  bool // written otherwise than it reads: the name of an object, bits
 }
 
@@ -149,10 +150,10 @@ func (v value) cast(t *pg.TypeName) (value, bool) {
 	written := v.quoted || !v.numeric // a number is written anew: 1e3::text is 1000
 	switch name {
 	case "text", "varchar":
-		v.quoted = true
+		v.quoted, v.cut = true, v.cut || schema == ""
 		return v, written
 	case "name":
-		v.quoted = true
+		v.quoted, v.cut = true, v.cut || schema == ""
 		return v, written && len(v.text) <= maxName
 	case "int2", "int4", "int8":
 		return numberValue(v.number), v.integer()
@@ -268,7 +269,9 @@ func arithmetic(m *pg.A_Expr) (value, bool) {
 	case "*":
 		return computed(a.number*b.number, a, b), numbers
 	case "||":
-		return textValue(a.text + b.text), a.quoted && b.quoted && !a.opaque && !b.opaque
+		v := textValue(a.text + b.text)
+		v.cut = a.cut || b.cut
+		return v, a.quoted && b.quoted && !a.opaque && !b.opaque
 	}
 	return value{}, false
 }

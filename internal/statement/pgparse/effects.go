@@ -134,7 +134,7 @@ func (w *walker) configures(m *pg.SelectStmt) {
 	name, ok := constant(argument(f, 0, "setting_name"))
 	value, ok2 := constant(argument(f, 1, "new_value"))
 	local, ok3 := constant(argument(f, 2, "is_local"))
-	if ok && ok2 && ok3 && !value.null && !name.opaque && !value.opaque {
+	if ok && ok2 && ok3 && !value.null && !name.opaque && !value.opaque && !name.cut && !value.cut {
 		w.identity(lower(name.text), value.text, local.truth() == always)
 	}
 }

@@ -174,6 +174,9 @@ var evasions = []struct {
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'rôle'", miscSet, roleChange},  // or a collation
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'work_mem'", miscSet, roleChange},
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'", miscSet, roleChange},
+	{"SELECT set_config('rolex'::text, 'x', false)", miscSet, roleChange}, // a domain of that name
+	{"SELECT set_config('role_x' || ''::name, 'x', false)", miscSet, roleChange},
+	{"SELECT set_config('session_replication_role', 'replicas'::text, false)", miscSet, destructive},
 	{"SELECT set_config('wor' OPERATOR(my.||) 'k_mem', 'x', false)", miscSet, roleChange},
 	{"SELECT set_config('session_replication_role', 'orig' OPERATOR(my.||) 'in', false)", miscSet, destructive},
 	{"SELECT set_config(name, 'x', false) FROM pg_settings WHERE setting = 'work_mem'", miscSet, roleChange},

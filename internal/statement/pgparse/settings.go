@@ -103,7 +103,7 @@ const noRole = "none"
 // tell is taken for the worse.
 func differs(n *pg.Node, value string) bool {
 	v, ok := constant(n)
-	if !ok || v.null || v.opaque {
+	if !ok || v.null || v.opaque || v.cut {
 		return value == noRole
 	}
 	switch value {
@@ -122,7 +122,7 @@ func differs(n *pg.Node, value string) bool {
 func (w *walker) setConfig(f *pg.FuncCall) {
 	value := argument(f, 1, "new_value")
 	name, ok := constant(argument(f, 0, "setting_name"))
-	ok = ok && !name.opaque
+	ok = ok && !name.opaque && !(name.cut && beginsLikeOne(lower(name.text)))
 	if v, _ := constant(value); !ok && w.pinned.text != "" && v.text == dumpsValue && isColumn(argument(f, 0, "setting_name"), "name") {
 		name, ok = w.pinned, true
 		w.literal = true
@@ -140,6 +140,16 @@ func (w *walker) setConfig(f *pg.FuncCall) {
 	if !ok || statement.SecretName(name.text) {
 		w.secretNode(value)
 	}
+}
+
+// beginsLikeOne tells if a name that is cut off may be that of a parameter that means more.
+func beginsLikeOne(name string) bool {
+	for setting := range settings {
+		if name != setting && strings.HasPrefix(name, setting) {
+			return true
+		}
+	}
+	return name != "search_path" && strings.HasPrefix(name, "search_path")
 }
 
 // viewOf notes a view that is made of pg_settings: who updates it sets parameters, and
