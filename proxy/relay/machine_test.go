@@ -149,7 +149,7 @@ func TestPortalSuspendedAndResumed(t *testing.T) {
 	h.notes.lines = nil
 	h.client(execute("p", 2), syncMsg)
 	h.backend(row, complete("SELECT 1"), ready('I'))
-	h.recorded(`3 outcome of 2 completed rows=1 tx=1 SELECT 1 committed`)
+	h.recorded(`3 outcome of 2 completed rows=3 tx=1 SELECT 1 committed`)
 	h.settledAll()
 }
 

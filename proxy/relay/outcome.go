@@ -74,8 +74,8 @@ func (m *Machine) onComplete(now int64, tag []byte) {
 	case e.unknown:
 		m.tx.used = true
 		m.tx.unread(tag)
+		m.countRows(tagRows(tag))
 		m.tags = appendTag(m.tags, tag)
-		m.unknownRows += tagRows(tag)
 		return
 	case e.kind == kindExecute:
 		m.completeExecute(tag)
@@ -107,7 +107,7 @@ func (m *Machine) completeExecute(tag []byte) {
 		m.complete(m.runs.pop(), tag, t)
 	case b != nil && b.suspended:
 		t.add(b.tally)
-		m.complete(run{seq: b.ran, st: &emptyText}, tag, t)
+		m.complete(run{seq: b.ran, st: &emptyText, parts: true}, tag, t)
 	}
 	b.finish()
 }
@@ -190,8 +190,8 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 	h.set, h.seq = true, r.seq
 	h.res = result{kind: audit.Completed, rows: tagRows(tag), tally: t, took: time.Duration(t.took)}
 	h.keep(tag, m.copyDigest())
-	if h.res.rows < 0 && t.rows > 0 {
-		h.res.rows = t.rows
+	if t.rows > 0 && (h.res.rows < 0 || r.parts) {
+		h.res.rows = max(h.res.rows, t.rows) // the tag of a SELECT counts the last part
 	}
 	fate := m.tx.ended(r.st, tag)
 	m.identify(r.st, fate)
@@ -289,6 +289,16 @@ func (m *Machine) forget(t *table, name string) {
 	if s := t.find([]byte(name)); s != nil {
 		was := t.forget(s)
 		m.abandon(&was)
+	}
+}
+
+// countRows counts the rows of a text that could not be read, -1 where no tag has any.
+func (m *Machine) countRows(n int64) {
+	switch {
+	case len(m.tags) == 0 || m.unknownRows < 0:
+		m.unknownRows = n
+	case n > 0:
+		m.unknownRows += n
 	}
 }
 

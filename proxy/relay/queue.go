@@ -57,6 +57,8 @@ type run struct {
 	// parse is set for the record of a Parse message, batch for a statement of a Query of
 	// several, which are a block.
 	parse, batch bool
+	// parts is set where the portal was suspended before it came to its end.
+	parts bool
 }
 
 // ring is a queue that keeps its memory while it is in use and gives it back

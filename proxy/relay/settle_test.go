@@ -15,7 +15,7 @@ func TestFinishedPortalHasOneOutcome(t *testing.T) {
 	h.client(parse("", "SELECT 1"), bind("p", ""), execute("p", 1), execute("p", 0), execute("p", 0), syncMsg)
 	h.notes.lines = nil
 	h.backend(parseOK, bindOK, row, suspended, row, complete("SELECT 1"), complete("SELECT 0"), ready('I'))
-	h.recorded(`3 outcome of 2 completed rows=1 tx=1 SELECT 1`, `4 transaction tx=1 committed`)
+	h.recorded(`3 outcome of 2 completed rows=2 tx=1 SELECT 1`, `4 transaction tx=1 committed`)
 	h.settledAll()
 }
 
@@ -247,6 +247,27 @@ func TestUnreadEnds(t *testing.T) {
 		h.backend(ready('I'))
 		if len(h.notes.lines) != 1 || !strings.HasSuffix(h.notes.lines[0], c.want) {
 			t.Errorf("recorded %q, want %q", h.notes.lines, c.want)
+		}
+		h.settledAll()
+	}
+}
+
+// A text that could not be read has the rows of all its statements, and none only where
+// none of them counts any.
+func TestRowsOfWhatIsUnread(t *testing.T) {
+	for tags, want := range map[string]string{
+		"BEGIN,INSERT 0 5,COMMIT": "rows=5 ", "SELECT 2,SELECT 3": "rows=5 ", "BEGIN,COMMIT": "rows=-1 ", "SELECT 0,BEGIN": "rows=0 ",
+	} {
+		h := newHarness(t)
+		h.m.SetGrant(&auth.Grant{Rule: "all", Mode: auth.Enforce, Classes: ^statement.Class(0)})
+		h.client(query("garbage"))
+		h.notes.lines = nil
+		for tag := range strings.SplitSeq(tags, ",") {
+			h.backend(complete(tag))
+		}
+		h.backend(ready('I'))
+		if len(h.notes.lines) != 1 || !strings.Contains(h.notes.lines[0], want) {
+			t.Errorf("%s: recorded %q", tags, h.notes.lines)
 		}
 		h.settledAll()
 	}
