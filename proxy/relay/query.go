@@ -78,7 +78,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	path, search, veiled, recoding := m.path, m.known.search, m.known.veiled, m.recoding
 	verdicts, denied := m.weighAll(statements, j)
 	cancelled := denied < 0 && m.cancels.meant
-	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone}
+	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone || statements[0].Command == statement.CommandBaseBackup}
 	runs := m.runs.len()
 	for i := range statements {
 		v := &verdicts[i]

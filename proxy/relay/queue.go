@@ -27,7 +27,7 @@ func (k kind) executes() bool {
 type entry struct {
 	kind    kind
 	ofWire  bool   // Close: of a portal, not of a statement
-	unknown bool   // Query: its statements could not be told apart
+	unknown bool   // Query: its statements could not be told apart, or one of them has several answers
 	failed  bool   // an error was its answer; what follows, up to its end, is skipped
 	settled bool   // something was its answer
 	copying bool   // it is a COPY that reads from the client

@@ -272,3 +272,31 @@ func TestRowsOfWhatIsUnread(t *testing.T) {
 		h.settledAll()
 	}
 }
+
+// A base backup has answers of its own before and behind the data (SendXlogRecPtrResult and
+// SendTablespaceList in basebackup_copy.c): it is not over with the first of them.
+func TestBaseBackupHasSeveralAnswers(t *testing.T) {
+	begun := func(t *testing.T) *harness {
+		t.Helper()
+		h := newHarness(t)
+		h.judge.known["BASE_BACKUP"] = statement.Walsender(h.judge).Judge(t.Context(), []byte("BASE_BACKUP"), statement.UTF8)
+		h.m.SetGrant(&auth.Grant{Rule: "all", Mode: auth.Enforce, Classes: ^statement.Class(0), Tags: ^statement.Tag(0), Replication: auth.ReplicationPhysical})
+		h.client(query("BASE_BACKUP"))
+		h.recorded(`1 statement allowed READ "BASE_BACKUP"`)
+		h.backend(msg('T', int16(0)), row, complete("SELECT"), msg('T', int16(0)), row, complete("SELECT"), msg('H'), msg('d', []byte("data")))
+		h.recorded()
+		return h
+	}
+	t.Run("whole", func(t *testing.T) {
+		h := begun(t)
+		h.backend(msg('c'), msg('T', int16(0)), row, complete("SELECT"), complete("BASE_BACKUP"), ready('I'))
+		h.recorded("2 outcome of 1 completed rows=-1 tx=1 SELECT, SELECT, SELECT, BASE_BACKUP committed")
+		h.settledAll()
+	})
+	t.Run("failed", func(t *testing.T) {
+		h := begun(t)
+		h.backend(failed("58030", "could not read file"), ready('I'))
+		h.recorded("2 outcome of 1 failed rows=-1 tx=1 SELECT, SELECT rolled_back 58030")
+		h.settledAll()
+	})
+}

@@ -25,6 +25,9 @@ func TestReplication(t *testing.T) {
 			t.Error(out)
 		}
 		onRecord(t, s, "BASE_BACKUP", "bulk_export", "replication")
+		s.Await(t, "what the backup came to", func(r *journal.Record) bool { // a new cluster has 20 MB and more
+			return r.Type == audit.Outcome && strings.HasSuffix(r.Command, "BASE_BACKUP") && r.Result == audit.Completed && r.Bytes > 10<<20
+		})
 		onRecord(t, s, "START_REPLICATION PHYSICAL", "bulk_export", "replication")
 	})
 	t.Run("wal", func(t *testing.T) {
