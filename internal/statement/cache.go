@@ -209,6 +209,9 @@ func statementFootprint(s *Statement) int64 {
 	return n
 }
 
+// Footprint estimates how much memory a statement takes that is kept by itself, in bytes.
+func Footprint(s *Statement) int { return int(statementFootprint(s)) + len(s.Text) }
+
 func isASCII[T string | []byte](text T) bool {
 	for i := range len(text) {
 		if text[i] >= 0x80 {

@@ -6,8 +6,8 @@ import (
 )
 
 // Relieve ends those sessions that hold most memory, a tenth of them in each loop and one
-// at least: clients that do not read what they asked for, or that send what has to be
-// held. One that holds no large buffer stays.
+// at least: clients that do not read what they asked for, that send what has to be
+// held, or that prepare without an end. One that holds little stays.
 func (ls *Loops) Relieve() {
 	for _, loop := range ls.loops {
 		loop.post(loop.relieve)
@@ -28,6 +28,7 @@ func (l *loop) relieve() {
 
 // holds is how much memory the session has of what it may or may not have, in bytes.
 func (s *session) holds() (n int) {
+	n = s.opt.Machine.Held()
 	for _, d := range [...]*direction{&s.client, &s.backend} {
 		if d.buf.mem != nil {
 			n += len(*d.buf.mem)

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/internal/pgwire"
@@ -11,7 +12,7 @@ import (
 // holds nothing goes on. A large message that is not there whole is told why it ends.
 func TestRelieve(t *testing.T) {
 	d := oneLoop(t)
-	deaf, partial, other := d.start(t), d.start(t), d.start(t)
+	deaf, partial, many, other := d.start(t), d.start(t), d.start(t), d.start(t)
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -36,5 +37,16 @@ func TestRelieve(t *testing.T) {
 		t.Errorf("the client got %q", got)
 	}
 	partial.ended(t, OutOfMemory)
+
+	parseOK := pgwire.AppendMessage(nil, pgwire.ParseComplete)
+	for i := range 1000 { // each of them small, and done with
+		p := pgwire.AppendMessage(nil, pgwire.Parse, fmt.Appendf(nil, "s%d\x00SELECT %d\x00\x00\x00", i, i))
+		send(t, many.client, p)
+		receive(t, many.backend, len(p))
+		send(t, many.backend, parseOK)
+		receive(t, many.client, len(parseOK))
+	}
+	d.loops.Relieve()
+	many.ended(t, OutOfMemory)
 	other.exchange(t)
 }

@@ -211,6 +211,10 @@ func (m *Machine) Outstanding() bool {
 	return !m.resting() || m.client.left > 0 || m.copyIn
 }
 
+// Held returns how much memory the session's prepared statements and portals take, in
+// bytes and about. It takes no lock, which may be held for as long as a file takes.
+func (m *Machine) Held() int { return int(m.statements.held.Load() + m.portals.held.Load()) }
+
 // Backlog returns how many messages are forwarded and not answered yet.
 func (m *Machine) Backlog() int {
 	m.mu.Lock()

@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"sync/atomic"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
@@ -45,6 +47,24 @@ type binding struct {
 	suspended bool
 	ran       uint64
 	tally     tally
+	// size is how much memory the name takes, in bytes and about.
+	size int
+}
+
+// nameOverhead is what a name takes beside itself and its statement, in bytes.
+const nameOverhead = int(unsafe.Sizeof(slot{}) + unsafe.Sizeof(pending{}) + 64)
+
+// takes is the memory of the binding under that name. Who shares the statement may go
+// before: all of it counts.
+func (b *binding) takes(name string) int {
+	n := nameOverhead + len(name) + 4*len(b.types)
+	if b.def != nil {
+		n += statement.Footprint(b.def)
+	}
+	for _, def := range b.also {
+		n += statement.Footprint(def)
+	}
+	return n
 }
 
 // pending is a definition that the server has not confirmed yet.
@@ -71,6 +91,9 @@ type table struct {
 	named   map[string]*slot
 	// haunts counts what may have given or taken names of its own out of sight.
 	haunts uint32
+	// held is the memory of what the names stand for, and may, in bytes and about. It is
+	// read without the machine's lock.
+	held atomic.Int64
 }
 
 func (t *table) find(name []byte) *slot {
@@ -95,7 +118,8 @@ func (t *table) obtain(name []byte) *slot {
 // define adds a definition that counts once the server confirms id.
 func (t *table) define(name []byte, id uint64, segment uint32, b binding) *slot {
 	s := t.obtain(name)
-	b.since = t.haunts
+	b.since, b.size = t.haunts, b.takes(s.name)
+	t.held.Add(int64(b.size))
 	s.later = append(s.later, pending{id: id, segment: segment, b: b})
 	return s
 }
@@ -107,6 +131,7 @@ func (t *table) confirm(s *slot, id uint64) (displaced binding) {
 		if s.later[i].id == id {
 			displaced, s.now = s.now, s.later[i].b
 			s.remove(i)
+			t.held.Add(-int64(displaced.size))
 			return displaced
 		}
 	}
@@ -118,6 +143,7 @@ func (t *table) confirm(s *slot, id uint64) (displaced binding) {
 func (t *table) drop(s *slot, id uint64) {
 	for i := range s.later {
 		if s.later[i].id == id {
+			t.held.Add(-int64(s.later[i].b.size))
 			s.remove(i)
 			break
 		}
@@ -153,6 +179,7 @@ func (s *slot) remove(i int) {
 // forget ends what the name stands for now, and returns it.
 func (t *table) forget(s *slot) binding {
 	was := s.now
+	t.held.Add(-int64(was.size))
 	s.now = binding{}
 	t.sweep(s)
 	return was
@@ -167,7 +194,7 @@ func (t *table) sweep(s *slot) {
 // forgetAll ends every name that end says yes to.
 func (t *table) forgetAll(end func(*binding) bool) {
 	if t.unnamed.now.def != nil && end(&t.unnamed.now) {
-		t.unnamed.now = binding{}
+		t.forget(&t.unnamed)
 	}
 	for _, s := range t.named {
 		if s.now.def != nil && end(&s.now) {

@@ -300,3 +300,26 @@ func TestBaseBackupHasSeveralAnswers(t *testing.T) {
 		h.settledAll()
 	})
 }
+
+// What names take is told while they are there, and not for longer.
+func TestNamesAreCounted(t *testing.T) {
+	h := newHarness(t)
+	begin := h.m.Held()
+	h.client(query("BEGIN"))
+	h.backend(complete("BEGIN"), ready('T'))
+	for _, name := range []string{"", "s", "s"} {
+		h.client(parse(name, "SELECT 1"), bind(name, name), syncMsg)
+		h.backend(parseOK, bindOK, ready('T'))
+	}
+	if n := h.m.Held() - begin; n < 4*nameOverhead {
+		t.Errorf("four names take %d bytes", n)
+	}
+	h.client(parse("x", "SELECT x"), parse("y", "SELECT y"), syncMsg)
+	h.backend(failed("42601", "no"), ready('E'))
+	h.client(query("ROLLBACK"), parse("", ""), syncMsg, closeName('S', "s"), closeName('S', ""), syncMsg)
+	h.backend(complete("ROLLBACK"), ready('I'), parseOK, ready('I'), closeOK, closeOK, ready('I'))
+	if n := h.m.Held(); n != begin {
+		t.Errorf("no names take %d bytes", n-begin)
+	}
+	h.settledAll()
+}
