@@ -27,6 +27,7 @@ type Path uint8
 const (
 	PathDefault Path = iota // nothing has changed search_path: such names are public's, or the system's
 	PathUnknown             // something may have: such names can be in any schema
+	PathEmpty               // search_path is empty, as pg_dump has it: such relations and functions are the system's, or temporary
 )
 
 // Decide judges a text under a grant. It is pure: the same grant and judgement

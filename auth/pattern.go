@@ -29,8 +29,8 @@ func NewPattern(s string) (Pattern, error) {
 
 // Matches reports whether the pattern names the object. One that the text left
 // to search_path is taken to be in the schema public while path is PathDefault, or, named
-// as the system's are, in pg_catalog, and protected in doubt otherwise; so it is where the
-// pattern gives a name. What the text does not tell is protected by each pattern that it
+// as the system's are, in pg_catalog, as all are while it is PathEmpty, and protected in doubt
+// otherwise; so it is where the pattern gives a name. What the text does not tell is protected by each pattern that it
 // could fall under.
 //
 // A database of one byte to the character folds letters outside ASCII as well
@@ -79,7 +79,23 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 	if o.Schema != "" {
 		return match(p.schema, o.Schema)
 	}
-	return path == PathUnknown || p.name != "*" || match(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog")
+	switch path.of(o) {
+	case PathEmpty:
+		return p.name != "*" || match(p.schema, "pg_catalog")
+	case PathUnknown:
+		return true
+	default:
+		return p.name != "*" || match(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog")
+	}
+}
+
+// of is what is known of where an object's name is found. What is neither a relation nor a
+// function may be in no schema at all, whatever search_path is.
+func (p Path) of(o statement.Object) Path {
+	if p == PathEmpty && o.InCatalog() == statement.NotInCatalog {
+		return PathUnknown
+	}
+	return p
 }
 
 // covered reports whether one of the patterns names the object for sure.
@@ -112,9 +128,10 @@ func within(o *statement.Object) bool {
 
 // covers reports whether the pattern names the object for sure. One that the
 // text left to search_path is in public, or, named as the system's are, in
-// pg_catalog; while path is PathUnknown only a pattern of any schema covers it. What the
-// text does not tell is covered by the pattern of everything.
+// pg_catalog, as all are while path is PathEmpty; while it is PathUnknown only a pattern of
+// any schema covers it. What the text does not tell is covered by the pattern of everything.
 func (p Pattern) covers(o *statement.Object, path Path) bool {
+	path = path.of(*o)
 	switch {
 	case o.Name == statement.Any && (o.Schema == statement.Any || o.Kind == "schema"):
 		return p == Pattern{schema: "*", name: "*"}
@@ -128,10 +145,10 @@ func (p Pattern) covers(o *statement.Object, path Path) bool {
 		return true
 	case path == PathUnknown:
 		return false
-	case strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog"):
+	case (path == PathEmpty || strings.HasPrefix(o.Name, "pg_")) && match(p.schema, "pg_catalog"):
 		return true
 	default:
-		return match(p.schema, "public")
+		return path == PathDefault && match(p.schema, "public")
 	}
 }
 

@@ -124,6 +124,7 @@ const (
 	EffectRole                     // SET ROLE Name, "" for NONE; Hold unless LOCAL
 	EffectAuthorization            // SET SESSION AUTHORIZATION Name, "" for DEFAULT; Hold unless LOCAL
 	EffectTemporary                // creates a temporary relation, which hides others of its name
+	EffectNoPath                   // SET search_path = '': names without a schema are the system's from now on
 	EffectCommits                  // commits on its way, where it is in no block: REINDEX, CREATE INDEX CONCURRENTLY, …
 	effectEnd
 )

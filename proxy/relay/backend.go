@@ -246,6 +246,7 @@ func (m *Machine) ready(now int64, status byte) {
 	m.unreported = !m.resting()
 	m.recoding = m.recoding && m.unreported
 	m.readyForQuery(status)
+	m.settlePath()
 	m.arrive()
 	m.tally = tally{started: now}
 	m.rested(now)

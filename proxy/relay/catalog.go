@@ -429,10 +429,10 @@ func (m *Machine) move(st *statement.Statement, v *verdict) {
 	if m.known.search.moves > 0 {
 		// What was set goes with the transaction, or the savepoint.
 		switch st.Effect.Kind {
-		case statement.EffectCommit, statement.EffectRollback, statement.EffectSavepoint, statement.EffectTwoPhase, statement.EffectDiscardAll:
+		case statement.EffectCommit, statement.EffectRollback, statement.EffectSavepoint, statement.EffectTwoPhase:
 			moved = true
 		default:
-			moved = moved || st.Command == "RESET" && len(st.Objects) == 0 // ALL
+			moved = moved || resets(st)
 		}
 	}
 	if moved {

@@ -130,6 +130,7 @@ type Machine struct {
 	shown       shown                // of a text that is not recorded as it is
 
 	path            auth.Path  // where names without a schema are found
+	emptying        emptying   // of search_path
 	hidden          bool       // temporary relations may stand before them
 	identity        identities // who the session is, as the backend confirmed
 	expected        identities // and will be, should all that was sent succeed

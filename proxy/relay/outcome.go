@@ -193,6 +193,7 @@ func (m *Machine) complete(r run, tag []byte, t tally) {
 	if t.rows > 0 && (h.res.rows < 0 || r.parts) {
 		h.res.rows = max(h.res.rows, t.rows) // the tag of a SELECT counts the last part
 	}
+	m.emptied(r.st, tag)
 	fate := m.tx.ended(r.st, tag)
 	m.identify(r.st, fate)
 	switch e := &r.st.Effect; {

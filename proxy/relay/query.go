@@ -75,7 +75,7 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 	if len(statements) == 0 {
 		statements = emptyStatements
 	}
-	path, search, veiled, recoding := m.path, m.known.search, m.known.veiled, m.recoding
+	path, search, veiled, recoding, emptying, rested := m.path, m.known.search, m.known.veiled, m.recoding, m.emptying, m.resting()
 	verdicts, denied := m.weighAll(statements, j)
 	cancelled := denied < 0 && m.cancels.meant
 	e := entry{kind: kindQuery, unknown: j.Cause != statement.CauseNone || statements[0].Command == statement.CommandBaseBackup}
@@ -107,10 +107,12 @@ func (m *Machine) admit(now int64, j *statement.Judgement, out *Output) *refusal
 		}
 	}
 	if e.refusal != nil {
-		m.path, m.known.search, m.known.veiled, m.recoding = path, search, veiled, recoding // nothing of it runs
+		m.path, m.known.search, m.known.veiled, m.recoding, m.emptying = path, search, veiled, recoding, emptying // nothing of it runs
 		m.retract(&e, runs)
 		m.undefineAll(statements, verdicts)
 		m.replacement = e.refusal.query(m.replacement[:0])
+	} else {
+		m.empty(statements, rested)
 	}
 	m.push(now, e)
 	return e.refusal

@@ -208,7 +208,7 @@ func (m *Machine) resolve(st *statement.Statement, c *candidates) *candidates {
 	// A Parse gives names to statements that PREPARE does not take: what they do
 	// to names or the transaction when they are executed is not followed.
 	for _, def := range c.defs[:c.n] {
-		c.unknown = c.unknown || def.Effect.Kind != statement.EffectNone
+		c.unknown = c.unknown || def.Effect.Kind != statement.EffectNone && def.Effect.Kind != statement.EffectNoPath
 	}
 	return c
 }
@@ -261,7 +261,7 @@ func inner(st *statement.Statement) *statement.Statement {
 func (m *Machine) followPath(v *verdict) {
 	m.recoding = m.recoding || v.recodes
 	if v.path || v.class&(statement.Function|statement.Unknown) != 0 || v.tags&statement.TagProcedural != 0 {
-		m.path = auth.PathUnknown
+		m.path, m.emptying = auth.PathUnknown, emptying{}
 	}
 }
 
@@ -270,6 +270,8 @@ func (m *Machine) followPath(v *verdict) {
 func (m *Machine) setsPath(st *statement.Statement) bool {
 	now := m.expected.now
 	switch e := &st.Effect; {
+	case m.refills(st):
+		return true
 	case e.Name != "" || now.unsure || now.role != "":
 	case e.Kind == statement.EffectRole, e.Kind == statement.EffectAuthorization && now.user == "":
 		return false

@@ -244,6 +244,24 @@ func TestPgDumpAndRestore(t *testing.T) {
 	run(t, "DROP SCHEMA arch CASCADE; SELECT count(lo_unlink(oid)) FROM pg_largeobject_metadata;", "psql", "-X", s.LabProxied())
 }
 
+// A rule that keeps a session from a schema keeps PostgreSQL's own programs from nothing else:
+// they empty search_path first.
+func TestProgramsUnderARuleOfObjects(t *testing.T) {
+	s := testkit.SharedSite(t)
+	alice := s.DSN("alice", testkit.AlicePassword, testkit.OrdersDatabase)
+	direct := s.Postgres.SocketDSN(testkit.OrdersDatabase)
+	same(t, unkeyed(run(t, "", "pg_dump", "-s", "-t", "public.orders", direct)), unkeyed(run(t, "", "pg_dump", "-s", "-t", "public.orders", alice)))
+	for _, kept := range [][]string{
+		{"pg_dump", "-t", "private.salaries", alice},
+		{"psql", "-X", "-c", "SELECT pg_catalog.set_config('search_path', '', false)", "-c", "SET search_path = private", "-c", "SELECT * FROM salaries", alice},
+		{"psql", "-X", "-c", "SET search_path = ''", "-c", "SELECT * FROM private.salaries", alice},
+	} {
+		if said := run(t, "", kept[0], kept[1:]...); !strings.Contains(said, "permission denied") || !strings.Contains(said, "exit status") {
+			t.Errorf("%q: %s", kept, said)
+		}
+	}
+}
+
 // unkeyed leaves out the key of \restrict, which is random in each dump.
 func unkeyed(dump string) string {
 	return regexp.MustCompile(`(?m)^\\(un)?restrict .*$`).ReplaceAllString(dump, `\${1}restrict`)

@@ -65,6 +65,9 @@ func (w *walker) effect(m proto.Message) {
 			value = m.Args[0].GetAConst().GetSval().GetSval()
 		}
 		w.identity(lower(m.Name), value, m.IsLocal)
+		if m.Kind == pg.VariableSetKind_VAR_SET_VALUE && len(m.Args) == 1 && m.Args[0].GetAConst().GetSval() != nil {
+			w.noPath(lower(m.Name), value, m.IsLocal)
+		}
 	case *pg.SelectStmt:
 		w.temporary(leftmost(m).IntoClause.GetRel())
 		w.configures(m)
@@ -124,11 +127,12 @@ var identities = map[string]statement.EffectKind{
 
 // configures notes a query that is no more than one call of set_config.
 func (w *walker) configures(m *pg.SelectStmt) {
-	if len(m.TargetList) != 1 || len(m.FromClause) > 0 || m.WhereClause != nil || m.WithClause != nil || m.LimitCount != nil || m.LimitOffset != nil {
+	if len(m.TargetList) != 1 || !oneRow(m) {
 		return
 	}
 	f := m.TargetList[0].GetResTarget().GetVal().GetFuncCall()
-	if schema, name := split(words(f.GetFuncname())); name != "set_config" || schema != "" && schema != "pg_catalog" {
+	schema, called := split(words(f.GetFuncname()))
+	if called != "set_config" || schema != "" && schema != "pg_catalog" {
 		return
 	}
 	name, ok := constant(argument(f, 0, "setting_name"))
@@ -136,6 +140,23 @@ func (w *walker) configures(m *pg.SelectStmt) {
 	local, ok3 := constant(argument(f, 2, "is_local"))
 	if ok && ok2 && ok3 && !value.null && !name.opaque && !value.opaque && !name.cut && !value.cut {
 		w.identity(lower(name.text), value.text, local.truth() == always)
+		if schema != "" && argument(f, 1, "new_value").GetAConst() != nil { // the system's, whatever the path is
+			w.noPath(lower(name.text), value.text, local.truth() != never)
+		}
+	}
+}
+
+// oneRow tells whether a query is no more than expressions: one row, in which each is worked
+// out once.
+func oneRow(m *pg.SelectStmt) bool {
+	return len(m.FromClause) == 0 && m.WhereClause == nil && m.WithClause == nil && m.LimitCount == nil && m.LimitOffset == nil &&
+		len(m.GroupClause) == 0 && m.HavingClause == nil && len(m.DistinctClause) == 0 && m.IntoClause == nil
+}
+
+// noPath notes that nothing is left in search_path. Within a body it is the body's.
+func (w *walker) noPath(setting, value string, local bool) {
+	if setting == "search_path" && value == "" && !local && w.depth == 0 {
+		w.st.Effect = statement.Effect{Kind: statement.EffectNoPath}
 	}
 }
 

@@ -1,0 +1,164 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgcustos/pgcustos/internal/statement"
+)
+
+// emptiesPath is keepsPrivate where relations without a schema are the system's once
+// search_path is empty, or nobody knows where.
+func emptiesPath(t *testing.T) *harness {
+	t.Helper()
+	h := keepsPrivate(t)
+	for _, text := range []string{"EMPTY", "SET path", "RESET path"} {
+		names(h, statement.MiscSet, text, setting("search_path"))
+	}
+	h.judge.known["EMPTY"].Statements[0].Effect.Kind = statement.EffectNoPath
+	names(h, statement.Misc, "RESET") // ALL
+	names(h, statement.Misc, "DISCARD")
+	h.judge.known["DISCARD"].Statements[0].Effect.Kind = statement.EffectDiscardAll
+	names(h, statement.Function, "SELECT f()")
+	two := *h.judge.known["EMPTY"]
+	two.Statements = append(two.Statements[:1:1], h.judge.known["SELECT salaries"].Statements...)
+	h.judge.known["EMPTY; SELECT salaries"] = &two
+	return h
+}
+
+// Once the server has emptied search_path nothing but the system's is found without a schema,
+// until something may have changed it.
+func TestEmptyPath(t *testing.T) {
+	row, end := complete("SELECT 1"), ready('I')
+	for name, c := range map[string]struct {
+		do   func(h *harness)
+		want string
+	}{
+		"emptied": {func(h *harness) { h.client(query("EMPTY")); h.backend(row, end) }, "allowed"},
+		"by SET":  {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("SET"), end) }, "allowed"},
+		"for good": {func(h *harness) {
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(query("BEGIN"))
+			h.backend(complete("BEGIN"), ready('T'))
+			h.client(query("ROLLBACK"))
+			h.backend(complete("ROLLBACK"), end)
+		}, "allowed"},
+		"where it was unknown": {func(h *harness) {
+			h.client(query("SET path"))
+			h.backend(complete("SET"), end)
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+		}, "allowed"},
+		"unanswered":  {func(h *harness) { h.client(query("EMPTY")) }, "denied"},
+		"not yet":     {func(h *harness) { h.client(query("EMPTY")); h.backend(row) }, "denied"},
+		"failed":      {func(h *harness) { h.client(query("EMPTY")); h.backend(failed("57014", "canceled"), end) }, "denied"},
+		"no row":      {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("SELECT 0"), end) }, "denied"},
+		"another tag": {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("DECLARE CURSOR"), end) }, "denied"},
+		"in a transaction": {func(h *harness) {
+			h.client(query("BEGIN"))
+			h.backend(complete("BEGIN"), ready('T'))
+			h.client(query("EMPTY"))
+			h.backend(row, ready('T'))
+		}, "allowed"},
+		"in a transaction that is rolled back": {func(h *harness) {
+			h.client(query("BEGIN"))
+			h.backend(complete("BEGIN"), ready('T'))
+			h.client(query("EMPTY"))
+			h.backend(row, ready('T'))
+			h.client(query("ROLLBACK"))
+			h.backend(complete("ROLLBACK"), end)
+		}, "denied"},
+		"in a transaction that is rolled back behind it": {func(h *harness) {
+			h.client(query("BEGIN"))
+			h.backend(complete("BEGIN"), ready('T'))
+			h.client(query("EMPTY"), query("ROLLBACK"))
+			h.backend(row, ready('T'), complete("ROLLBACK"), end)
+		}, "denied"},
+		"in a transaction that has failed": {func(h *harness) {
+			h.client(query("BEGIN"))
+			h.backend(complete("BEGIN"), ready('T'))
+			h.client(query("SELECT f()"))
+			h.backend(failed("22012", "division by zero"), ready('E'))
+			h.client(query("EMPTY"))
+			h.backend(failed("25P02", "current transaction is aborted"), ready('E'))
+		}, "denied"},
+		"behind a BEGIN that is on its way": {func(h *harness) {
+			h.client(query("BEGIN"), query("EMPTY"))
+			h.backend(complete("BEGIN"), ready('T'), row, ready('T'))
+			h.client(query("ROLLBACK"))
+			h.backend(complete("ROLLBACK"), end)
+		}, "denied"},
+		"in the extended protocol": {func(h *harness) {
+			h.client(parse("", "EMPTY"), bind("", ""), execute("", 0), syncMsg)
+			h.backend(parseOK, bindOK, row, end)
+		}, "denied"},
+		"set since": {func(h *harness) {
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(query("SET path"))
+			h.backend(complete("SET"), end)
+		}, "denied"},
+		"set behind it, before it is answered": {func(h *harness) {
+			h.client(query("EMPTY"), query("SET path"))
+			h.backend(row, end, complete("SET"), end)
+		}, "denied"},
+		"reset": {func(h *harness) {
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(query("RESET"))
+			h.backend(complete("RESET"), end)
+		}, "denied"},
+		"reset behind it, before it is answered": {func(h *harness) {
+			h.client(query("EMPTY"), query("RESET"))
+			h.backend(row, end, complete("RESET"), end)
+		}, "denied"},
+		"discarded": {func(h *harness) {
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(query("DISCARD"))
+			h.backend(complete("DISCARD ALL"), end)
+		}, "denied"},
+		"discarded behind it, before it is answered": {func(h *harness) {
+			h.client(query("EMPTY"), query("DISCARD"))
+			h.backend(row, end, complete("DISCARD ALL"), end)
+		}, "denied"},
+		"discarded by a statement prepared before": {func(h *harness) {
+			h.client(parse("d", "DISCARD"), syncMsg)
+			h.backend(parseOK, end)
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(bind("", "d"), execute("", 0), syncMsg)
+			h.backend(bindOK, complete("DISCARD ALL"), end)
+		}, "denied"},
+		"a function since": {func(h *harness) {
+			h.client(query("EMPTY"))
+			h.backend(row, end)
+			h.client(query("SELECT f()"))
+			h.backend(row, end)
+		}, "denied"},
+	} {
+		h := emptiesPath(t)
+		c.do(h)
+		h.client(query("SELECT salaries"))
+		if got := h.last(); !strings.Contains(got, " "+c.want+" ") {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+	h := emptiesPath(t)
+	h.client(query("EMPTY; SELECT salaries"))
+	h.wantLast(" denied ")
+}
+
+// What is refused has emptied nothing.
+func TestRefusedEmptying(t *testing.T) {
+	h := emptiesPath(t)
+	g := anything()
+	g.Classes &^= statement.MiscSet
+	h.m.SetGrant(g)
+	h.client(query("EMPTY"))
+	h.wantLast(" denied ")
+	if h.m.emptying.sent {
+		t.Error("something is awaited")
+	}
+}
