@@ -140,10 +140,19 @@ func (w *walker) configures(m *pg.SelectStmt) {
 	local, ok3 := constant(argument(f, 2, "is_local"))
 	if ok && ok2 && ok3 && !value.null && !name.opaque && !value.opaque && !name.cut && !value.cut {
 		w.identity(lower(name.text), value.text, local.truth() == always)
-		if schema != "" && argument(f, 1, "new_value").GetAConst() != nil { // the system's, whatever the path is
+		if schema != "" && !slices.ContainsFunc(f.GetArgs(), casts) { // the system's, whatever the path is
 			w.noPath(lower(name.text), value.text, local.truth() != never)
 		}
 	}
+}
+
+// casts tells whether an argument is more than a literal: what a cast makes of one depends on
+// the types of the database.
+func casts(n *pg.Node) bool {
+	if named := n.GetNamedArgExpr(); named != nil {
+		n = named.Arg
+	}
+	return n.GetAConst() == nil
 }
 
 // oneRow tells whether a query is no more than expressions: one row, in which each is worked

@@ -416,6 +416,8 @@ func TestEffects(t *testing.T) {
 		"SELECT pg_catalog.set_config('search_path', NULL, false)":                                                 {},
 		"SELECT pg_catalog.set_config('search_path', ' ', false)":                                                  {},
 		"SELECT pg_catalog.set_config('search_path', 'a' || '', false)":                                            {},
+		"SELECT pg_catalog.set_config('search_path'::text, '', false)":                                             {},
+		"SELECT pg_catalog.set_config('search_path', '', 'f'::truth)":                                              {},
 		"SELECT pg_catalog.set_config('search_path', $1, false)":                                                   {},
 		"SELECT pg_catalog.set_config('search_path', '', false), pg_catalog.set_config('search_path', 'a', false)": {},
 		"SELECT pg_catalog.set_config('search_path', '', false) HAVING false":                                      {},
