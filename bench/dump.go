@@ -28,18 +28,12 @@ func (b *bench) dumps(ctx context.Context) error {
 	if err := b.stage.rest(ctx); err != nil {
 		return err
 	}
-	ours, err := b.stage.startPgcustos(ctx, "dump", variant{Driver: drivers[0], WholeDatabase: true})
-	if err != nil {
-		return err
-	}
-	ours.name = driverName(drivers[0])
 	var targets []*target
 	for _, t := range b.targets {
-		if t.name == directName || t.name == pgbouncerName {
+		if t.name == directName || t.name == pgbouncerName || t.name == driverName(drivers[0]) {
 			targets = append(targets, t)
 		}
 	}
-	targets = append(targets, ours)
 	for round := range min(b.rounds, dumpRounds) {
 		took := map[string][2]float64{}
 		for i := range targets {

@@ -22,9 +22,6 @@ type variant struct {
 	Durability string
 	Rules      int // that come before the one that fits
 	Account    string
-	// WholeDatabase leaves deny_objects out: pg_dump changes search_path, and then says
-	// names without a schema, which could be those of what is denied.
-	WholeDatabase bool
 }
 
 // drivers are those that make rows of their own; the first is the default.
