@@ -16,7 +16,7 @@ type emptying struct {
 // nothing before it that could still change the path or the transaction.
 func (m *Machine) empty(statements []statement.Statement, rested bool) {
 	if rested && len(statements) == 1 && statements[0].Effect.Kind == statement.EffectNoPath && m.tx.status != txFailed {
-		m.emptying = emptying{sent: true, inBlock: m.tx.status == txBlock}
+		m.emptying = emptying{sent: true}
 	}
 }
 
@@ -33,13 +33,16 @@ func (m *Machine) settlePath() {
 	if !m.emptying.sent || !m.resting() {
 		return
 	}
-	if m.emptying.done {
-		m.path = auth.PathEmpty
+	done := m.emptying.done
+	m.emptying = emptying{}
+	if done {
+		// What the client sent before may have begun a block that only this ReadyForQuery
+		// tells of.
+		m.path, m.emptying.inBlock = auth.PathEmpty, m.tx.status != txIdle
 		if s := &m.known.search; !s.reports {
 			s.value, s.known = "", true
 		}
 	}
-	m.emptying = emptying{inBlock: m.emptying.inBlock && m.emptying.done}
 }
 
 // refills tells whether a statement may give search_path back what it was before it was

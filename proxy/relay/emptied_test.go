@@ -89,6 +89,14 @@ func TestEmptyPath(t *testing.T) {
 			h.client(query("ROLLBACK"))
 			h.backend(complete("ROLLBACK"), end)
 		}, "denied"},
+		"in a block that no Sync tells of": {func(h *harness) {
+			h.client(parse("", "BEGIN"), bind("", ""), execute("", 0), msg('H'))
+			h.backend(parseOK, bindOK, complete("BEGIN"))
+			h.client(query("EMPTY"))
+			h.backend(row, ready('T'))
+			h.client(query("ROLLBACK"))
+			h.backend(complete("ROLLBACK"), end)
+		}, "denied"},
 		"in the extended protocol": {func(h *harness) {
 			h.client(parse("", "EMPTY"), bind("", ""), execute("", 0), syncMsg)
 			h.backend(parseOK, bindOK, row, end)
