@@ -26,6 +26,11 @@ func emptiesPath(t *testing.T) *harness {
 	return h
 }
 
+func asks(h *harness, text string, answers ...[]byte) {
+	h.client(query(text))
+	h.backend(answers...)
+}
+
 // Once the server has emptied search_path nothing but the system's is found without a schema,
 // until something may have changed it.
 func TestEmptyPath(t *testing.T) {
@@ -37,18 +42,13 @@ func TestEmptyPath(t *testing.T) {
 		"emptied": {func(h *harness) { h.client(query("EMPTY")); h.backend(row, end) }, "allowed"},
 		"by SET":  {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("SET"), end) }, "allowed"},
 		"for good": {func(h *harness) {
-			h.client(query("EMPTY"))
-			h.backend(row, end)
-			h.client(query("BEGIN"))
-			h.backend(complete("BEGIN"), ready('T'))
-			h.client(query("ROLLBACK"))
-			h.backend(complete("ROLLBACK"), end)
+			asks(h, "EMPTY", row, end)
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+			asks(h, "ROLLBACK", complete("ROLLBACK"), end)
 		}, "allowed"},
 		"where it was unknown": {func(h *harness) {
-			h.client(query("SET path"))
-			h.backend(complete("SET"), end)
-			h.client(query("EMPTY"))
-			h.backend(row, end)
+			asks(h, "SET path", complete("SET"), end)
+			asks(h, "EMPTY", row, end)
 		}, "allowed"},
 		"unanswered":  {func(h *harness) { h.client(query("EMPTY")) }, "denied"},
 		"not yet":     {func(h *harness) { h.client(query("EMPTY")); h.backend(row) }, "denied"},
@@ -56,76 +56,58 @@ func TestEmptyPath(t *testing.T) {
 		"no row":      {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("SELECT 0"), end) }, "denied"},
 		"another tag": {func(h *harness) { h.client(query("EMPTY")); h.backend(complete("DECLARE CURSOR"), end) }, "denied"},
 		"in a transaction": {func(h *harness) {
-			h.client(query("BEGIN"))
-			h.backend(complete("BEGIN"), ready('T'))
-			h.client(query("EMPTY"))
-			h.backend(row, ready('T'))
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+			asks(h, "EMPTY", row, ready('T'))
 		}, "allowed"},
 		"in a transaction that is rolled back": {func(h *harness) {
-			h.client(query("BEGIN"))
-			h.backend(complete("BEGIN"), ready('T'))
-			h.client(query("EMPTY"))
-			h.backend(row, ready('T'))
-			h.client(query("ROLLBACK"))
-			h.backend(complete("ROLLBACK"), end)
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+			asks(h, "EMPTY", row, ready('T'))
+			asks(h, "ROLLBACK", complete("ROLLBACK"), end)
 		}, "denied"},
 		"in a transaction that is rolled back behind it": {func(h *harness) {
-			h.client(query("BEGIN"))
-			h.backend(complete("BEGIN"), ready('T'))
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
 			h.client(query("EMPTY"), query("ROLLBACK"))
 			h.backend(row, ready('T'), complete("ROLLBACK"), end)
 		}, "denied"},
 		"in a transaction that has failed": {func(h *harness) {
-			h.client(query("BEGIN"))
-			h.backend(complete("BEGIN"), ready('T'))
-			h.client(query("SELECT f()"))
-			h.backend(failed("22012", "division by zero"), ready('E'))
-			h.client(query("EMPTY"))
-			h.backend(failed("25P02", "current transaction is aborted"), ready('E'))
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+			asks(h, "SELECT f()", failed("22012", "division by zero"), ready('E'))
+			asks(h, "EMPTY", failed("25P02", "current transaction is aborted"), ready('E'))
 		}, "denied"},
 		"behind a BEGIN that is on its way": {func(h *harness) {
 			h.client(query("BEGIN"), query("EMPTY"))
 			h.backend(complete("BEGIN"), ready('T'), row, ready('T'))
-			h.client(query("ROLLBACK"))
-			h.backend(complete("ROLLBACK"), end)
+			asks(h, "ROLLBACK", complete("ROLLBACK"), end)
 		}, "denied"},
 		"in a block that no Sync tells of": {func(h *harness) {
 			h.client(parse("", "BEGIN"), bind("", ""), execute("", 0), msg('H'))
 			h.backend(parseOK, bindOK, complete("BEGIN"))
-			h.client(query("EMPTY"))
-			h.backend(row, ready('T'))
-			h.client(query("ROLLBACK"))
-			h.backend(complete("ROLLBACK"), end)
+			asks(h, "EMPTY", row, ready('T'))
+			asks(h, "ROLLBACK", complete("ROLLBACK"), end)
 		}, "denied"},
 		"in the extended protocol": {func(h *harness) {
 			h.client(parse("", "EMPTY"), bind("", ""), execute("", 0), syncMsg)
 			h.backend(parseOK, bindOK, row, end)
 		}, "denied"},
 		"set since": {func(h *harness) {
-			h.client(query("EMPTY"))
-			h.backend(row, end)
-			h.client(query("SET path"))
-			h.backend(complete("SET"), end)
+			asks(h, "EMPTY", row, end)
+			asks(h, "SET path", complete("SET"), end)
 		}, "denied"},
 		"set behind it, before it is answered": {func(h *harness) {
 			h.client(query("EMPTY"), query("SET path"))
 			h.backend(row, end, complete("SET"), end)
 		}, "denied"},
 		"reset": {func(h *harness) {
-			h.client(query("EMPTY"))
-			h.backend(row, end)
-			h.client(query("RESET"))
-			h.backend(complete("RESET"), end)
+			asks(h, "EMPTY", row, end)
+			asks(h, "RESET", complete("RESET"), end)
 		}, "denied"},
 		"reset behind it, before it is answered": {func(h *harness) {
 			h.client(query("EMPTY"), query("RESET"))
 			h.backend(row, end, complete("RESET"), end)
 		}, "denied"},
 		"discarded": {func(h *harness) {
-			h.client(query("EMPTY"))
-			h.backend(row, end)
-			h.client(query("DISCARD"))
-			h.backend(complete("DISCARD ALL"), end)
+			asks(h, "EMPTY", row, end)
+			asks(h, "DISCARD", complete("DISCARD ALL"), end)
 		}, "denied"},
 		"discarded behind it, before it is answered": {func(h *harness) {
 			h.client(query("EMPTY"), query("DISCARD"))
@@ -134,16 +116,13 @@ func TestEmptyPath(t *testing.T) {
 		"discarded by a statement prepared before": {func(h *harness) {
 			h.client(parse("d", "DISCARD"), syncMsg)
 			h.backend(parseOK, end)
-			h.client(query("EMPTY"))
-			h.backend(row, end)
+			asks(h, "EMPTY", row, end)
 			h.client(bind("", "d"), execute("", 0), syncMsg)
 			h.backend(bindOK, complete("DISCARD ALL"), end)
 		}, "denied"},
 		"a function since": {func(h *harness) {
-			h.client(query("EMPTY"))
-			h.backend(row, end)
-			h.client(query("SELECT f()"))
-			h.backend(row, end)
+			asks(h, "EMPTY", row, end)
+			asks(h, "SELECT f()", row, end)
 		}, "denied"},
 	} {
 		h := emptiesPath(t)

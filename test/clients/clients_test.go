@@ -251,6 +251,7 @@ func TestProgramsUnderARuleOfObjects(t *testing.T) {
 	alice := s.DSN("alice", testkit.AlicePassword, testkit.OrdersDatabase)
 	direct := s.Postgres.SocketDSN(testkit.OrdersDatabase)
 	same(t, unkeyed(run(t, "", "pg_dump", "-s", "-t", "public.orders", direct)), unkeyed(run(t, "", "pg_dump", "-s", "-t", "public.orders", alice)))
+	same(t, unkeyed(run(t, "", "pg_dump", "-s", "-N", "private", direct)), unkeyed(run(t, "", "pg_dump", "-s", "-N", "private", alice)))
 	for _, kept := range [][]string{
 		{"pg_dump", "-t", "private.salaries", alice},
 		{"psql", "-X", "-c", "SELECT pg_catalog.set_config('search_path', '', false)", "-c", "SET search_path = private", "-c", "SELECT * FROM salaries", alice},
