@@ -80,6 +80,26 @@ func TestRawScripts(t *testing.T) {
 	}
 }
 
+// TestRawMask: the position in the log that IDENTIFY_SYSTEM tells moves whenever the
+// server writes, and is no difference.
+func TestRawMask(t *testing.T) {
+	site := testkit.SharedSite(t)
+	letInWithPassword(t, site)
+	direct, proxied := rawEnds(t, site)
+	for _, s := range readScripts(t, "raw") {
+		if s.name != "replication-on" {
+			continue
+		}
+		want := s.speak(t, &direct)
+		if err := site.Postgres.Exec(t.Context(), "postgres", "SELECT pg_switch_wal()"); err != nil {
+			t.Fatal(err)
+		}
+		compareRaw(t, s, proxied[0].name, want, s.speak(t, &proxied[0]))
+		return
+	}
+	t.Fatal("there is no script replication-on")
+}
+
 // letInWithPassword has PostgreSQL ask for passwords in clear, of one address.
 func letInWithPassword(t *testing.T, site *testkit.Site) {
 	t.Helper()
@@ -282,7 +302,7 @@ func (f frame) raw(mask map[string]bool) string {
 		}
 		return fmt.Sprintf("ParameterStatus %s=%s", name, value)
 	default:
-		return f.String()
+		return f.masked(mask).String()
 	}
 }
 

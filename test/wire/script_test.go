@@ -61,7 +61,7 @@ const (
 var masks = map[string]bool{
 	"table-oid": true, // of RowDescription
 	"numbers":   true, // in the texts of errors and notices
-	"rows":      true, // the values of DataRow, not their sizes
+	"rows":      true, // what stands in DataRow
 	// In a raw script:
 	"message":    true, // the text of an error
 	"parameters": true, // those that log-in reports
