@@ -2,11 +2,12 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // Selector chooses sessions. All conditions that are given have to hold; without
@@ -38,26 +39,11 @@ func (s *Selector) Check() error {
 		return errors.New("name what is meant: a user, role, database, source or session, or all of them and nothing else")
 	}
 	if s.Source != "" {
-		if _, err := s.network(); err != nil {
-			return fmt.Errorf("%q is neither an address nor a network", s.Source)
+		if _, err := ipaddr.ParseNetwork(s.Source); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// network reads the source. One of IPv4 in IPv6 clothes is that of IPv4, in which form the
-// addresses of clients are compared.
-func (s *Selector) network() (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s.Source); err == nil {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	const mapped = 96 // bits in front of the IPv4 address
-	p, err := netip.ParsePrefix(s.Source)
-	if err == nil && p.Addr().Is4In6() && p.Bits() >= mapped {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
-	}
-	return p, err
 }
 
 // Matches reports whether the selector chooses the subject.
@@ -66,7 +52,7 @@ func (s *Selector) Matches(x *Subject) bool {
 		return false
 	}
 	if s.Source != "" {
-		if network, err := s.network(); err != nil || !network.Contains(x.Source.Unmap()) {
+		if network, err := ipaddr.ParseNetwork(s.Source); err != nil || !network.Contains(ipaddr.Plain(x.Source)) {
 			return false
 		}
 	}

@@ -33,11 +33,18 @@ func TestSelector(t *testing.T) {
 		{Selector{Source: "::ffff:10.2.0.0/112"}, false},
 		{Selector{Source: "::/0"}, false},
 		{Selector{Source: "10.1.2"}, false},
+		{Selector{Source: "fe80::1%eth0"}, false},
 		{Selector{Session: "abc"}, true},
 		{Selector{Session: "ab"}, false},
 	} {
 		if got := c.selector.Matches(x); got != c.matches {
 			t.Errorf("%+v: %v", c.selector, got)
+		}
+	}
+	near := &Subject{Source: netip.MustParseAddr("fe80::1%eth0")}
+	for _, source := range []string{"fe80::1", "fe80::/10"} {
+		if s := (Selector{Source: source}); !s.Matches(near) {
+			t.Errorf("%s does not hold %s", source, near.Source)
 		}
 	}
 	for want, s := range map[string]Selector{

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // Approach is what is known of a client before it proves who it is. All but the
@@ -47,7 +49,7 @@ type Pin struct {
 
 // Matches reports whether the pin is about that client.
 func (p *Pin) Matches(a *Approach) bool {
-	source := a.Source.Unmap()
+	source := ipaddr.Plain(a.Source)
 	return (len(p.Sources) == 0 || slices.ContainsFunc(p.Sources, func(n netip.Prefix) bool { return n.Contains(source) })) &&
 		(len(p.Databases) == 0 || slices.Contains(p.Databases, a.Database)) &&
 		(len(p.Users) == 0 || slices.ContainsFunc(p.Users, a.isCalled))

@@ -10,7 +10,7 @@ type anyTicket struct{}
 func (anyTicket) Accept([]byte, netip.Addr) (Ticket, error) { return Ticket{}, nil }
 
 func TestChooseMethod(t *testing.T) {
-	office := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	office := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fe80::/10")}
 	pins := []Pin{
 		{Sources: office, Databases: []string{"legacy"}, Method: Password},
 		{Databases: []string{"vault"}, Method: Kerberos},
@@ -40,6 +40,7 @@ func TestChooseMethod(t *testing.T) {
 		{"pinned by name, that of the account", true, Approach{User: "svc--orders", HoldsTicket: true, Proved: &Identity{Account: "svc-orders"}}, Password},
 		{"another name", true, Approach{User: "svc-orders2", HoldsTicket: true, Proved: &Identity{Account: "svc-orders2"}}, Kerberos},
 		{"pinned by source and database", true, Approach{Source: netip.MustParseAddr("::ffff:10.1.2.3"), Database: "legacy", HoldsTicket: true}, Password},
+		{"pinned by source, which has a zone", true, Approach{Source: netip.MustParseAddr("fe80::1%eth0"), Database: "legacy", HoldsTicket: true}, Password},
 		{"another source", true, Approach{Source: netip.MustParseAddr("10.2.2.3"), Database: "legacy", HoldsTicket: true}, Kerberos},
 	} {
 		t.Run(c.name, func(t *testing.T) {

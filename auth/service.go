@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // Terms are what a service account is declared with.
@@ -49,8 +51,8 @@ func (t *Terms) State(passwordSet, now time.Time) (s State) {
 func (t *Terms) Refuses(r *Request) (Cause, string) {
 	switch {
 	case t == nil:
-	case len(t.Sources) > 0 && !slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return p.Contains(r.Source.Unmap()) }):
-		return CauseServiceSource, fmt.Sprintf("the service is declared to come from %s, not from %s", texts(t.Sources), r.Source.Unmap())
+	case len(t.Sources) > 0 && !slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return p.Contains(ipaddr.Plain(r.Source)) }):
+		return CauseServiceSource, fmt.Sprintf("the service is declared to come from %s, not from %s", texts(t.Sources), ipaddr.Plain(r.Source))
 	case len(t.Methods) > 0 && !slices.Contains(t.Methods, r.Method):
 		return CauseServiceMethod, fmt.Sprintf("the service is declared to prove itself by %s, not by %s", texts(t.Methods), r.Method)
 	}

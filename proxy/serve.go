@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgcustos/pgcustos/audit"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 	"github.com/pgcustos/pgcustos/proxy/handover"
 )
@@ -52,7 +53,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // admit gives the connection a goroutine, or turns it away.
 func (s *Server) admit(conn net.Conn) {
-	place := s.limiter.Load().Enter(addrPort(conn).Addr(), func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	place := s.limiter.Load().Enter(ipaddr.Of(conn.RemoteAddr()).Addr(), func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	if why := s.unwelcome(place != nil); why != nil {
 		if place != nil {
 			place.Leave()
@@ -93,7 +94,7 @@ func (s *Server) unwelcome(placeLeft bool) *unwelcoming {
 // turnAway refuses a connection that nobody has looked at, in clear and without
 // waiting: libpq shows the message.
 func (s *Server) turnAway(conn net.Conn, why *unwelcoming) {
-	s.strangers.note(addrPort(conn), why.cause, "")
+	s.strangers.note(ipaddr.Of(conn.RemoteAddr()), why.cause, "")
 	e := pgwire.Error{Severity: pgwire.SeverityFatal, Code: why.code, Message: why.message}
 	_ = conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
 	_, _ = conn.Write(e.Append(nil))

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -141,12 +140,4 @@ func (s *strangers) write(source netip.AddrPort, cause, detail string, count uin
 	if err != nil {
 		s.server.log.Error("record", "type", audit.Connection, "error", err)
 	}
-}
-
-func addrPort(conn net.Conn) netip.AddrPort {
-	ap, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 	"github.com/pgcustos/pgcustos/internal/statement"
 )
 
@@ -80,7 +81,7 @@ func (f *Filter) compile() (*matcher, error) {
 
 func (f *Filter) compilePatterns(m *matcher) error {
 	for _, s := range list(f.Source) {
-		p, err := parseNetwork(s)
+		p, err := ipaddr.ParseNetwork(s)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // matcher is a Filter made ready for millions of records.
@@ -98,7 +99,7 @@ func (m *matcher) from(address string) bool {
 }
 
 func within(networks []netip.Prefix, a netip.AddrPort) bool {
-	ip := a.Addr().Unmap().WithZone("")
+	ip := ipaddr.Plain(a.Addr())
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 

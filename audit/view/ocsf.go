@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgcustos/pgcustos/audit"
 	"github.com/pgcustos/pgcustos/audit/journal"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // OCSFVersion is the version of the Open Cybersecurity Schema Framework that the
@@ -256,9 +257,9 @@ func ocsfSource(r *journal.Record) attributes {
 	if err != nil {
 		return s
 	}
-	s["ip"], s["port"] = a.Addr().Unmap().WithZone("").String(), a.Port()
+	s["ip"], s["port"] = ipaddr.Plain(a.Addr()).String(), a.Port()
 	if v, err := netip.ParseAddrPort(r.Source.Via); err == nil {
-		s["intermediate_ips"] = []string{v.Addr().Unmap().WithZone("").String()}
+		s["intermediate_ips"] = []string{ipaddr.Plain(v.Addr()).String()}
 	}
 	return s
 }

@@ -2,28 +2,10 @@ package view
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/pgcustos/pgcustos/audit/journal"
 )
-
-// parseNetwork reads an address or a network.
-func parseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an IP address nor a network such as 10.20.0.0/16", s)
-	}
-	const mapped = 96 // bits in front of an IPv4 address in IPv6 clothes; records have it without
-	if p.Addr().Is4In6() && p.Bits() >= mapped {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
-	}
-	return p.Masked(), nil
-}
 
 // objectPattern names objects: a name, or a schema and a name, each with * for any
 // characters and ? for one, in any case.

@@ -10,6 +10,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // checkTicket judges a ticket that the domain has made (RFC 4120, section 3.2.3).
@@ -51,7 +52,7 @@ func bound(list types.HostAddresses, source netip.Addr) bool {
 		if h.AddrType != addrtype.IPv4 && h.AddrType != addrtype.IPv6 {
 			continue
 		}
-		if a, ok := netip.AddrFromSlice(h.Address); ok && a.Unmap() == source.Unmap() {
+		if a, ok := netip.AddrFromSlice(h.Address); ok && ipaddr.Plain(a) == ipaddr.Plain(source) {
 			return true
 		}
 	}

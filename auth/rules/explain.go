@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/pgcustos/pgcustos/auth"
+import (
+	"github.com/pgcustos/pgcustos/auth"
+
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
+)
 
 // Explanation says what every rule makes of an identity and a request.
 type Explanation struct {
@@ -35,7 +39,7 @@ type Failed struct {
 
 // Explain judges every rule. Its Grant is Choose's.
 func (s *Set) Explain(id auth.Identity, req auth.Request) Explanation {
-	req.Source = req.Source.Unmap()
+	req.Source = ipaddr.Plain(req.Source)
 	e := Explanation{Identity: id, Request: req, Barred: id.State.Barred()}
 	if e.Barred == auth.CauseNone {
 		e.Barred, e.Why = id.Terms.Refuses(&req)

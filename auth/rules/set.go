@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // Set is an ordered list of rules, indexed by whom they name, so that a log-in
@@ -68,7 +69,7 @@ func (s *Set) Choose(id auth.Identity, req auth.Request) (*auth.Grant, error) {
 	if cause := id.State.Barred(); cause != auth.CauseNone {
 		return nil, &auth.Failure{Cause: cause, Identity: id}
 	}
-	req.Source = req.Source.Unmap()
+	req.Source = ipaddr.Plain(req.Source)
 	if cause, detail := id.Terms.Refuses(&req); cause != auth.CauseNone {
 		return nil, &auth.Failure{Cause: cause, Detail: detail, Identity: id}
 	}

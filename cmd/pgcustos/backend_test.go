@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +57,7 @@ func TestBackendRefuses(t *testing.T) {
 	}{
 		{"has passwords: give it auth: certificate", []string{"add", "orders", "--config", passwords.config}},
 		{`there is no backend "ledger"`, []string{"add", "ledger", "--config", s.config}},
-		{"neither an address nor a network", []string{"add", "orders", "--config", s.config, "--from", "here"}},
+		{"neither an IP address nor a network", []string{"add", "orders", "--config", s.config, "--from", "here"}},
 		{"has no authority yet", []string{"rotate", "orders", "--config", s.config}},
 	} {
 		r := pgcustos(t, append([]string{"backend"}, tt.args...)...)
@@ -76,8 +75,5 @@ func TestQuoteName(t *testing.T) {
 		if got := quoteName(name); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
-	}
-	if p, err := parseNetwork("10.20.0.5/16"); err != nil || p != netip.MustParsePrefix("10.20.0.0/16") {
-		t.Errorf("%s, %v", p, err)
 	}
 }

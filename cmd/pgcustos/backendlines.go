@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 	"github.com/pgcustos/pgcustos/proxy/backend"
 )
 
@@ -16,9 +17,9 @@ import (
 // route of this machine to each host.
 func (s *setup) proxies(told []string) error {
 	for _, t := range told {
-		p, err := parseNetwork(t)
+		p, err := ipaddr.ParseNetwork(t)
 		if err != nil {
-			return err
+			return fmt.Errorf("--from: %w", err)
 		}
 		s.from = append(s.from, p)
 	}
@@ -30,22 +31,11 @@ func (s *setup) proxies(told []string) error {
 		if err != nil {
 			return fmt.Errorf("where the proxy comes from cannot be told, say it by --from: %w", err)
 		}
-		if p := netip.PrefixFrom(a, a.BitLen()); !slices.Contains(s.from, p) {
+		if p := ipaddr.Single(a); !slices.Contains(s.from, p) {
 			s.from = append(s.from, p)
 		}
 	}
 	return nil
-}
-
-func parseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("--from %q is neither an address nor a network, such as 10.20.0.5/32", s)
-	}
-	return p.Masked(), nil
 }
 
 // routeTo returns the address that this machine has for a host. Nothing is sent.
@@ -55,8 +45,7 @@ func routeTo(h backend.Host) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	defer conn.Close() //nolint:errcheck // nothing was sent
-	a, err := netip.ParseAddrPort(conn.LocalAddr().String())
-	return a.Addr().Unmap().WithZone(""), err
+	return ipaddr.Of(conn.LocalAddr()).Addr(), nil
 }
 
 // instruct prints what the server needs.

@@ -22,6 +22,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // expiryWarning is how long before its end a certificate is warned of.
@@ -47,9 +48,9 @@ Prints a line for each probe; the exit code is 1 where one of them FAILs.`,
 			}
 			r := &report{w: cmd.OutOrStdout()}
 			for _, s := range from {
-				network, err := parseNetwork(s)
+				network, err := ipaddr.ParseNetwork(s)
 				if err != nil {
-					return err
+					return fmt.Errorf("--from: %w", err)
 				}
 				r.from = append(r.from, network)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcustos/pgcustos/cmd/pgcustos/hba"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // access is what pg_hba.conf says, where a role of the host may read it.
@@ -43,7 +44,7 @@ func (p *probe) readAccess(ctx context.Context, conn *pgx.Conn) bool {
 		return false
 	}
 	if from != nil {
-		a.from = netip.PrefixFrom(from.Unmap(), from.Unmap().BitLen())
+		a.from = ipaddr.Single(*from)
 	}
 	p.access = a
 	return true

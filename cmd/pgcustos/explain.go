@@ -15,6 +15,7 @@ import (
 	"github.com/pgcustos/pgcustos/auth/directory"
 	"github.com/pgcustos/pgcustos/auth/rules"
 	"github.com/pgcustos/pgcustos/internal/config"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 type explainFlags struct {
@@ -75,7 +76,7 @@ func (f *explainFlags) request() (auth.Request, error) {
 	if len(f.assurance) > 0 && method != auth.Kerberos {
 		return auth.Request{}, errors.New("--assurance is of tickets: it goes with --method kerberos")
 	}
-	return auth.Request{Database: f.database, Source: source.Unmap(), Method: method, Role: f.role, Reason: f.reason, Assurance: f.assurance}, nil
+	return auth.Request{Database: f.database, Source: ipaddr.Plain(source), Method: method, Role: f.role, Reason: f.reason, Assurance: f.assurance}, nil
 }
 
 // explained is all that there is to say.

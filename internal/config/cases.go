@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/pgcustos/pgcustos/auth"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // Case is one row of an operator's table: who sends what, and what is to be made
@@ -197,7 +198,7 @@ func (o *object) caseRequest() auth.Request {
 			if err != nil {
 				v.errorf("%q is not an IP address", s)
 			}
-			r.Source = address.Unmap()
+			r.Source = ipaddr.Plain(address)
 		}
 	}
 	return r

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 	"github.com/pgcustos/pgcustos/internal/pgwire"
 )
 
@@ -56,7 +57,7 @@ const recordTypeHandshake = 0x16
 // answer goes. The error is a *pgwire.Error where the client gets one, and wraps
 // ErrSilent where it gets none.
 func Accept(ctx context.Context, conn net.Conn, opt *Options, limit *Limiter) (*Hello, error) {
-	h := &Hello{Conn: conn, Client: addrPort(conn.RemoteAddr())}
+	h := &Hello{Conn: conn, Client: ipaddr.Of(conn.RemoteAddr())}
 	if contains(opt.ProxyProtocolFrom, h.Client.Addr()) {
 		if err := h.readProxyHeader(); err != nil {
 			return h, err
@@ -196,14 +197,6 @@ func Refuse(conn net.Conn, e *pgwire.Error) {
 		_, _ = io.CopyN(io.Discard, conn, 64<<10)
 	}
 	_ = conn.Close()
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {

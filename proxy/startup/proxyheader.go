@@ -9,6 +9,8 @@ import (
 	"net"
 
 	proxyproto "github.com/pires/go-proxyproto"
+
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // readProxyHeader reads the PROXY protocol header that a listed balancer has to
@@ -30,7 +32,7 @@ func (h *Hello) readProxyHeader() error {
 	if !ok {
 		return fmt.Errorf("%w: the PROXY header names no TCP address", ErrSilent)
 	}
-	h.Via, h.Client = h.Client, addrPort(source)
+	h.Via, h.Client = h.Client, ipaddr.Of(source)
 	return nil
 }
 

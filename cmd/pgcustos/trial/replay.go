@@ -12,6 +12,7 @@ import (
 	"github.com/pgcustos/pgcustos/audit/journal"
 	"github.com/pgcustos/pgcustos/auth"
 	"github.com/pgcustos/pgcustos/auth/rules"
+	"github.com/pgcustos/pgcustos/internal/ipaddr"
 )
 
 // ReplayOptions say what is replayed, over which rules.
@@ -128,7 +129,7 @@ func (r *replay) choose(ctx context.Context, record *journal.Record) (granted, e
 	}
 	key := situation{
 		guid: keyOf(&record.Principal), database: record.Database, method: record.Method, role: record.Role,
-		reason: record.Reason, group: record.Group, source: source.Addr().Unmap(),
+		reason: record.Reason, group: record.Group, source: ipaddr.Plain(source.Addr()),
 	}
 	if g, known := r.grants[key]; known {
 		return g, nil
