@@ -155,11 +155,12 @@ func casts(n *pg.Node) bool {
 	return n.GetAConst() == nil
 }
 
-// oneRow tells whether a query is no more than expressions: one row, in which each is worked
-// out once.
+// oneRow tells whether a query is no more than the expressions that it gives: one row, in
+// which each is worked out once. What it sorts by may set the same again.
 func oneRow(m *pg.SelectStmt) bool {
 	return len(m.FromClause) == 0 && m.WhereClause == nil && m.WithClause == nil && m.LimitCount == nil && m.LimitOffset == nil &&
-		len(m.GroupClause) == 0 && m.HavingClause == nil && len(m.DistinctClause) == 0 && m.IntoClause == nil
+		len(m.GroupClause) == 0 && m.HavingClause == nil && len(m.DistinctClause) == 0 && m.IntoClause == nil &&
+		len(m.SortClause) == 0 && len(m.WindowClause) == 0
 }
 
 // noPath notes that nothing is left in search_path. Within a body it is the body's.
