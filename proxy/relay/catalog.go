@@ -189,7 +189,7 @@ func createsSomewhere(st *statement.Statement) bool {
 // displaced tells whether search_path may be another one than when the portal was
 // bound whose names are looked up: they were, then.
 func (c *candidates) displaced(moves uint32) bool {
-	return c.newest != nil && c.newest.portal && c.newest.moves != moves
+	return c.portal && c.oldest != moves
 }
 
 func (l *lookup) statement(st *statement.Statement, displaced bool) {

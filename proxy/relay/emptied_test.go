@@ -137,6 +137,33 @@ func TestEmptyPath(t *testing.T) {
 	h.wantLast(" denied ")
 }
 
+// The names of a portal were looked up when it was bound, also of one that an outstanding
+// Bind may put another into the place of.
+func TestPortalIsBoundByThePathBefore(t *testing.T) {
+	for name, again := range map[string][][]byte{
+		"bound":               nil,
+		"perhaps bound again": {bind("p", "s"), syncMsg},
+	} {
+		h := emptiesPath(t)
+		h.client(parse("s", "SELECT salaries"), syncMsg)
+		h.backend(parseOK, ready('I'))
+		asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+		asks(h, "SET path", complete("SET"), ready('T'))
+		h.client(bind("p", "s"), syncMsg)
+		h.backend(bindOK, ready('T'))
+		asks(h, "EMPTY", complete("SELECT 1"), ready('T'))
+		h.client(again...)
+		h.client(execute("p", 0), syncMsg)
+		if got := h.last(); !strings.Contains(got, " denied ") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	h := emptiesPath(t)
+	asks(h, "EMPTY", complete("SELECT 1"), ready('I'))
+	h.client(parse("s", "SELECT salaries"), bind("", "s"), execute("", 0), syncMsg)
+	h.wantLast(" allowed ")
+}
+
 // What is refused has emptied nothing.
 func TestRefusedEmptying(t *testing.T) {
 	h := emptiesPath(t)

@@ -216,6 +216,9 @@ type candidates struct {
 	skipped bool
 	// newest is the binding that was made last; nil where there is none.
 	newest *binding
+	// oldest is the fewest moves of search_path that a portal among them was bound behind.
+	portal bool
+	oldest uint32
 	// others are the records of what the name stands for where the server does
 	// not accept the newest.
 	others []uint64
@@ -229,7 +232,9 @@ func (c *candidates) add(b *binding) {
 		// What they do to names or the transaction is followed where they agree on it.
 		c.unknown = c.unknown || b.def.Effect != c.newest.def.Effect
 	}
-	c.made++
+	if c.made++; b.portal && (!c.portal || b.moves < c.oldest) {
+		c.portal, c.oldest = true, b.moves
+	}
 	c.others = append(c.others, b.others...)
 	c.may(b.def)
 	for _, def := range b.also {

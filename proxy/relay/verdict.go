@@ -48,7 +48,11 @@ type verdict struct {
 func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 	g := m.ruling
 	v := verdict{decision: audit.Allowed, class: st.Class, tags: st.Tags, path: m.setsPath(st), recodes: st.Recodes(), astray: m.path != auth.PathDefault}
-	d := g.DecideStatement(st, m.path)
+	path := m.path
+	if c != nil && c.displaced(m.known.search.moves) {
+		path = auth.PathUnknown
+	}
+	d := g.DecideStatement(st, path)
 	if c != nil {
 		v.doubt, v.hides = c.doubt(), c.hides()
 		for _, def := range c.defs[:c.n] {
@@ -57,7 +61,7 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 			v.path = v.path || m.setsPath(def)
 			v.recodes = v.recodes || def.Recodes()
 			if d.Allowed {
-				d = g.DecideStatement(def, m.pathWithin(st, def))
+				d = g.DecideStatement(def, pathWithin(st, def, path))
 			}
 		}
 		if c.unknown {
@@ -65,7 +69,7 @@ func (m *Machine) weigh(st *statement.Statement, c *candidates) verdict {
 			v.recodes = true
 			v.cause = string(statement.CauseName)
 			if d.Allowed {
-				d = g.DecideStatement(&unknownName, m.path)
+				d = g.DecideStatement(&unknownName, path)
 			}
 		}
 	}
@@ -285,9 +289,9 @@ func moving(st, def *statement.Statement) bool {
 	return st != def && (st.Class&(statement.Function|statement.Unknown) != 0 || st.SetsPath())
 }
 
-func (m *Machine) pathWithin(st, def *statement.Statement) auth.Path {
+func pathWithin(st, def *statement.Statement, path auth.Path) auth.Path {
 	if moving(st, def) {
 		return auth.PathUnknown
 	}
-	return m.path
+	return path
 }
