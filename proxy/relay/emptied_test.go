@@ -16,6 +16,7 @@ func emptiesPath(t *testing.T) *harness {
 		names(h, statement.MiscSet, text, setting("search_path"))
 	}
 	h.judge.known["EMPTY"].Statements[0].Effect.Kind = statement.EffectNoPath
+	names(h, statement.Read|statement.MiscSet, "SELECT set", setting("search_path"))
 	names(h, statement.Misc, "RESET") // ALL
 	names(h, statement.Misc, "DISCARD")
 	h.judge.known["DISCARD"].Statements[0].Effect.Kind = statement.EffectDiscardAll
@@ -119,6 +120,14 @@ func TestEmptyPath(t *testing.T) {
 			asks(h, "EMPTY", row, end)
 			h.client(bind("", "d"), execute("", 0), syncMsg)
 			h.backend(bindOK, complete("DISCARD ALL"), end)
+		}, "denied"},
+		"by a portal that goes on behind it": {func(h *harness) {
+			asks(h, "BEGIN", complete("BEGIN"), ready('T'))
+			h.client(parse("", "SELECT set"), bind("p", ""), execute("p", 1), syncMsg)
+			h.backend(parseOK, bindOK, msg('s'), ready('T'))
+			asks(h, "EMPTY", row, ready('T'))
+			h.client(execute("p", 1), syncMsg)
+			h.backend(msg('s'), ready('T'))
 		}, "denied"},
 		"a function since": {func(h *harness) {
 			asks(h, "EMPTY", row, end)

@@ -144,10 +144,19 @@ func (m *Machine) onExecute(now int64, body []byte, out *Output) action {
 	}
 	resumes := c.certain() && c.newest.runs(m.segment)
 	if resumes && v.decision != audit.Denied {
+		m.resume(st, &v)
 		m.push(now, entry{kind: kindExecute, slot: m.portals.find(portal)})
 		return pass
 	}
 	return m.execute(now, portal, st, &c, &v, out)
+}
+
+// resume follows what a portal may set that goes on: a query sets what it sets for each
+// row, behind what has set it otherwise since.
+func (m *Machine) resume(st *statement.Statement, v *verdict) {
+	m.followPath(v)
+	m.move(st, v)
+	m.doubtRole(st, v)
 }
 
 // weighNames adds what an EXECUTE or FETCH in a portal stands for.

@@ -160,11 +160,15 @@ func (m *Machine) onSuspended(now int64) {
 	done := m.popFront()
 	b := done.portal()
 	switch {
-	case done.runs > 0 && b != nil:
-		m.abandon(b)
-		b.suspended, b.ran, b.tally = true, m.runs.pop().seq, m.tally
 	case done.runs > 0:
-		m.abandon(&binding{suspended: true, ran: m.runs.pop().seq, tally: m.tally})
+		r := m.runs.pop()
+		m.identify(r.st, "") // what it set with its rows is set
+		if b == nil {
+			m.abandon(&binding{suspended: true, ran: r.seq, tally: m.tally})
+			break
+		}
+		m.abandon(b)
+		b.suspended, b.ran, b.tally = true, r.seq, m.tally
 	case b != nil && b.suspended:
 		b.tally.add(m.tally)
 	}

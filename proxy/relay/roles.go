@@ -146,6 +146,14 @@ func unqualified(st *statement.Statement) bool {
 // expect follows what a statement that was sent does, before the backend says that
 // it did.
 func (m *Machine) expect(st *statement.Statement, v *verdict) {
+	m.doubtRole(st, v)
+	m.expected.apply(st)
+	kind := st.Effect.Kind
+	m.hidden = m.hidden || kind == statement.EffectTemporary || kind == statement.EffectExecute && st.Effect.Hold
+}
+
+// doubtRole notes that a statement may change who the session is, and does not say to whom.
+func (m *Machine) doubtRole(st *statement.Statement, v *verdict) {
 	switch st.Effect.Kind {
 	case statement.EffectRole, statement.EffectAuthorization:
 	default:
@@ -154,9 +162,6 @@ func (m *Machine) expect(st *statement.Statement, v *verdict) {
 			m.identity.doubt()
 		}
 	}
-	m.expected.apply(st)
-	kind := st.Effect.Kind
-	m.hidden = m.hidden || kind == statement.EffectTemporary || kind == statement.EffectExecute && st.Effect.Hold
 }
 
 // expectEnd follows the end of an implicit transaction that was sent.

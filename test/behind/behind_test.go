@@ -82,6 +82,8 @@ func TestBehindNames(t *testing.T) {
 	t.Run("reloaded", func(t *testing.T) { reloaded(t, s, alice) })
 	t.Run("portal", func(t *testing.T) { portal(t, s) })
 	t.Run("astray", func(t *testing.T) { astray(t, s) })
+	t.Run("emptied", func(t *testing.T) { emptied(t, s) })
+	t.Run("goes on", func(t *testing.T) { goesOn(t, s) })
 	t.Run("reread", func(t *testing.T) { reread(t, s) })
 	t.Run("startup", func(t *testing.T) { startup(t, s) })
 	t.Run("path", func(t *testing.T) { path(t, s) })
