@@ -65,7 +65,8 @@ const (
 	CauseLocked        Cause = "locked" // by an operator: log-ins, too
 	CauseDeleted       Cause = "deleted"
 	CausePasswordReset Cause = "password_reset"
-	CauseAnotherGrant  Cause = "another_grant" // the rules give another role or backend now
+	CauseAnotherGrant  Cause = "another_grant"         // the rules give another role or backend now
+	CauseStatement     Cause = "statement_not_allowed" // the rules do not let pass what it streams any more
 
 	// Of tickets.
 	CauseNoTicket        Cause = "no_ticket_given"            // the client gave up: it got none for this service

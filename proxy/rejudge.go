@@ -116,6 +116,9 @@ func (c *session) rejudge(p *Policy, now func(auth.Identity) (auth.Identity, err
 		c.recount(was.Rule, grant.Rule)
 		c.narrowed.Store(nil)
 		c.server.rota.hurry(c)
+		if d := c.machine.Streams(grant); !d.Allowed {
+			return c.revoke(&revocation{cause: auth.CauseStatement, detail: d.What + ": rule " + grant.Rule + " does not let it pass", change: change, since: since})
+		}
 		return false
 	case err == nil && was.Changes.AnotherGrant == auth.Narrow && c.replicationAllowed(grant):
 		c.setIdentity(id)

@@ -51,6 +51,8 @@ func (r *revocation) told() string {
 	switch r.cause {
 	case auth.CauseAnotherGrant:
 		return "The rules give this account another role here now."
+	case auth.CauseStatement:
+		return "The rules do not let pass what it streams any more."
 	case auth.CauseNoMatchingRule:
 		return "No rule gives this account a session here any more."
 	case auth.CauseKilled:

@@ -68,6 +68,7 @@ func TestReload(t *testing.T) {
 
 	t.Run("wrong file", func(t *testing.T) { wrongFile(t, s) })
 	t.Run("narrower classes", func(t *testing.T) { narrowerClasses(t, s, rules) })
+	t.Run("what streams", func(t *testing.T) { stream(t, s, rules) })
 	t.Run("rule renamed", func(t *testing.T) { ruleRenamed(t, s, rules) })
 	t.Run("rule removed", func(t *testing.T) { ruleRemoved(t, s, rules) })
 	t.Run("rule removed while a session logs in", func(t *testing.T) { removedDuringLogin(t, s, rules) })
@@ -132,6 +133,24 @@ func narrowerClasses(t *testing.T, s *testkit.Site, rules string) {
 	}
 	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = rules })
 	c.ask("EXECUTE add")
+}
+
+// stream takes from a session what it streams changes by, which nothing else would end.
+func stream(t *testing.T, s *testkit.Site, rules string) {
+	t.Helper()
+	c := dialTLS(t, s).enter(startup("user", "svc-orders", "database", testkit.LabDatabase, "replication", "database"), testkit.OrdersPassword)
+	c.ask("CREATE_REPLICATION_SLOT streamed TEMPORARY LOGICAL test_decoding")
+	c.write(query("START_REPLICATION SLOT streamed LOGICAL 0/0")...)
+	if m, ok := c.receive().(*pgproto3.CopyBothResponse); !ok {
+		t.Fatalf("the answer is %T", m)
+	}
+	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = strings.Replace(rules, "bulk_load", "bulk_load ", 1) })
+	running(t, s, "START_REPLICATION SLOT streamed", true)
+	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = strings.Replace(rules, "bulk_export, ", "", 1) })
+	if r := c.revoked(); r.Cause != "statement_not_allowed" || !strings.Contains(r.Detail, "START_REPLICATION LOGICAL") {
+		t.Errorf("the cause is %s: %s", r.Cause, r.Detail)
+	}
+	mustReload(t, s, func(c *testkit.SiteConfig) { c.ExtraRules = rules })
 }
 
 // ruleRenamed gives a live session another rule, whose limit counts it from then
