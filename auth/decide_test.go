@@ -211,6 +211,12 @@ func TestCovered(t *testing.T) {
 		{"sales.*", statement.Object{Schema: "public", Name: "citext", Kind: "type", Use: statement.UseRead}, PathDefault, true},
 		{"sales.*", statement.Object{Schema: "public", Name: "citext", Kind: "type", Use: statement.UseDrop}, PathDefault, false},
 		{"sales.*", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathDefault, false},
+		{"public.*", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathDefault, false},
+		{"public.*", statement.Object{Name: "orders", Kind: "database", Use: statement.UseDrop}, PathDefault, false},
+		{"public.*", statement.Object{Name: "4711", Kind: "large object", Use: statement.UseAlter}, PathDefault, false},
+		{"pg_catalog.*", statement.Object{Name: "pg_all", Kind: "publication", Use: statement.UseCreate}, PathDefault, false},
+		{"public.*", statement.Object{Schema: "public", Name: "bob", Kind: "user mapping", Use: statement.UseCreate}, PathDefault, false},
+		{"postgis", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathUnknown, true},
 	}
 	for _, tt := range tests {
 		if got := covered([]Pattern{pattern(t, tt.pattern)}, &tt.object, tt.path); got != tt.want {

@@ -36,6 +36,8 @@ func NewPattern(s string) (Pattern, error) {
 // A database of one byte to the character folds letters outside ASCII as well
 // (downcase_identifier, scansup.c), and the text does not tell which it is: a name with
 // such letters is protected as either.
+//
+// What is in no schema, a database or a role, is protected by patterns without one alone.
 func (p Pattern) Matches(o statement.Object, path Path) bool {
 	if p.matches(o, path) {
 		return true
@@ -73,6 +75,8 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 	case o.Kind == "schema":
 		// DROP SCHEMA and GRANT … ON SCHEMA touch all that is in it.
 		return match(p.schema, o.Name) && (p.schema != "*" || match(p.name, o.Name))
+	case o.Schemaless():
+		return p.anywhere(&o)
 	case !match(p.name, o.Name):
 		return false
 	}
@@ -88,6 +92,9 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 		return p.name != "*" || match(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog")
 	}
 }
+
+// anywhere reports whether the pattern is of any schema, or none, and of that name.
+func (p Pattern) anywhere(o *statement.Object) bool { return p.schema == "*" && match(p.name, o.Name) }
 
 // of is what is known of where an object's name is found. What is neither a relation nor a
 // function may be in no schema at all, whatever search_path is.
@@ -129,7 +136,7 @@ func within(o *statement.Object) bool {
 // covers reports whether the pattern names the object for sure. One that the
 // text left to search_path is in public, or, named as the system's are, in
 // pg_catalog, as all are while path is PathEmpty; while it is PathUnknown only a pattern of
-// any schema covers it. What the text does not tell is covered by the pattern of everything.
+// any schema covers it; so it is of what is in no schema. What the text does not tell is covered by the pattern of everything.
 func (p Pattern) covers(o *statement.Object, path Path) bool {
 	path = path.of(*o)
 	switch {
@@ -137,6 +144,8 @@ func (p Pattern) covers(o *statement.Object, path Path) bool {
 		return p == Pattern{schema: "*", name: "*"}
 	case o.Kind == "schema":
 		return p.name == "*" && match(p.schema, o.Name)
+	case o.Schemaless():
+		return p.anywhere(o)
 	case !match(p.name, o.Name):
 		return false
 	case o.Schema != "":

@@ -39,6 +39,11 @@ func TestPattern(t *testing.T) {
 		{"public.грузы", object("public", "ГРУЗЫ", "table"), true},
 		{"public.GRÖSSE", object("public", "GRÖSSE", "table"), true},
 		{"public.größe", object("public", "Größe", "table"), false},
+		{"*.*", object("", "private", "role"), true},
+		{"private", object("", "private", "database"), true},
+		{"public.*", object("", "x", "database"), false},
+		{"private.x", object("", "x", "role"), false},
+		{"s.*", object("s", "bob", "user mapping"), false},
 	}
 	for _, tt := range tests {
 		if got := pattern(t, tt.pattern).Matches(tt.object, PathDefault); got != tt.want {
@@ -54,6 +59,12 @@ func TestPatternInDoubt(t *testing.T) {
 	for p, want := range map[string]bool{"private.*": true, "private.x": true, "private.y": false} {
 		if got := pattern(t, p).Matches(o, PathUnknown); got != want {
 			t.Errorf("%s matches x: %v", p, got)
+		}
+	}
+	for _, kind := range []string{"role", "extension", "trigger"} {
+		o.Kind = kind
+		if pattern(t, "private.*").Matches(o, PathUnknown) {
+			t.Errorf("private.* matches the %s x, which is in no schema", kind)
 		}
 	}
 }

@@ -65,3 +65,16 @@ func (o *Object) InCatalog() CatalogKind {
 	}
 	return NotInCatalog
 }
+
+// Schemaless tells whether an object is in no schema: of the whole database or cluster, or
+// a table's own, which the statement names, too.
+func (o *Object) Schemaless() bool {
+	switch o.Kind {
+	case "access method", "cast", "database", "default privileges", "event trigger", "extension", "foreign data wrapper", "language",
+		"large object", "publication", "role", "server", "subscription", "tablespace", "transform", "user mapping",
+		"parameter", "policy", "rule", "trigger":
+		return true
+	default:
+		return false
+	}
+}

@@ -83,6 +83,7 @@ func TestBehindNames(t *testing.T) {
 	t.Run("portal", func(t *testing.T) { portal(t, s) })
 	t.Run("astray", func(t *testing.T) { astray(t, s) })
 	t.Run("emptied", func(t *testing.T) { emptied(t, s) })
+	t.Run("in no schema", func(t *testing.T) { schemaless(t, s) })
 	t.Run("goes on", func(t *testing.T) { goesOn(t, s) })
 	t.Run("reread", func(t *testing.T) { reread(t, s) })
 	t.Run("startup", func(t *testing.T) { startup(t, s) })

@@ -12,8 +12,12 @@ func (w *walker) created(m proto.Message) {
 	switch m := m.(type) {
 	case *pg.CreateSchemaStmt:
 		name := m.Schemaname
-		if name == "" {
+		switch {
+		case name != "":
+		case m.Authrole.GetRoletype() == pg.RoleSpecType_ROLESPEC_CSTRING:
 			name = roleName(m.Authrole)
+		default:
+			name = statement.Any // of who the session is
 		}
 		w.object("", name, "schema", useCreate)
 		w.object("", roleName(m.Authrole), "role", useRead)

@@ -256,6 +256,7 @@ func (w *walker) moreObjects(m proto.Message) {
 	case *pg.AlterObjectSchemaStmt:
 		w.ofKind(m.ObjectType, m.Relation, m.Object, useAlter)
 		w.object("", m.Newschema, "schema", useRead)
+		w.everything(m.ObjectType == pg.ObjectType_OBJECT_EXTENSION, useAlter)
 	case *pg.AlterObjectDependsStmt:
 		w.ofKind(m.ObjectType, m.Relation, m.Object, useAlter)
 	case *pg.AlterOwnerStmt:
