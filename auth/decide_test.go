@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -216,6 +217,9 @@ func TestCovered(t *testing.T) {
 		{"public.*", statement.Object{Name: "4711", Kind: "large object", Use: statement.UseAlter}, PathDefault, false},
 		{"pg_catalog.*", statement.Object{Name: "pg_all", Kind: "publication", Use: statement.UseCreate}, PathDefault, false},
 		{"public.*", statement.Object{Schema: "public", Name: "bob", Kind: "user mapping", Use: statement.UseCreate}, PathDefault, false},
+		{"public." + strings.Repeat("ä", 31), table("public", strings.Repeat("ä", 31)), PathDefault, false}, // in LATIN1 it may go on
+		{"public.ä*", table("public", strings.Repeat("ä", 31)), PathDefault, true},
+		{"public." + strings.Repeat("ä", 29), table("public", strings.Repeat("ä", 29)), PathDefault, true},
 		{"postgis", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathUnknown, true},
 	}
 	for _, tt := range tests {

@@ -74,27 +74,24 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 		return true
 	case o.Kind == "schema":
 		// DROP SCHEMA and GRANT … ON SCHEMA touch all that is in it.
-		return match(p.schema, o.Name) && (p.schema != "*" || match(p.name, o.Name))
+		return may(p.schema, o.Name) && (p.schema != "*" || may(p.name, o.Name))
 	case o.Schemaless():
-		return p.anywhere(&o)
-	case !match(p.name, o.Name):
+		return p.schema == "*" && may(p.name, o.Name)
+	case !may(p.name, o.Name):
 		return false
 	}
 	if o.Schema != "" {
-		return match(p.schema, o.Schema)
+		return may(p.schema, o.Schema)
 	}
 	switch path.of(o) {
 	case PathEmpty:
-		return p.name != "*" || match(p.schema, "pg_catalog")
+		return p.name != "*" || may(p.schema, "pg_catalog")
 	case PathUnknown:
 		return true
 	default:
-		return p.name != "*" || match(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && match(p.schema, "pg_catalog")
+		return p.name != "*" || may(p.schema, "public") || strings.HasPrefix(o.Name, "pg_") && may(p.schema, "pg_catalog")
 	}
 }
-
-// anywhere reports whether the pattern is of any schema, or none, and of that name.
-func (p Pattern) anywhere(o *statement.Object) bool { return p.schema == "*" && match(p.name, o.Name) }
 
 // of is what is known of where an object's name is found. What is neither a relation nor a
 // function may be in no schema at all, whatever search_path is.
@@ -143,21 +140,21 @@ func (p Pattern) covers(o *statement.Object, path Path) bool {
 	case o.Name == statement.Any && (o.Schema == statement.Any || o.Kind == "schema"):
 		return p == Pattern{schema: "*", name: "*"}
 	case o.Kind == "schema":
-		return p.name == "*" && match(p.schema, o.Name)
+		return p.name == "*" && sure(p.schema, o.Name)
 	case o.Schemaless():
-		return p.anywhere(o)
-	case !match(p.name, o.Name):
+		return p.schema == "*" && sure(p.name, o.Name)
+	case !sure(p.name, o.Name):
 		return false
 	case o.Schema != "":
-		return match(p.schema, o.Schema)
+		return sure(p.schema, o.Schema)
 	case p.schema == "*":
 		return true
 	case path == PathUnknown:
 		return false
-	case (path == PathEmpty || strings.HasPrefix(o.Name, "pg_")) && match(p.schema, "pg_catalog"):
+	case (path == PathEmpty || strings.HasPrefix(o.Name, "pg_")) && sure(p.schema, "pg_catalog"):
 		return true
 	default:
-		return path == PathDefault && match(p.schema, "public")
+		return path == PathDefault && sure(p.schema, "public")
 	}
 }
 

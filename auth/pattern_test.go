@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pgcustos/pgcustos/internal/statement"
@@ -39,6 +40,14 @@ func TestPattern(t *testing.T) {
 		{"public.грузы", object("public", "ГРУЗЫ", "table"), true},
 		{"public.GRÖSSE", object("public", "GRÖSSE", "table"), true},
 		{"public.größe", object("public", "Größe", "table"), false},
+		{"public." + strings.Repeat("ä", 40), object("public", strings.Repeat("ä", 31), "table"), true}, // cut here, and not in LATIN1
+		{strings.Repeat("ä", 40) + ".*", object(strings.Repeat("ä", 31), "x", "table"), true},
+		{"public." + strings.Repeat("ä", 35) + "?*", object("public", strings.Repeat("ä", 31), "table"), true},
+		{"public." + strings.Repeat("ä", 30), object("public", strings.Repeat("ä", 29), "table"), false},
+		{"public.b" + strings.Repeat("ä", 40), object("public", strings.Repeat("ä", 31), "table"), false},
+		{"public.b*", object("public", strings.Repeat("ä", 31), "table"), false},
+		{"public.b*", object("public", strings.Repeat("a", 62)+"é", "table"), false},
+		{"public." + strings.Repeat("ğ", 21), object("public", strings.Repeat("ğ", 22), "table"), true}, // cut in EUC_JP, and not here
 		{"*.*", object("", "private", "role"), true},
 		{"private", object("", "private", "database"), true},
 		{"public.*", object("", "x", "database"), false},

@@ -46,7 +46,7 @@ GRANT SELECT ON public.pay, public.pay_sum, public.harmless, public.events_2020 
 // TestBehindNames is one site for all, for it takes some seconds to make.
 func TestBehindNames(t *testing.T) {
 	s := testkit.NewSite(t, func(c *testkit.SiteConfig) {
-		c.ExtraRules = makers
+		c.ExtraRules = makers + latin
 		c.Catalog = fmt.Sprintf("{role: %s, password_file: %s.password, refresh: 1s}", reader, reader)
 		if err := os.WriteFile(filepath.Join(c.Dir, reader+".password"), []byte(password), 0o600); err != nil {
 			panic(err) // the directory is the site's own
@@ -84,6 +84,7 @@ func TestBehindNames(t *testing.T) {
 	t.Run("astray", func(t *testing.T) { astray(t, s) })
 	t.Run("emptied", func(t *testing.T) { emptied(t, s) })
 	t.Run("in no schema", func(t *testing.T) { schemaless(t, s) })
+	t.Run("long names", func(t *testing.T) { longNames(t, s) })
 	t.Run("goes on", func(t *testing.T) { goesOn(t, s) })
 	t.Run("reread", func(t *testing.T) { reread(t, s) })
 	t.Run("startup", func(t *testing.T) { startup(t, s) })
