@@ -139,7 +139,7 @@ func (k *Keeper) look(ctx context.Context, resolver auth.Resolver, account strin
 	if id.SID == "" {
 		id.Account, id.SID, id.Kind, id.Owner = account, m.SID, auth.Service, terms.Owner
 	}
-	m.SID = id.SID
+	m.is(id.SID)
 	last, sessions := k.o.Target.Used(&id)
 	m.use(last, sessions)
 	k.ending(&id, terms, m)
@@ -154,8 +154,13 @@ func (k *Keeper) look(ctx context.Context, resolver auth.Resolver, account strin
 func (k *Keeper) quarantine(since time.Time) {
 	out := make(map[string]string)
 	for _, m := range k.memory {
-		if m.Quarantined != "" && m.SID != "" {
-			out[m.SID] = m.Quarantined
+		if m.Quarantined == "" {
+			continue
+		}
+		for _, sid := range append(m.Others, m.SID) {
+			if sid != "" {
+				out[sid] = m.Quarantined
+			}
 		}
 	}
 	k.o.Target.Quarantine(out, since)

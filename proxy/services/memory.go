@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pgcustos/pgcustos/auth"
@@ -29,6 +30,9 @@ type remembered struct {
 	OwnerSID    string    `json:"owner_sid,omitempty"`
 	OwnerGone   time.Time `json:"owner_gone,omitzero"`   // since when
 	Quarantined string    `json:"quarantined,omitempty"` // why; empty where it is not
+	// Others are the SIDs of accounts that were in quarantine under the name before it became
+	// another one's.
+	Others []string `json:"others,omitempty"`
 }
 
 const memoryName = "services.json"
@@ -64,6 +68,17 @@ func (m *remembered) use(last time.Time, _ int) {
 		m.LastUse = last.UTC()
 	}
 }
+
+// is notes which account has the name. One that is in quarantine stays there without it.
+func (m *remembered) is(sid string) {
+	if m.Quarantined != "" && m.SID != "" && m.SID != sid && !slices.Contains(m.Others, m.SID) {
+		m.Others = append(m.Others, m.SID)
+	}
+	m.SID = sid
+}
+
+// release ends the quarantine.
+func (m *remembered) release() { m.Quarantined, m.Others = "", nil }
 
 // save writes what is to be remembered, where that is something else by now.
 func (k *Keeper) save() {

@@ -32,7 +32,8 @@ func (k *Keeper) owner(ctx context.Context, resolver auth.Resolver, id *auth.Ide
 		k.ownerGone(id, t, m, state)
 	case m.Quarantined != "" && !k.tell(id, CauseReleased, fmt.Sprintf("the account of %s, who answers for it, is in order", t.Owner)):
 	default:
-		m.OwnerGone, m.Quarantined = time.Time{}, ""
+		m.OwnerGone = time.Time{}
+		m.release()
 	}
 	return state
 }
@@ -73,7 +74,7 @@ func (k *Keeper) ownerGone(id *auth.Identity, t *auth.Terms, m *remembered, stat
 	}
 	switch {
 	case t.OwnerGone == auth.Keep:
-		m.Quarantined = ""
+		m.release()
 	case m.Quarantined == "" && now.Sub(m.OwnerGone) >= t.OwnerGrace:
 		why := fmt.Sprintf("the account of %s, who answers for it, is %s since %s: name another owner", t.Owner, words(state), m.OwnerGone.Format(time.RFC3339))
 		if k.tell(id, string(auth.CauseServiceQuarantined), why) {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,6 +184,21 @@ func TestServices(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 	mustOperate(t, s, "no such account", "identities")
+
+	// The quarantine is the account's, also when another one gets its name.
+	must(t, s.Controller.Rename(t.Context(), "svc-orphan", "renamed"))
+	hire(t, s, "svc-orphan", testkit.GroupReaders)
+	eventually(t, func() error {
+		conn, err := pgconn.Connect(t.Context(), s.DSN("svc-orphan", password, forServices))
+		if err == nil {
+			return cmp.Or(conn.Close(t.Context()), errors.New("the new one is not found yet"))
+		}
+		return nil
+	})
+	shut(t, s, "renamed", password, forPeople, "service_quarantined")
+	must(t, s.KillProxy())
+	must(t, s.StartProxy(t.Context()))
+	shut(t, s, "renamed", password, forPeople, "service_quarantined")
 
 	// What a reload says of a service waits for no controller.
 	late := enter(t, s, "svc-late", forServices)
