@@ -12,6 +12,8 @@ import (
 // of the client, where that was learnt.
 type Acceptor interface {
 	Accept(token []byte, source netip.Addr) (Ticket, error)
+	// Holds reports whether tickets that were made with that key are accepted.
+	Holds(key [32]byte) bool
 }
 
 // Ticket is what a Kerberos ticket says that was proved. It is a snapshot of the
@@ -25,6 +27,7 @@ type Ticket struct {
 	SID     string    // the account's
 	SIDs    []string  // its groups', and those that say how its holder logged on
 	Ends    time.Time // the ticket
+	Key     [32]byte  // a digest of the key that it was made with
 	// Reply proves the proxy to the client; nil where the client does not ask.
 	Reply []byte
 }

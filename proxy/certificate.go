@@ -104,6 +104,9 @@ func (c *session) withdrawn(p *Policy, since time.Time) *revocation {
 	case c.request.Method == auth.Kerberos && p.Methods.Tickets == nil:
 		r.detail = "tickets are not taken any more"
 		return r
+	case c.request.Method == auth.Kerberos && !p.Methods.Tickets.Holds(c.ticketKey):
+		r.cause, r.detail = auth.CauseTicketKey, "the keytab has the key no more that the ticket was made with"
+		return r
 	case len(c.certificates) == 0:
 		return nil
 	case p.Methods.Certificates == nil:

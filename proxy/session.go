@@ -50,6 +50,9 @@ type session struct {
 
 	// proof is when what proved the account ends.
 	proof ending
+	// ticketKey names the key that the client's ticket was made with, where that proved the
+	// account.
+	ticketKey [32]byte
 	// certificates are what the client has shown, where that proved the account, by the
 	// name that is certified.
 	certificates []*x509.Certificate

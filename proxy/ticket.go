@@ -39,6 +39,7 @@ func (c *session) byTicket(ctx context.Context) (detail string, ok bool) {
 		}
 	}
 	c.request.Assurance = ticket.SIDs
+	c.ticketKey = ticket.Key
 	c.proof = ending{ticket.Ends, auth.CauseTicketExpired}
 	c.identify(identity)
 	detail = fmt.Sprintf("ticket of %s until %s", ticket.Client, ticket.Ends.UTC().Format(time.RFC3339))

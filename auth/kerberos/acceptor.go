@@ -1,13 +1,16 @@
 package kerberos
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/pgcustos/pgcustos/auth"
 )
@@ -89,7 +92,7 @@ func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) 
 	if err != nil {
 		return auth.Ticket{}, err
 	}
-	t := auth.Ticket{Client: clientName(&req.Ticket), Ends: req.Ticket.DecryptedEncPart.EndTime}
+	t := auth.Ticket{Client: clientName(&req.Ticket), Ends: req.Ticket.DecryptedEncPart.EndTime, Key: digest(&key)}
 	refused := func(err error) (auth.Ticket, error) { return auth.Ticket{Client: t.Client}, err }
 	if err := a.checkTicket(&req.Ticket, source); err != nil {
 		return refused(err)
@@ -114,6 +117,18 @@ func (a *Acceptor) accept(token []byte, source netip.Addr) (auth.Ticket, error) 
 		}
 	}
 	return t, nil
+}
+
+// Holds implements auth.Acceptor.
+func (a *Acceptor) Holds(wanted [32]byte) bool {
+	return slices.ContainsFunc(a.options.Keytab.keys, func(k key) bool {
+		return digest(&k.secret) == wanted && a.options.realm(k.Realm) != nil && strings.EqualFold(k.Service, a.options.Service)
+	})
+}
+
+// digest names a key without giving it away.
+func digest(k *types.EncryptionKey) [32]byte {
+	return sha256.Sum256(append([]byte("pgcustos ticket key\x00"), k.KeyValue...))
 }
 
 // clientName is the name that the domain knows the ticket's holder by.

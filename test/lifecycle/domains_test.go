@@ -134,16 +134,40 @@ func TestTwoDomains(t *testing.T) {
 		return nil
 	})
 	must(t, other.Thaw())
-	noTickets(t, s)
+	noTickets(t, s, other)
 }
 
-// noTickets reads a configuration without Kerberos, which ends the sessions that tickets
-// opened, and no others.
-func noTickets(t *testing.T, s *testkit.Site) {
+// noTickets reads a keytab without the key of before, and a configuration without Kerberos,
+// which ends the sessions that such tickets opened, and no others.
+func noTickets(t *testing.T, s *testkit.Site, other *testkit.Controller) {
+	t.Helper()
+	const renewed = "renewed-2718-Key"
+	keytab := func(name string) {
+		for _, dc := range []*testkit.Controller{s.Controller, other} {
+			must(t, dc.ExportKeytab(t.Context(), filepath.Join(s.Dir, name), testkit.ProxyPrincipal))
+		}
+	}
+	byPassword := enter(t, s, "anna", testkit.OrdersDatabase)
+	ticketEnds(t, s, "ticket key unknown", func() {
+		must(t, s.Controller.SetPassword(t.Context(), "svc-pgcustos", renewed))
+		must(t, os.WriteFile(filepath.Join(s.Dir, "bind.password"), []byte(renewed), 0o600))
+		keytab("renewed.keytab")
+		must(t, s.WriteConfig(func(c *testkit.SiteConfig) { c.Kerberos = "kerberos: {keytab: renewed.keytab}" }))
+	})
+	byPassword.do("SELECT 1")
+	ticketEnds(t, s, "method not allowed", func() {
+		must(t, s.WriteConfig(func(c *testkit.SiteConfig) { c.Kerberos = "" }))
+	})
+	byPassword.do("SELECT 1")
+}
+
+// ticketEnds expects the session of a ticket to go on at a reload of what there is, and to end
+// at that of what is written.
+func ticketEnds(t *testing.T, s *testkit.Site, why string, write func()) {
 	t.Helper()
 	tickets, err := s.Controller.Kinit(t.Context(), filepath.Join(t.TempDir(), "tickets"), "anna", password)
 	must(t, err)
-	byPassword, began := enter(t, s, "anna", testkit.OrdersDatabase), time.Now()
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "psql", s.TicketDSN("anna", testkit.OrdersDatabase), "-XAtw", "-c", "SELECT pg_sleep(600)", "-c", "SELECT 1")
@@ -154,12 +178,13 @@ func noTickets(t *testing.T, s *testkit.Site) {
 	s.Await(t, "the ticket's session", func(r *journal.Record) bool {
 		return r.Type == audit.Statement && r.Method == "kerberos" && r.Time.After(began)
 	})
-	must(t, s.WriteConfig(func(c *testkit.SiteConfig) { c.Kerberos = "" }))
 	must(t, reload(t, s))
-	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "method not allowed") {
+	mustOperate(t, s, "active", "sessions")
+	write()
+	must(t, reload(t, s))
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), why) {
 		t.Errorf("%v: %s", err, said.String())
 	}
-	byPassword.do("SELECT 1")
 }
 
 // psql says as whom it is in.
