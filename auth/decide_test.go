@@ -218,6 +218,8 @@ func TestCovered(t *testing.T) {
 		{"pg_catalog.*", statement.Object{Name: "pg_all", Kind: "publication", Use: statement.UseCreate}, PathDefault, false},
 		{"public.*", statement.Object{Schema: "public", Name: "bob", Kind: "user mapping", Use: statement.UseCreate}, PathDefault, false},
 		{"public." + strings.Repeat("ä", 31), table("public", strings.Repeat("ä", 31)), PathDefault, false}, // in LATIN1 it may go on
+		{"public.*", table("public", statement.Any), PathDefault, true},
+		{"public.?", table("public", statement.Any), PathDefault, false},
 		{"public.ä*", table("public", strings.Repeat("ä", 31)), PathDefault, true},
 		{"public." + strings.Repeat("ä", 29), table("public", strings.Repeat("ä", 29)), PathDefault, true},
 		{"postgis", statement.Object{Name: "postgis", Kind: "extension", Use: statement.UseCreate}, PathUnknown, true},

@@ -77,6 +77,8 @@ func (p Pattern) matches(o statement.Object, path Path) bool {
 		return may(p.schema, o.Name) && (p.schema != "*" || may(p.name, o.Name))
 	case o.Schemaless():
 		return p.schema == "*" && may(p.name, o.Name)
+	case o.Name == statement.Any:
+		return may(p.schema, o.Schema) // all that is in it
 	case !may(p.name, o.Name):
 		return false
 	}
@@ -143,7 +145,7 @@ func (p Pattern) covers(o *statement.Object, path Path) bool {
 		return p.name == "*" && sure(p.schema, o.Name)
 	case o.Schemaless():
 		return p.schema == "*" && sure(p.name, o.Name)
-	case !sure(p.name, o.Name):
+	case !sure(p.name, o.Name), o.Name == statement.Any && p.name != "*":
 		return false
 	case o.Schema != "":
 		return sure(p.schema, o.Schema)

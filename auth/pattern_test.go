@@ -48,6 +48,8 @@ func TestPattern(t *testing.T) {
 		{"public.b*", object("public", strings.Repeat("ä", 31), "table"), false},
 		{"public.b*", object("public", strings.Repeat("a", 62)+"é", "table"), false},
 		{"public." + strings.Repeat("ğ", 21), object("public", strings.Repeat("ğ", 22), "table"), true}, // cut in EUC_JP, and not here
+		{"salaries", object("private", statement.Any, "relation"), true},                                // of all that is in a schema
+		{"public.salaries", object("private", statement.Any, "relation"), false},
 		{"*.*", object("", "private", "role"), true},
 		{"private", object("", "private", "database"), true},
 		{"public.*", object("", "x", "database"), false},

@@ -29,7 +29,7 @@ func longNames(t *testing.T, s *testkit.Site) {
 	t.Helper()
 	for _, do := range []struct{ database, sql string }{
 		{"postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"},
-		{"latin", `SET client_encoding = 'UTF8'; CREATE TABLE public."` + long + `" (a int); CREATE TABLE public."ö" (a int)`},
+		{"latin", `CREATE TABLE public.U&"` + strings.Repeat(`\00e4`, 40) + `" (a int); CREATE TABLE public.U&"\00f6" (a int)`},
 		{"latin", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO app_rw_orders"},
 	} {
 		if err := s.Postgres.Exec(t.Context(), do.database, do.sql); err != nil {

@@ -99,7 +99,7 @@ func (w *walker) arguments(k argumentKind, f *pg.FuncCall) {
 		w.eachArgument(k, f, func(n *pg.Node) {
 			v, ok := constant(n)
 			if name := truncate(v.text); !v.null {
-				w.object("", either(ok, name, statement.Any), k.kind, k.use)
+				w.allIn(either(ok, name, statement.Any), "relation", k.use)
 			}
 		})
 	default:

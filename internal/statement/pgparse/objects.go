@@ -233,6 +233,14 @@ func (w *walker) everything(is bool, use statement.Use) {
 	}
 }
 
+// allIn notes a schema of which all objects of a kind are meant.
+func (w *walker) allIn(schema, kind string, use statement.Use) {
+	w.object("", schema, "schema", use)
+	if schema != "" && schema != statement.Any {
+		w.object(schema, statement.Any, kind, use)
+	}
+}
+
 func (w *walker) into(into *pg.IntoClause, kind string) {
 	if into != nil {
 		w.target(into.Rel, kind, useCreate)
@@ -325,8 +333,11 @@ func (w *walker) defaultPrivileges(m *pg.AlterDefaultPrivilegesStmt) {
 func (w *walker) granted(m *pg.GrantStmt) {
 	kind := kindOf(m.Objtype).name
 	if m.Targtype == pg.GrantTargetType_ACL_TARGET_ALL_IN_SCHEMA {
-		kind = "schema"
+		for _, n := range m.Objects {
+			w.allIn(n.GetString_().GetSval(), kind, useAlter)
+		}
+	} else {
+		w.nodes(m.Objects, kind, useAlter)
 	}
-	w.nodes(m.Objects, kind, useAlter)
 	w.nodes(m.Grantees, "role", useAlter)
 }

@@ -147,7 +147,7 @@ func (w *walker) leaf(m proto.Message) {
 	case *pg.CopyStmt:
 		w.copy(m)
 	case *pg.PublicationObjSpec:
-		w.object("", either(m.Pubobjtype == pg.PublicationObjSpecType_PUBLICATIONOBJ_TABLES_IN_CUR_SCHEMA, statement.Any, m.Name), "schema", statement.UseRead)
+		w.allIn(either(m.Pubobjtype == pg.PublicationObjSpecType_PUBLICATIONOBJ_TABLES_IN_CUR_SCHEMA, statement.Any, m.Name), "relation", statement.UseRead)
 	case *pg.CreateSubscriptionStmt:
 		w.secretAt(int(m.ConninfoLocation))
 	case *pg.AlterSubscriptionStmt:
