@@ -20,6 +20,10 @@ func (a attributes) number(key string, value int64) attributes {
 	return a.add(key, &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: value}})
 }
 
+func (a attributes) truth(key string) attributes {
+	return a.add(key, &common.AnyValue{Value: &common.AnyValue_BoolValue{BoolValue: true}})
+}
+
 func (a attributes) list(key string, values []string) attributes {
 	if len(values) == 0 {
 		return a

@@ -157,6 +157,7 @@ func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // upTo cuts s behind at most n bytes, not within a character.
 func upTo(s string, n int) string {
+	n = min(n, len(s))
 	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
 		n--
 	}

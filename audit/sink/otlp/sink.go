@@ -76,7 +76,7 @@ func (s *Sink) Deliver(ctx context.Context, records []*journal.Record) error {
 	var some []*logs.LogRecord
 	size := 0
 	for _, r := range records {
-		l, err := logRecord(r, s.o.Body)
+		l, err := fitting(r, s.o.Body)
 		if err != nil {
 			return err
 		}
