@@ -83,9 +83,55 @@ func (c *session) subject() *auth.Subject {
 	}
 }
 
-// Kill ends the sessions that a selector chooses, and returns how many.
+// Kill ends the sessions that a selector chooses, and returns how many. Those whose
+// log-in is under way end as they begin.
 func (s *Server) Kill(chosen *auth.Selector, detail string, since time.Time) (ended int) {
-	return s.endThose(chosen, &revocation{cause: auth.CauseKilled, change: byOperator, detail: detail, since: since})
+	k := kill{chosen: chosen, why: &revocation{cause: auth.CauseKilled, change: byOperator, detail: detail, since: since}}
+	s.remember(k)
+	return s.endThose(chosen, k.why)
+}
+
+// kill is an operator's word for sessions that were not live yet.
+type kill struct {
+	chosen *auth.Selector
+	why    *revocation
+}
+
+// longestLogin is more than any log-in takes.
+const longestLogin = time.Hour
+
+// remember keeps a kill as long as somebody may be coming in whom it is for.
+func (s *Server) remember(k kill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.arriving.Load() == 0 {
+		s.kills = nil
+	}
+	kept := []kill{k} // a new list: who comes in looks at the other one
+	for _, k := range s.kills {
+		if time.Since(k.why.since) < longestLogin {
+			kept = append(kept, k)
+		}
+	}
+	s.kills = kept
+}
+
+// killed returns why an operator has ended the session since the client said who it is,
+// nil where nobody did.
+func (c *session) killed() *revocation {
+	c.server.mu.Lock()
+	kills := c.server.kills
+	c.server.mu.Unlock()
+	if len(kills) == 0 {
+		return nil
+	}
+	x := c.subject()
+	for _, k := range kills {
+		if c.asked.Before(k.why.since) && k.chosen.Matches(x) {
+			return k.why
+		}
+	}
+	return nil
 }
 
 func (s *Server) endThose(chosen *auth.Selector, r *revocation) (ended int) {

@@ -32,8 +32,11 @@ func (s *Server) Apply(p Policy) (ended int) {
 }
 
 // catchUp judges a session again whose log-in took longer than its policy lasted:
-// Apply, or who locked its account, found it not live yet.
+// Apply, or who locked its account or ended its sessions, found it not live yet.
 func (c *session) catchUp() {
+	if why := c.killed(); why != nil {
+		c.revoke(why)
+	}
 	if l := c.lock(); l != nil {
 		c.revoke(lockedOut(l, time.Now()))
 	}

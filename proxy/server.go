@@ -113,6 +113,8 @@ type Server struct {
 	usage    map[usageKey]int
 	// byAccount are the live sessions of each account, by its key.
 	byAccount map[string]map[*session]struct{}
+	// kills are those since which nobody may have come in.
+	kills []kill
 	// used is when each service last began a session, by SID.
 	used map[string]time.Time
 	// allowances are the accounts' shares of the journal, by SID.
