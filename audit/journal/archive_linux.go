@@ -290,7 +290,7 @@ func (a *archiver) mend(dir string, number uint64, start [32]byte) (*Label, erro
 }
 
 func (a *archiver) label(dir string, number uint64) (*Label, error) {
-	file, err := os.Open(filepath.Join(dir, indexName(number)))
+	file, err := openFile(filepath.Join(dir, indexName(number)))
 	if errors.Is(err, fs.ErrNotExist) {
 		delete(a.checked, filepath.Join(dir, fileName(number)))
 		return a.segment(dir, number, nil)

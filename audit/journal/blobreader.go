@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -21,7 +22,7 @@ const maxBlobWindow = 8 << 20
 // an error that names the blob, where its file is not what the reference says. The
 // error wraps fs.ErrNotExist where it is missing.
 func OpenBlob(journal string, ref *audit.BlobRef) (io.ReadCloser, error) {
-	f, err := os.Open(blobPath(journal, ref) + blobPlain)
+	f, err := openFile(blobPath(journal, ref) + blobPlain)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("it is missing: %w", fs.ErrNotExist)
@@ -88,23 +89,35 @@ func (b *blobReader) Close() error {
 
 // checkBlob says what is wrong with a blob's file: it is missing, or was changed.
 func checkBlob(journal string, ref *audit.BlobRef) error {
-	err := sumFile(blobPath(journal, ref)+blobPlain, ref.Sum)
+	err := sumFile(blobPath(journal, ref)+blobPlain, ref.Sum, mostPacked(ref))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("it is missing: %w", fs.ErrNotExist)
 	}
 	return err
 }
 
-// sumFile reads a file and holds it against its SHA-256.
-func sumFile(path string, sum [32]byte) error {
-	f, err := os.Open(path)
+// mostPacked is more bytes than a blob's file can have.
+func mostPacked(ref *audit.BlobRef) int64 {
+	return 64<<10 + 2*min(ref.Length, math.MaxInt64/4)
+}
+
+// maxSealed is more bytes than an encrypted blob can have.
+const maxSealed = 8 << 30
+
+// sumFile reads a file, of so many bytes at most, and holds it against its SHA-256.
+func sumFile(path string, sum [32]byte, most int64) error {
+	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	n, err := io.Copy(h, io.LimitReader(f, most+1))
+	if err != nil {
 		return err
+	}
+	if n > most {
+		return errBlobChanged
 	}
 	return sameSum(h.Sum(nil), sum[:])
 }

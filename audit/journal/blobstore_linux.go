@@ -161,7 +161,7 @@ func (s *blobStore) look(digest [32]byte, length int64) (audit.BlobRef, bool) {
 			continue
 		}
 		ref := audit.BlobRef{Digest: digest, Length: length, Sum: [32]byte(sum)}
-		if sumFile(filepath.Join(dir, e.Name()), ref.Sum) == nil {
+		if sumFile(filepath.Join(dir, e.Name()), ref.Sum, mostPacked(&ref)) == nil {
 			return ref, true
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sort"
 	"sync"
 
@@ -46,7 +45,7 @@ var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 })
 
 func openContainer(path string) (*container, error) {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // clearText opens what is to be encrypted; it is read twice.
 type clearText func() (io.ReadCloser, error)
 
-func fileOf(path string) clearText { return func() (io.ReadCloser, error) { return os.Open(path) } }
+func fileOf(path string) clearText { return func() (io.ReadCloser, error) { return openFile(path) } }
 
 func bytesOf(b []byte) clearText {
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
@@ -76,7 +76,7 @@ func (a *archiver) writeEncrypted(path string, from clearText, secret *fileSecre
 
 // proveEncrypted decrypts a file with its own key, and compares what comes out.
 func proveEncrypted(path string, want [32]byte, secret *fileSecret) error {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,9 @@ type headerFault struct {
 	reason string
 }
 
+// maxSegment is more than a writer makes a segment, also for the largest record.
+const maxSegment = 8 << 30
+
 // parseHeader reads the 4096 bytes of a header.
 func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 	if string(b[:8]) != "PGCUSTOS" {
@@ -90,7 +94,7 @@ func parseHeader(b []byte) (*segmentHeader, *headerFault) {
 	copy(h.stream[:], b[48:64])
 	copy(h.boot[:], b[64:80])
 	n := int(binary.LittleEndian.Uint16(b[80:]))
-	if binary.LittleEndian.Uint32(b[12:]) != 4096 || h.size < 4096 || n > 255 ||
+	if binary.LittleEndian.Uint32(b[12:]) != 4096 || h.size < 4096 || h.size > maxSegment || n > 255 ||
 		!allZero(b[40:48]) || !allZero(b[82+n:508]) {
 		return nil, &headerFault{12, "the header holds what this program does not know"}
 	}
@@ -140,4 +144,15 @@ func (h *segmentHeader) parseMark(b []byte) *headerFault {
 	}
 	h.mark = int64(binary.LittleEndian.Uint64(word)&(1<<48-1)) * 8
 	return nil
+}
+
+// safeName keeps what is harmless in the name of a directory.
+func safeName(node string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, node)
 }

@@ -119,7 +119,7 @@ func Holds(journal string) ([]Hold, error) {
 }
 
 func readHold(path string) (*Hold, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (l *Lock) body() []byte {
 // readLock reads the lock of a segment. What is wrong with it is a *CorruptionError.
 func readLock(dir string, number uint64) (*Lock, error) {
 	path := filepath.Join(dir, lockName(number))
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &CorruptionError{File: path, Reason: "the lock of the encrypted segment is missing"}
 	}

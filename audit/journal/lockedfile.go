@@ -79,7 +79,7 @@ func openLocked(dir string, number uint64, keys *Identities) (*segmentReader, er
 
 // unlock opens an encrypted container. Where no key fits it returns it locked.
 func unlock(path string, lock *Lock, keys *Identities) (segmentFile, error) {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (d *decrypted) ReadAt(p []byte, off int64) (int, error) {
 // behind it.
 func readLockedIndex(dir string, number uint64, keys *Identities) (index []byte, blobs [][32]byte, err error) {
 	path := filepath.Join(dir, lockedIndexName(number))
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -248,17 +248,6 @@ func (j *Journal) occupy(dir string) error {
 	return nil
 }
 
-// safeName keeps what is harmless in the name of a directory.
-func safeName(node string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-			return r
-		}
-		return '_'
-	}, node)
-}
-
 // anotherBoot says whether the machine is known to have gone down since id.
 func (f *findings) anotherBoot(id [16]byte) bool {
 	now := f.disk.boot()

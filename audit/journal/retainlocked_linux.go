@@ -19,7 +19,7 @@ func (r *retainer) believeLock(seg *segmentReader, before [32]byte) (*Label, err
 	if l.Before != before {
 		return nil, fmt.Errorf("%s has another chain value than the segment before it: nothing is removed before that is looked into", lockName(l.Segment))
 	}
-	if err := sumFile(seg.path, l.Container.Sum); err != nil {
+	if err := sumFile(seg.path, l.Container.Sum, l.Container.Size); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s cannot be proven: nothing is removed before that is looked into", filepath.Base(seg.path)), err)
 	}
 	return &l.Label, nil

@@ -90,7 +90,7 @@ func (s *sealedBlobs) decrypt(ref *audit.BlobRef) (*os.File, io.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := os.Open(sealedBlobPath(filepath.Dir(s.dir), sum))
+	f, err := openFile(sealedBlobPath(filepath.Dir(s.dir), sum))
 	if err != nil {
 		return nil, nil, err
 	}

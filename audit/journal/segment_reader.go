@@ -93,7 +93,7 @@ func openSegment(dir string, number uint64) (*segmentReader, error) {
 // openSegmentWith is openSegment for who can read encrypted ones; keys may be nil.
 func openSegmentWith(dir string, number uint64, keys *Identities) (*segmentReader, error) {
 	path := filepath.Join(dir, fileName(number))
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err == nil {
 		return newSegmentReader(plainFile{file}, path)
 	}
@@ -117,11 +117,24 @@ func openSegmentWith(dir string, number uint64, keys *Identities) (*segmentReade
 // newSegmentReader reads the header. It owns the file, also where it fails.
 func newSegmentReader(file segmentFile, path string) (*segmentReader, error) {
 	s := &segmentReader{file: file, path: path, off: 4096}
-	if err := s.readHeader(); err != nil {
+	err := s.readHeader()
+	if err == nil {
+		err = s.fits()
+	}
+	if err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// fits refuses a file that is longer than a segment ever is: it may have no end.
+func (s *segmentReader) fits() error {
+	size, err := s.file.size()
+	if err == nil && size > s.head.size {
+		err = s.corrupt(s.head.size, "the file is longer than it was made")
+	}
+	return err
 }
 
 // readHeader reads the header, once more where a part of it was being written.
@@ -214,6 +227,15 @@ func (s *segmentReader) recordAt(off int64, fresh bool) (rawRecord, *gap, error)
 		return r, hole, nil
 	}
 	padded := (length + 7) &^ 7
+	if padded > readWindow { // no room is made for what is not there
+		size, err := s.file.size()
+		if err != nil {
+			return r, nil, err
+		}
+		if off+padded > size {
+			return r, &gap{reason: "the file ends within a record"}, nil
+		}
+	}
 	b, err := s.bytes(off, padded, false)
 	if err != nil {
 		return r, nil, err
@@ -260,6 +282,9 @@ func (h *segmentHeader) parseRecord(b []byte, length, off int64) (rawRecord, *ga
 	return r, nil
 }
 
+// maxLength is that of the largest record (FORMAT.md, section 3).
+const maxLength = 1<<31 - 8
+
 // checkRecord proves the 40 bytes of a record's header, and returns its length.
 func (h *segmentHeader) checkRecord(b []byte, off int64) (int64, *gap) {
 	if len(b) < 40 {
@@ -269,7 +294,7 @@ func (h *segmentHeader) checkRecord(b []byte, off int64) (int64, *gap) {
 	if length == 0 {
 		return 0, &gap{reason: "no record"}
 	}
-	if length < 40 || length > h.size-off {
+	if length < 40 || length > maxLength || length > h.size-off {
 		return 0, &gap{reason: fmt.Sprintf("a record cannot have %d bytes here", length)}
 	}
 	sum := crc32.Update(crc32.Update(h.seed, castagnoliReader, b[:4]), castagnoliReader, b[8:28])
@@ -403,8 +428,10 @@ func (s *segmentReader) scan(off int64, do func(at int64, b []byte) bool) error 
 }
 
 // recordBehind returns the offset of the first valid record at any multiple of 8
-// behind off, -1 where there is none.
+// behind off, -1 where there is none. No two records overlap: where more headers are
+// right than there is room for, a crash did not make them, and they are told for one.
 func (s *segmentReader) recordBehind(off int64) (int64, error) {
+	room := s.head.size - off
 	for at := off + 8; ; at += 8 {
 		h, err := s.bytes(at, 40, false)
 		if err != nil {
@@ -416,8 +443,12 @@ func (s *segmentReader) recordBehind(off int64) (int64, error) {
 		if allZero(h[:8]) {
 			continue
 		}
-		if _, hole := s.head.checkRecord(h, at); hole != nil {
+		length, hole := s.head.checkRecord(h, at)
+		if hole != nil {
 			continue
+		}
+		if room -= length; room < 0 {
+			return at, nil
 		}
 		if _, hole, err := s.recordAt(at, false); err != nil || hole == nil || hole.hard {
 			return at, err

@@ -142,7 +142,7 @@ func (t *Tombstone) signedBy(keys map[string]ed25519.PublicKey) bool {
 // readTombstone reads the tombstone of a stream, nil where there is none.
 func readTombstone(journal, stream string) (*Tombstone, error) {
 	path := tombstonePath(journal, stream)
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -45,7 +45,7 @@ func (c *blobCheck) look(ref *audit.BlobRef, sealed *sealedBlobs) error {
 
 // checkSealed says what is wrong with an encrypted blob, as far as its name tells.
 func (c *blobCheck) checkSealed(sum [32]byte) error {
-	return c.once(blobID{sum: sum, by: lockedSuffix}, func() error { return sumFile(sealedBlobPath(c.journal, sum), sum) })
+	return c.once(blobID{sum: sum, by: lockedSuffix}, func() error { return sumFile(sealedBlobPath(c.journal, sum), sum, maxSealed) })
 }
 
 // once looks at a blob the first time that it is asked for.

@@ -60,8 +60,8 @@ func (s *streamCheck) proveFiles(seg *segmentReader, l *Lock) {
 	if len(s.keys) > 0 && !l.signedBy(s.keys) {
 		s.findAt(l.Segment, 0, l.First, "the lock of the encrypted segment is not signed by the key: what it says is not proven")
 	}
-	tell("the encrypted segment", sumFile(seg.path, l.Container.Sum))
-	tell("the encrypted index", sumFile(filepath.Join(s.reader.dir, lockedIndexName(l.Segment)), l.Index.Sum))
+	tell("the encrypted segment", sumFile(seg.path, l.Container.Sum, l.Container.Size))
+	tell("the encrypted index", sumFile(filepath.Join(s.reader.dir, lockedIndexName(l.Segment)), l.Index.Sum, l.Index.Size))
 	for _, sum := range l.Blobs {
 		tell(fmt.Sprintf("the encrypted blob %x…", sum[:8]), s.blobs.checkSealed(sum))
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -108,7 +110,7 @@ func (s *streamCheck) run(ctx context.Context) error {
 		return err
 	}
 	s.atEnd(numbers)
-	return nil
+	return s.damage(checkNumbers(s.reader.dir, numbers)) // also of what was not come to
 }
 
 func (s *streamCheck) open() ([]uint64, error) {
@@ -123,8 +125,26 @@ func (s *streamCheck) open() ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !seg.head.names(s.reader.name) {
+		seg.close()
+		return nil, &CorruptionError{File: seg.path, Reason: "it is of a stream of another name: the directory was renamed, which changes how its records are named and ordered"}
+	}
 	return numbers, s.reader.use(seg, numbers[0])
 }
+
+// names says whether a directory of that name is one of the segment's stream. Its start
+// is before the segment was made, but for a clock that was set meanwhile.
+func (h *segmentHeader) names(dir string) bool {
+	match := streamName.FindStringSubmatch(dir)
+	if match == nil {
+		return false
+	}
+	seconds, err := strconv.ParseInt(match[1], 10, 64)
+	return err == nil && time.Unix(seconds, 0).Before(h.created.Add(namedLate)) &&
+		dir == fmt.Sprintf("%s-%s-%s", safeName(h.node), match[1], hex.EncodeToString(h.stream[:8]))
+}
+
+const namedLate = time.Minute
 
 // damage makes a finding of what the reader refuses, and returns other errors.
 func (s *streamCheck) damage(err error) error {
