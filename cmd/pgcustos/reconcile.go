@@ -184,31 +184,53 @@ func (p *probe) sessionsOf(ctx context.Context, role, database string) ([]server
 }
 
 // without leaves out the sessions that a journal knows: by backend and process, and
-// by the time, for processes' numbers come again.
+// by the time, for processes' numbers come again. One that had ended before another
+// process got its number is not that one.
 func without(path string, keys *journal.Identities, there []serverSession) ([]serverSession, error) {
 	reader, err := journal.OpenReader(journal.ReaderOptions{Path: path, Identities: keys})
 	if err != nil {
 		return nil, err
 	}
-	defer reader.Close() //nolint:errcheck // it was only read
+	defer reader.Close()                         //nolint:errcheck // it was only read
+	known := make([]map[string]bool, len(there)) // of each, the proxy's sessions that it may be
 	for len(there) > 0 {
 		rec, err := reader.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return there, nil
+			return unknown(there, known), nil
 		case err != nil:
 			return nil, fmt.Errorf("read the journal: %w", err)
-		case rec.Type == audit.SessionStart:
-			there = slices.DeleteFunc(there, func(s serverSession) bool { return s.is(rec) })
+		}
+		for i := range there {
+			switch {
+			case rec.Type == audit.SessionStart && there[i].is(rec):
+				if known[i] == nil {
+					known[i] = map[string]bool{}
+				}
+				known[i][rec.Session] = true
+			case rec.Type == audit.SessionEnd && rec.Time.Before(there[i].began().Add(-settle)):
+				delete(known[i], rec.Session)
+			}
 		}
 	}
 	return there, nil
+}
+
+func unknown(there []serverSession, known []map[string]bool) (left []serverSession) {
+	for i := range there {
+		if len(known[i]) == 0 {
+			left = append(left, there[i])
+		}
+	}
+	return left
 }
 
 // nearby is how far the record of a session may be from its beginning at the server.
 const nearby = 5 * time.Minute
 
 func (s *serverSession) is(rec *journal.Record) bool {
-	began := s.Since.Add(-s.lag)
-	return rec.Backend == s.backend && int64(rec.BackendPID) == s.PID && rec.Time.Sub(began).Abs() < nearby
+	return rec.Backend == s.backend && int64(rec.BackendPID) == s.PID && rec.Time.Sub(s.began()).Abs() < nearby
 }
+
+// began is when the session did, by this machine's clock.
+func (s *serverSession) began() time.Time { return s.Since.Add(-s.lag) }
