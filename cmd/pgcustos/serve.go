@@ -313,7 +313,7 @@ func (d *daemon) begin(ctx context.Context) error {
 	if d.before != nil {
 		d.health.setDirectory(d.policy.directory, d.metrics)
 		d.health.probe(ctx, d.metrics, d.log)
-		if err := d.before.Yield(ctx); err != nil {
+		if err := d.before.Yield(ctx); err != nil && !d.before.Killed() {
 			return fmt.Errorf("the process that serves does not yield: %w", err)
 		}
 		detail = fmt.Sprintf("in the place of process %d", d.before.PID)

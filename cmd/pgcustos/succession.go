@@ -45,6 +45,11 @@ func (d *daemon) succeed(ctx context.Context) error {
 		return nil
 	}
 	memory, err := d.before.Succeed(ctx)
+	if err != nil && d.before.Killed() {
+		// Nobody serves if this process does not. It takes no ticket from before it began.
+		d.log.Warn("the process that served was killed before it gave way", "pid", d.before.PID)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("the process that serves goes on: %w", err)
 	}

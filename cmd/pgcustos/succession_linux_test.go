@@ -344,3 +344,38 @@ func TestReloadReachesOlder(t *testing.T) {
 	}
 	awaitEnd(t, heir)
 }
+
+// TestPredecessorIsKilled: where the process that serves is killed while a successor takes
+// its place, want of memory for two, say, that one serves: it has the sockets.
+func TestPredecessorIsKilled(t *testing.T) {
+	for _, moment := range []string{"before it yields", "when it yields"} {
+		t.Run(moment, func(t *testing.T) {
+			site := newSite(t)
+			s := startServer(t, site.config)
+			address := s.waitFor(t, "serving")["address"]
+			heir := startCommand(t, exec.Command(binary, "serve", "--config", site.config, "--take-over"))
+			if moment == "before it yields" {
+				heir.waitFor(t, "taking the place of a process that serves")
+			} else {
+				s.waitFor(t, "a successor is ready")
+			}
+			if err := s.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if got := heir.waitFor(t, "serving")["address"]; got != address {
+				t.Errorf("it serves at %v, and not at %v", got, address)
+			}
+			conn, err := connectAlice(t, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			heir.signal(t, syscall.SIGTERM)
+			if code := heir.end(t); code != exitOK {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}

@@ -33,6 +33,9 @@ func Find(ctx context.Context, dir string, log *slog.Logger) (*Predecessor, erro
 		_ = c.Close()
 		return nil, fmt.Errorf("take over from the process that serves: %w", err)
 	}
+	if fd, err := unix.PidfdOpen(p.PID, 0); err == nil { // it has just answered
+		p.end = os.NewFile(uintptr(fd), "predecessor")
+	}
 	go p.read()
 	return p, nil
 }
@@ -120,4 +123,25 @@ func (p *Predecessor) receive() (files []*os.File, err error) {
 		return files, errors.New("more descriptors came than were expected")
 	}
 	return files, nil
+}
+
+// killedWithin is longer than a process takes to end whose connections are closed.
+const killedWithin = 5 * time.Second
+
+// hasEnded waits for the end of a process whose connection has ended.
+func hasEnded(process *os.File) (ended bool) {
+	raw, err := process.SyscallConn()
+	if err != nil {
+		return false
+	}
+	return raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for end := time.Now().Add(killedWithin); ; {
+			n, err := unix.Poll(poll, int(max(0, time.Until(end)).Milliseconds()))
+			if !errors.Is(err, unix.EINTR) {
+				ended = n > 0 && err == nil
+				return
+			}
+		}
+	}) == nil && ended
 }

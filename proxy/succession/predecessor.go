@@ -22,6 +22,7 @@ type Predecessor struct {
 	conn *net.UnixConn
 	log  *slog.Logger
 	gone chan struct{} // closed when the connection ends
+	end  *os.File      // the process (pidfd_open(2)); nil: nobody can tell
 
 	mu      sync.Mutex // guards what is written, and what follows
 	last    uint64
@@ -114,6 +115,10 @@ func (p *Predecessor) Succeed(ctx context.Context) (memory json.RawMessage, err 
 	return a.Memory, nil
 }
 
+// Killed says whether the predecessor's process has ended, and not its connection alone:
+// one that serves on lets go of who is too slow for it.
+func (p *Predecessor) Killed() bool { return p.end != nil && hasEnded(p.end) }
+
 // Gone is closed when the predecessor has ended.
 func (p *Predecessor) Gone() <-chan struct{} {
 	if p == nil {
@@ -131,6 +136,9 @@ func (p *Predecessor) Close() error {
 	}
 	err := p.conn.Close()
 	<-p.gone
+	if p.end != nil {
+		_ = p.end.Close()
+	}
 	if errors.Is(err, net.ErrClosed) {
 		return nil // it was let go of before
 	}
