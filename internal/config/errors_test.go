@@ -26,6 +26,9 @@ func TestErrors(t *testing.T) {
 	tests := []struct{ name, old, new string }{
 		{"address-key-typo", "address: 0.0.0.0:6432", "addresss: 0.0.0.0:6432"},
 		{"address-no-port", "0.0.0.0:6432", "0.0.0.0"},
+		{"anchor-left-out", "kinds: [person]", "kinds: *people"},
+		{"anchor-below", "domain: corp.example.com", "domain: *domain\n  upn_suffixes: [&domain corp.example.com]"},
+		{"anchor-twice", "databases: [orders]\n    sources: [10.20.0.0/16]", "databases: &all [orders]\n    sources: &all [10.20.0.0/16]"},
 		{"anchor-merge", "kinds: [person]", "<<: {kinds: [person]}"},
 		{"backend-unknown", "backend: orders\n      role: app", "backend: order\n      role: app"},
 		{"backend-no-tls", "    tls: {ca: db-ca.pem, server_name: \"\"}\n", ""},

@@ -186,7 +186,10 @@ func (l *loader) tree(data []byte) (body ast.Node, err error) {
 		at := position(docs[1].Body, &token.Position{})
 		return nil, Errors{{File: l.file, Line: at.Line, Column: at.Column, Message: "a second YAML document: the file must hold one"}}
 	}
-	ast.Walk(l.anchors, docs[0].Body)
+	ast.Walk(references{l}, docs[0].Body)
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted()
+	}
 	return docs[0].Body, nil
 }
 

@@ -240,14 +240,3 @@ func (v value) emptyList() bool {
 	seq, ok := v.node.(*ast.SequenceNode)
 	return ok && len(seq.Values) == 0
 }
-
-// anchorsOf collects the anchors of a tree.
-type anchorsOf map[string]ast.Node
-
-// Visit implements ast.Visitor.
-func (a anchorsOf) Visit(n ast.Node) ast.Visitor {
-	if anchor, ok := n.(*ast.AnchorNode); ok {
-		a[text(anchor.Name)] = anchor.Value
-	}
-	return a
-}
