@@ -158,6 +158,13 @@ func TestErrors(t *testing.T) {
 		{"truth-for-string", "name: orders-readers", "name: true"},
 		{"two-documents", "journal:", "---\njournal:"},
 		{"yaml-broken", "listen:", "listen: ["},
+		{"utf-16", "# pgcustos", "\xff\xfe# pgcustos"},
+		{"utf-16-big-endian", "# pgcustos", "\xfe\xff# pgcustos"},
+		{"nested-lists", "kinds: [person]", "kinds: " + strings.Repeat("[", 50_000)},
+		{"nested-mappings", "level: info", "level: " + strings.Repeat("{a: ", 50_000)},
+		{"nested-blocks", "level: info", staircase(500)},
+		{"nested-in-a-line", "level: info", "level:\n    " + strings.Repeat("- ", 50_000)},
+		{"nested-anchors", "level: info", "level: " + strings.Repeat("&a ", 50_000)},
 		{"catalog-refresh", "refresh: 1m ", "refresh: 1 "},
 		{"catalog-memory", "memory: 64MiB                    # of what is known", "memory: 1KiB # of what is known"},
 		{"catalog-no-role", "role: catalog_reader  ", "rol: catalog_reader  "},
@@ -198,6 +205,15 @@ func TestErrors(t *testing.T) {
 			compare(t, tt.name, strings.ReplaceAll(err.Error(), dir+"/", "")+"\n")
 		})
 	}
+}
+
+// staircase is a mapping in a mapping, and so on.
+func staircase(steps int) string {
+	var b strings.Builder
+	for i := range steps {
+		b.WriteString("a:\n  " + strings.Repeat(" ", i+1))
+	}
+	return b.String() + "a: b"
 }
 
 // leafPEM makes a certificate that is no authority's.

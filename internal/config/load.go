@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -169,7 +170,15 @@ func (l *loader) tree(data []byte) (body ast.Node, err error) {
 			body, err = nil, Errors{{File: l.file, Message: fmt.Sprintf("not readable as YAML: %v", p)}}
 		}
 	}()
-	f, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
+	text, err := plain(data)
+	if err != nil {
+		return nil, Errors{{File: l.file, Line: 1, Column: 1, Message: err.Error()}}
+	}
+	tokens := lexer.Tokenize(text)
+	if at := tooDeep(tokens); at != nil {
+		return nil, Errors{{File: l.file, Line: at.Line, Column: at.Column, Message: fmt.Sprintf("is nested more than %d levels deep: a bracket may not be closed", maxNesting)}}
+	}
+	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, Errors{l.syntax(err)}
 	}
@@ -194,10 +203,11 @@ func (l *loader) tree(data []byte) (body ast.Node, err error) {
 }
 
 func (l *loader) syntax(err error) *Error {
+	const advice = " (look, here and above, for a quote or bracket that is not closed, a missing space behind a colon, and indentation)"
 	e := &Error{File: l.file, Message: "not readable as YAML: " + err.Error()}
 	var y yaml.Error
 	if errors.As(err, &y) {
-		e.Message = "not readable as YAML: " + y.GetMessage()
+		e.Message = "not readable as YAML: " + y.GetMessage() + advice
 		if t := y.GetToken(); t != nil && t.Position != nil {
 			e.Line, e.Column = t.Position.Line, t.Position.Column
 		}

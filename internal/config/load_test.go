@@ -311,6 +311,16 @@ func TestJournalPath(t *testing.T) {
 	}
 }
 
+// TestByteOrderMark: editors that write one before UTF-8 break nothing.
+func TestByteOrderMark(t *testing.T) {
+	text := example(t)
+	dir := folder(t)
+	marked := mustLoad(t, dir, "\ufeff"+text)
+	if plain := mustLoad(t, dir, text); marked.Node != plain.Node || marked.Digest == plain.Digest {
+		t.Errorf("node %q, digests %s and %s", marked.Node, marked.Digest, plain.Digest)
+	}
+}
+
 // TestManyRules: a configuration of 10,000 rules loads in seconds, so that a
 // reload does not keep anybody waiting.
 func TestManyRules(t *testing.T) {
