@@ -85,6 +85,7 @@ func (s *Server) unwelcome(placeLeft bool) *unwelcoming {
 		return &unwelcoming{pgwire.CannotConnectNow, "the proxy is shutting down", "draining"}
 	case s.memory.Crowded():
 		s.metrics.MemoryRefusals.WithLabelValues("connection").Inc()
+		s.keptOut.Store(true)
 		return &unwelcoming{pgwire.OutOfMemory, "out of memory", "memory"}
 	default:
 		return nil

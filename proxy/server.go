@@ -95,6 +95,7 @@ type Server struct {
 	replaced  chan struct{}  // a token when there is another policy
 	work      sync.WaitGroup // sessions, and what the server runs beside them
 	draining  atomic.Bool
+	keptOut   atomic.Bool // somebody was turned away for want of memory since there was room
 
 	listener atomic.Pointer[net.Listener] // that Serve accepts from
 	ceded    atomic.Bool                  // others accept from its socket

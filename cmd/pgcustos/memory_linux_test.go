@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcustos/pgcustos/internal/testkit"
 )
 
 // budgetOf is the limit of the test below, in MiB, and slackOf what the system may
@@ -164,15 +166,41 @@ func claim(c net.Conn) bool {
 	return strings.Contains(<-answer, "C53200\x00Mout of memory")
 }
 
-// TestCrowded: near the limit nobody new is let in, and is told so; those who are in
-// work on.
+// TestCrowded: near the limit nobody new is let in, and is told so. Sessions that hold what
+// they have for ever keep nobody out for ever: those that hold most end until there is room.
 func TestCrowded(t *testing.T) {
 	site := newSite(t)
 	site.text += fmt.Sprintf("memory: {limit: %dMiB}\n", budgetOf)
 	site.write(t, "classes: [READ]", "classes: [READ, FUNCTION], record: {parameters: full}")
 	s := startServer(t, site.config)
 	address := s.waitFor(t, "serving")["address"]
-	for range 40 { // of 8 MiB each
+	works, err := connectAlice(t, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer works.Close(t.Context()) //nolint:errcheck // the test is over
+	crowd(t, address)
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	err = testkit.WaitFor(ctx, func() error {
+		conn, err := connectAlice(t, address)
+		if err == nil {
+			err = conn.Close(t.Context())
+		}
+		return err
+	})
+	if err != nil {
+		t.Errorf("nobody new is ever let in: %v", err)
+	}
+	if _, err := works.Exec(t.Context(), "SELECT 1"); err != nil {
+		t.Errorf("a session that holds nothing: %v", err)
+	}
+}
+
+// crowd begins calls of 8 MiB each, and ends none of them, until nobody new is let in.
+func crowd(t *testing.T, address any) {
+	t.Helper()
+	for range 40 {
 		if turnedAway(t, address) {
 			return
 		}
@@ -184,13 +212,13 @@ func TestCrowded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer h.Conn.Close() //nolint:errcheck // the test is over
+		t.Cleanup(func() { _ = h.Conn.Close() })
 		if _, err := h.Conn.Write(message('F', "\x00\x00\x00\x01", 1<<30-100)); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = h.Conn.Write(make([]byte, 7<<20)) // the last of them may be refused
 	}
-	t.Error("nobody was refused")
+	t.Fatal("nobody was refused")
 }
 
 // turnedAway reports whether a connection is refused at once for want of memory.

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Relieve ends those sessions that hold most memory, a tenth of them in each loop and one
-// at least: clients that do not read what they asked for, that send what has to be
+// Relieve ends those sessions that hold most memory, so many of a hundred in each loop and
+// one at least: clients that do not read what they asked for, that send what has to be
 // held, or that prepare without an end. One that holds little stays.
-func (ls *Loops) Relieve() {
+func (ls *Loops) Relieve(percent int) {
 	for _, loop := range ls.loops {
-		loop.post(loop.relieve)
+		loop.post(func() { loop.relieve(percent) })
 	}
 }
 
-func (l *loop) relieve() {
+func (l *loop) relieve(percent int) {
 	all := l.table.all()
 	all = slices.DeleteFunc(all, func(s *session) bool { return s.leaving || s.left || s.holds() < largeBuffer })
 	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(b.holds(), a.holds()) })
 	for i, s := range all {
-		if i > len(all)/10 {
+		if i > len(all)*percent/100 {
 			return
 		}
 		s.starve()

@@ -24,14 +24,14 @@ func TestRelieve(t *testing.T) {
 	}()
 	until(t, func() bool { return ask(t, deaf, (*session).holds) >= largeBuffer })
 	other.exchange(t)
-	d.loops.Relieve()
+	d.loops.Relieve(10)
 	deaf.ended(t, OutOfMemory)
 	<-sent
 
 	const size = 200 << 10
 	send(t, partial.client, pgwire.AppendMessage(nil, pgwire.Query, bytes.Repeat([]byte("x"), size))[:size])
 	until(t, func() bool { return ask(t, partial, (*session).holds) >= largeBuffer })
-	d.loops.Relieve()
+	d.loops.Relieve(10)
 	got := rest(t, partial.client)
 	if f := pgwire.ReadFields(got[min(len(got), pgwire.HeaderSize):]); string(f.Code) != pgwire.OutOfMemory || string(f.Message) != "out of memory" {
 		t.Errorf("the client got %q", got)
@@ -46,7 +46,7 @@ func TestRelieve(t *testing.T) {
 		send(t, many.backend, parseOK)
 		receive(t, many.client, len(parseOK))
 	}
-	d.loops.Relieve()
+	d.loops.Relieve(10)
 	many.ended(t, OutOfMemory)
 	other.exchange(t)
 }
