@@ -23,6 +23,7 @@ func TestStrangeFiles(t *testing.T) {
 	live := open(t, o).Stream()
 	first := filepath.Join(dir, fileName(1))
 	replace := func(t *testing.T, with func(string) error) func(p string) {
+		t.Helper()
 		return func(p string) {
 			name := filepath.Join(p, first)
 			if err := os.Remove(name); err != nil {
