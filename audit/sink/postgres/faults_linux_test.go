@@ -78,7 +78,7 @@ func TestKilledServer(t *testing.T) {
 // waitGrowth waits until the table grows.
 func waitGrowth(t *testing.T, p *testkit.Postgres, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	before := number(t, p, name, "SELECT count(*) FROM pgcustos.events")
 	if err := testkit.WaitFor(ctx, func() error {

@@ -153,7 +153,7 @@ func number(tb testing.TB, p *testkit.Postgres, database, sql string) int {
 // journal writes checkpoints when it likes.
 func waitEvents(tb testing.TB, p *testkit.Postgres, database string, want int) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*time.Minute)
 	defer cancel()
 	err := testkit.WaitFor(ctx, func() error {
 		s, err := p.Value(ctx, database, "SELECT count(*) FROM pgcustos.events")
