@@ -22,7 +22,7 @@ type gate struct {
 var gateRows = []gate{
 	{"simple", "cpu_us", pgbouncerName, 0.90, 1.7},
 	{"prepared", "cpu_us", pgbouncerName, 0.90, 1.7},
-	{"bulk", "cpu_ns_per_byte", pgbouncerName, 0.50, 0.80},
+	{"bulk", "cpu_ns_per_byte", pgbouncerName, 0.50, 1.30},
 	{"copy out", "cpu_ns_per_byte", pgbouncerName, 0.50, 0.90},
 	{"copy in", "cpu_ns_per_byte", pgbouncerName, 0.50, 1.20},
 	{"idle", "kb_per_session", "", 24, 30},
